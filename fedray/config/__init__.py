@@ -1,0 +1,46 @@
+"""Typed, validated configuration: the models, their YAML, their paths and their command line."""
+
+from fedray.config.loading import (
+    ConfigError,
+    describe,
+    load_config,
+    override,
+    read_yaml,
+    save_config,
+    to_yaml,
+    validate,
+)
+from fedray.config.paths import config_paths, flatten, nearest_name, nest
+from fedray.config.schema import (
+    DataConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    FederationConfig,
+    GanConfig,
+    PartitionConfig,
+    ResourcesConfig,
+    TrackingConfig,
+)
+
+__all__ = [
+    "ConfigError",
+    "DataConfig",
+    "EvaluationConfig",
+    "ExperimentConfig",
+    "FederationConfig",
+    "GanConfig",
+    "PartitionConfig",
+    "ResourcesConfig",
+    "TrackingConfig",
+    "config_paths",
+    "describe",
+    "flatten",
+    "load_config",
+    "nearest_name",
+    "nest",
+    "override",
+    "read_yaml",
+    "save_config",
+    "to_yaml",
+    "validate",
+]
