@@ -15,7 +15,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class ConfigError(ValueError):
-    """Invalid configuration. The message lists every problem: path, value, rule and, for names, the nearest valid one."""
+    """Invalid configuration. The message lists every problem: path, rule, value and the nearest valid name."""
 
 
 def load_config(path: str | Path) -> ExperimentConfig:
@@ -107,7 +107,7 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1 as PyYAML reads it, but with 1e-4 a number (PyYAML wants 1.0e-4) and a repeated key an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         repeated = {str(key) for key in keys if keys.count(key) > 1}
         if repeated:
             raise yaml.constructor.ConstructorError(

@@ -1,7 +1,7 @@
 """The configuration of one experiment: what is trained, on whose data, how it is judged, on which resources.
 
-Every field says what it means, its unit and its range; the job command lines, their ``--help`` and the search-space keys
-are made of these models. Frozen, and an unknown key is an error.
+Every field says what it means, its unit and its range; the job command lines, their ``--help`` and the search-space
+keys are made of these models. Frozen, and an unknown key is an error.
 """
 
 from typing import Annotated, Literal, Self

@@ -1,1 +1,35 @@
-"""(being written)"""
+"""The Flower side of an experiment: the ClientApp, the strategies, the round loop and its checkpoints."""
+
+from fedray.federation.checkpoint import load_checkpoint, save_checkpoint
+from fedray.federation.client import client_app, client_partition, local_store, tile_shape, training_device
+from fedray.federation.rounds import (
+    DivergedError,
+    FederationError,
+    FederationState,
+    RoundReport,
+    federate,
+    initial_state,
+    sample_from_clients,
+    shared_arrays,
+)
+from fedray.federation.strategies import STRATEGIES, make_strategy
+
+__all__ = [
+    "STRATEGIES",
+    "DivergedError",
+    "FederationError",
+    "FederationState",
+    "RoundReport",
+    "client_app",
+    "client_partition",
+    "federate",
+    "initial_state",
+    "load_checkpoint",
+    "local_store",
+    "make_strategy",
+    "sample_from_clients",
+    "save_checkpoint",
+    "shared_arrays",
+    "tile_shape",
+    "training_device",
+]

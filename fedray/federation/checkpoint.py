@@ -1,0 +1,75 @@
+"""Checkpoints of a federation: the server's arrays and the clients' private ones, as safetensors; whole or absent."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from flwr.app import RecordDict
+from safetensors.numpy import load_file, save_file
+
+from fedray.federation.messages import from_record, to_record
+from fedray.federation.rounds import FederationState
+from fedray.models import Arrays
+
+FORMAT = 1
+_SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named with dots and slashes
+
+
+def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping[int, RecordDict]) -> None:
+    """Write a checkpoint. A folder of that name is replaced only once the new one is complete.
+
+    Args:
+        folder: Where to write.
+        state: The server's state.
+        client_states: ``Context.state`` of each client, by node id; its array records are kept.
+    """
+    scratch = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        save_file(from_record(state.arrays), scratch / "server.safetensors")
+        save_file(_flatten(client_states), scratch / "clients.safetensors")
+        (scratch / "state.json").write_text(json.dumps({"format": FORMAT, "round_index": state.round_index}))
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict]]:
+    """Read a checkpoint back.
+
+    Raises:
+        ValueError: The folder holds no checkpoint, or one of another format.
+    """
+    try:
+        header = json.loads((folder / "state.json").read_text())
+    except OSError as error:
+        raise ValueError(f"{folder} holds no checkpoint of a federation ({error.strerror}: state.json)") from None
+    if header["format"] != FORMAT:
+        raise ValueError(f"{folder} has checkpoint format {header['format']}, but this FedRay reads format {FORMAT}")
+    state = FederationState(to_record(load_file(folder / "server.safetensors")), header["round_index"])
+    return state, _nest(load_file(folder / "clients.safetensors"))
+
+
+def _flatten(client_states: Mapping[int, RecordDict]) -> Arrays:
+    return {
+        _SEPARATOR.join((str(node), name, array)): value
+        for node, records in client_states.items()
+        for name, record in records.array_records.items()
+        for array, value in from_record(record).items()
+    }
+
+
+def _nest(arrays: Arrays) -> dict[int, RecordDict]:
+    nested: dict[int, dict[str, Arrays]] = {}
+    for key, value in arrays.items():
+        node, name, array = key.split(_SEPARATOR)
+        nested.setdefault(int(node), {}).setdefault(name, {})[array] = value
+    return {
+        node: RecordDict({name: to_record(arrays) for name, arrays in records.items()})
+        for node, records in nested.items()
+    }

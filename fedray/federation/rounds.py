@@ -1,0 +1,182 @@
+"""The round loop: sample clients, train them, aggregate, report. A generator that can stop and resume at any round."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, MessageType, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+from numpy.typing import NDArray
+
+from fedray.config import ExperimentConfig
+from fedray.federation.client import LABELS, TILES, tile_shape
+from fedray.federation.messages import (
+    CONFIG,
+    ROUND,
+    experiment_record,
+    from_record,
+    shared_parts,
+    to_record,
+)
+from fedray.federation.sampling import SampledGrid, sample_clients
+from fedray.models import Arrays, Gan
+
+
+class FederationError(RuntimeError):
+    """A round failed: too many of its clients did not answer. The message names the clients and their reasons."""
+
+
+class DivergedError(RuntimeError):
+    """Training diverged: a loss is not finite or has exploded. The message names the loss, its value and the round."""
+
+
+@dataclass
+class FederationState:
+    """What the server knows between two rounds; with the clients' own states, all that a resumed run needs."""
+
+    arrays: ArrayRecord
+    """The shared parts, named ``generator.*``, ``generator_ema.*``, ``discriminator.*``."""
+    round_index: int = 0
+    """Rounds done."""
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What one round did."""
+
+    round_index: int
+    """1 for the first round."""
+    losses: dict[str, float]
+    """Means over clients and steps, named ``discriminator/*`` and ``generator/*``."""
+    counts: dict[str, float]
+    """``num-examples``, ``discriminator-steps`` and ``generator-steps`` over all clients of the round."""
+    num_clients: int
+    """Clients whose replies were aggregated."""
+    num_failed: int
+    """Clients that failed or did not answer in time."""
+    duration_s: float
+    """Wall time of the round in seconds, without evaluation."""
+
+
+def initial_state(config: ExperimentConfig) -> FederationState:
+    """Draw the shared parts that round 1 starts from."""
+    gan = Gan(config.gan, tile_shape(config.data), config.seed)
+    return FederationState(to_record(gan.arrays(shared_parts(config.federation))))
+
+
+def federate(strategy: Strategy, grid: Grid, state: FederationState, config: ExperimentConfig) -> Iterator[RoundReport]:
+    """Run the rounds that are left, and report each one. ``state`` is advanced in place before its round is reported.
+
+    Args:
+        strategy: How messages are made and replies aggregated.
+        grid: Where the clients are.
+        state: Where to begin.
+        config: Of the experiment.
+
+    Raises:
+        FederationError: More than ``federation.max_failed_share`` of a round's clients failed.
+        DivergedError: A loss is not finite or exceeds :data:`LOSS_LIMIT`.
+    """
+    while state.round_index < config.federation.num_rounds:
+        yield run_round(strategy, grid, state, config)
+
+
+def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: ExperimentConfig) -> RoundReport:
+    """Run the next round. Arguments and errors as in :func:`federate`."""
+    started, round_index = time.monotonic(), state.round_index + 1
+    clients = sample_clients(list(grid.get_node_ids()), config.federation.client_fraction, config.seed, round_index)
+    messages = list(
+        strategy.configure_train(round_index, state.arrays, experiment_record(config), SampledGrid(grid, clients))
+    )
+    replies = grid.send_and_receive(messages, timeout=config.federation.round_timeout_s)
+    answered = _check_replies(messages, replies, round_index, config)
+    arrays, metrics = strategy.aggregate_train(round_index, answered)
+    assert arrays is not None and metrics is not None, "a round with replies aggregates to something"
+    losses = {name: float(value) for name, value in metrics.items() if "/" in name and isinstance(value, int | float)}
+    counts = {name: float(value) for name, value in metrics.items() if "/" not in name and isinstance(value, float)}
+    _check_convergence(losses, round_index)
+    state.arrays, state.round_index = _as_before(arrays, state.arrays), round_index
+    num_failed = len(messages) - len(answered)
+    return RoundReport(round_index, losses, counts, len(answered), num_failed, time.monotonic() - started)
+
+
+LOSS_LIMIT = 1e6
+"""A loss beyond this has exploded: WGAN-GP's stay within tens when training works."""
+
+
+def sample_from_clients(
+    grid: Grid, config: ExperimentConfig, round_index: int, labels: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """Let the clients generate tiles, an equal share each, where the generator stays with them.
+
+    Args:
+        grid: Where the clients are.
+        config: Of the experiment.
+        round_index: Rounds done; addresses the noise.
+        labels: [N] int64.
+
+    Returns:
+        [N, H, W, C] uint8, in the order of ``labels``.
+
+    Raises:
+        FederationError: A client failed or did not answer in time.
+    """
+    clients = sorted(grid.get_node_ids())[: len(labels)]
+    header = experiment_record(config)
+    header[ROUND] = round_index
+    messages = []
+    for position, client in enumerate(clients):
+        wanted = to_record({LABELS: labels[position :: len(clients)]})
+        messages.append(Message(RecordDict({CONFIG: header, LABELS: wanted}), client, f"{MessageType.QUERY}.sample"))
+    replies = list(grid.send_and_receive(messages, timeout=config.federation.round_timeout_s))
+    failed = [reply for reply in replies if reply.has_error()]
+    if failed or len(replies) < len(messages):
+        raise FederationError(_failure_text(messages, replies, round_index))
+    parts = {r.metadata.src_node_id: from_record(r.content.array_records[TILES])[TILES] for r in replies}
+    tiles = np.empty((len(labels), *parts[clients[0]].shape[1:]), np.uint8)
+    for position, client in enumerate(clients):
+        tiles[position :: len(clients)] = parts[client]
+    return tiles
+
+
+def shared_arrays(state: FederationState) -> Arrays:
+    """Unwrap the state's arrays."""
+    return from_record(state.arrays)
+
+
+def _check_replies(
+    messages: list[Message], replies: Iterable[Message], round_index: int, config: ExperimentConfig
+) -> list[Message]:
+    """Return the good replies in client order, which fixes the order of summation."""
+    replies = list(replies)
+    answered = sorted((r for r in replies if not r.has_error()), key=lambda reply: reply.metadata.src_node_id)
+    allowed = config.federation.max_failed_share * len(messages)
+    if not answered or len(messages) - len(answered) > allowed:
+        raise FederationError(_failure_text(messages, replies, round_index))
+    return answered
+
+
+def _failure_text(messages: list[Message], replies: list[Message], round_index: int) -> str:
+    reasons = {reply.metadata.src_node_id: reply.error.reason for reply in replies if reply.has_error()}
+    silent = {message.metadata.dst_node_id for message in messages} - {r.metadata.src_node_id for r in replies}
+    reasons |= dict.fromkeys(silent, "no reply within federation.round_timeout_s")
+    lines = [f"  - client node {node}: {reason}" for node, reason in sorted(reasons.items())[:5]]
+    more = [f"  - and {len(reasons) - 5} more"] if len(reasons) > 5 else []
+    head = (
+        f"round {round_index}: {len(reasons)} of {len(messages)} clients failed, more than federation.max_failed_share:"
+    )
+    return "\n".join([head, *lines, *more])
+
+
+def _check_convergence(losses: dict[str, float], round_index: int) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value) or abs(value) > LOSS_LIMIT:
+            raise DivergedError(f"round {round_index}: {name} is {value:g}; smaller learning rates may help")
+
+
+def _as_before(arrays: ArrayRecord, before: ArrayRecord) -> ArrayRecord:
+    """Give the averaged arrays their dtypes back: Flower's average turns integer buffers into float64."""
+    return to_record({name: array.numpy().astype(before[name].dtype, copy=False) for name, array in arrays.items()})

@@ -1,0 +1,115 @@
+"""A GAN as one value: its networks, the moving average of its generator, and all of them as named arrays."""
+
+import copy
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fedray.config import GanConfig
+from fedray.models.discriminators import DISCRIMINATORS
+from fedray.models.generators import GENERATORS, TileShape, sample_noise
+from fedray.randomness import derive_seed
+
+Arrays = dict[str, NDArray[np.generic]]
+
+GENERATOR_PARTS = ("generator", "generator_ema")
+DISCRIMINATOR_PARTS = ("discriminator",)
+PARTS = GENERATOR_PARTS + DISCRIMINATOR_PARTS
+
+
+class Gan:
+    """Generator, discriminator, and the generator's exponential moving average, which is what is evaluated.
+
+    Arrays are named by part: ``generator.*``, ``generator_ema.*``, ``discriminator.*``.
+    """
+
+    def __init__(self, config: GanConfig, shape: TileShape, seed: int, device: str | torch.device = "cpu") -> None:
+        """Build the networks with weights drawn from the stream ``(seed, "weights")``."""
+        self.config, self.shape, self.device = config, shape, torch.device(device)
+        # Layers initialise themselves from PyTorch's global state; the fork keeps that state ours alone.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "weights"))
+            generator = GENERATORS[config.generator](config, shape)
+            discriminator = DISCRIMINATORS[config.discriminator](config, shape)
+        self.generator: nn.Module = generator.to(self.device)
+        self.discriminator: nn.Module = discriminator.to(self.device)
+        self.generator_ema: nn.Module = copy.deepcopy(self.generator).eval().requires_grad_(False)
+
+    def arrays(self, parts: Iterable[str] = PARTS) -> Arrays:
+        """Return copies of the named parts' parameters and buffers, keyed ``part.name``."""
+        return {
+            f"{part}.{name}": value.detach().cpu().numpy().copy()
+            for part in parts
+            for name, value in getattr(self, part).state_dict().items()
+        }
+
+    def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Copy arrays into the parts that they name; a part comes whole or not at all.
+
+        Raises:
+            ValueError: A part is incomplete, or an array has another shape.
+        """
+        for part in PARTS:
+            own = {
+                name.removeprefix(f"{part}."): torch.from_numpy(np.array(value))
+                for name, value in arrays.items()
+                if name.startswith(f"{part}.")
+            }
+            if own:
+                try:
+                    getattr(self, part).load_state_dict(own)
+                except RuntimeError as error:
+                    raise ValueError(f"the arrays do not fit the {part} of this configuration: {error}") from None
+
+    def update_ema(self, num_updates: int) -> None:
+        """Move the average towards the generator.
+
+        The decay warms up as (1 + t) / (10 + t), so that a short run does not average its random start.
+
+        Args:
+            num_updates: Generator steps taken before this one, t.
+        """
+        decay = min(self.config.ema_decay, (1 + num_updates) / (10 + num_updates))
+        with torch.no_grad():
+            averages = self.generator_ema.state_dict().values()
+            for average, value in zip(averages, self.generator.state_dict().values(), strict=True):
+                if average.is_floating_point():
+                    average.lerp_(value, 1 - decay)
+                else:  # counters of batch norm
+                    average.copy_(value)
+
+    def sample(self, labels: NDArray[np.int64], random: torch.Generator, batch_size: int = 256) -> NDArray[np.uint8]:
+        """Generate tiles with the averaged generator.
+
+        Args:
+            labels: [N] int64.
+            random: CPU stream for the noise, so that every device draws the same.
+            batch_size: Tiles per forward pass; does not change the result but to rounding.
+
+        Returns:
+            [N, H, W, C] uint8.
+        """
+        noise = sample_noise(len(labels), self.config.latent_dim, random)
+        wanted = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+        batches = []
+        with torch.inference_mode():
+            for start in range(0, len(wanted), batch_size):
+                part = slice(start, start + batch_size)
+                tiles = self.generator_ema(noise[part].to(self.device), wanted[part].to(self.device))
+                batches.append(to_uint8(tiles))
+        return np.concatenate(batches)
+
+
+def to_uint8(tiles: Tensor) -> NDArray[np.uint8]:
+    """Turn [N, C, H, W] float in [-1, 1] into [N, H, W, C] uint8 in [0, 255], rounded."""
+    levels = tiles.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    pixels: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return pixels
+
+
+def to_float(tiles: Tensor) -> Tensor:
+    """Turn [N, H, W, C] uint8 in [0, 255] into [N, C, H, W] float32 in [-1, 1]."""
+    return tiles.permute(0, 3, 1, 2).float().div(127.5).sub(1)
