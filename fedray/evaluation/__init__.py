@@ -1,1 +1,18 @@
-"""(being written)"""
+"""Scores of generated tiles: FID and KID by torch-fidelity, against real tiles measured once per store."""
+
+from fedray.evaluation.errors import EvaluationError
+from fedray.evaluation.evaluator import Evaluator, cached_evaluator
+from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality
+from fedray.evaluation.reference import score_names
+from fedray.evaluation.scores import Scores
+
+__all__ = [
+    "EXTRACTORS",
+    "EvaluationError",
+    "Evaluator",
+    "Extractor",
+    "ExtractorQuality",
+    "Scores",
+    "cached_evaluator",
+    "score_names",
+]

@@ -53,12 +53,12 @@ class CustomCnnGenerator(nn.Module):
         self.condition = MultiplyingEmbedding(shape.num_labels, self._start)
         self.body = nn.Sequential(
             nn.BatchNorm2d(4 * width),
-            nn.Conv2d(4 * width, 2 * width, 3, padding=1),
+            nn.Conv2d(4 * width, 2 * width, 3, padding=1, bias=False),  # the norm after it has a shift
             nn.BatchNorm2d(2 * width),
             nn.LeakyReLU(0.2),
             nn.Dropout2d(config.dropout),
             nn.Upsample(scale_factor=2),
-            nn.Conv2d(2 * width, width, 3, padding=1),
+            nn.Conv2d(2 * width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.LeakyReLU(0.2),
             nn.Dropout2d(config.dropout),

@@ -1,1 +1,18 @@
-"""(being written)"""
+"""Sweeps: a search space, Tune and Optuna over whole experiments, one MLflow child run a trial."""
+
+from fedray.sweep.plan import SweepPlan, plan_sweep
+from fedray.sweep.results import SweepResult, print_trials
+from fedray.sweep.run import SweepError, run_sweep, saved_space
+from fedray.sweep.space import SearchSpace, load_space
+
+__all__ = [
+    "SearchSpace",
+    "SweepError",
+    "SweepPlan",
+    "SweepResult",
+    "load_space",
+    "plan_sweep",
+    "print_trials",
+    "run_sweep",
+    "saved_space",
+]

@@ -1,1 +1,23 @@
-"""(being written)"""
+"""MLflow runs that survive a server that is away: one parent a sweep, one child a trial, one step a round."""
+
+from fedray.tracking.address import experiment_url, resolve_tracking_uri, run_url, ui_command
+from fedray.tracking.check import check_tracking
+from fedray.tracking.errors import TrackingError, shown
+from fedray.tracking.run import Status, TrackedRun, UnsentMetric
+from fedray.tracking.tracker import Tracker
+from fedray.tracking.versions import code_version_tags
+
+__all__ = [
+    "Status",
+    "TrackedRun",
+    "Tracker",
+    "TrackingError",
+    "UnsentMetric",
+    "check_tracking",
+    "code_version_tags",
+    "experiment_url",
+    "resolve_tracking_uri",
+    "run_url",
+    "shown",
+    "ui_command",
+]

@@ -1,0 +1,83 @@
+"""Built once, read by all: tensors under the cache directory, written whole or not at all, without pickle."""
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from fedray.data import cache_dir
+from fedray.evaluation.errors import EvaluationError
+
+BUILD_TIMEOUT_S = 3600.0
+"""Longest to wait while another process builds the same file, in seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What one cache file holds: arrays by name, and strings by name."""
+
+    arrays: dict[str, NDArray[np.generic]]
+    metadata: dict[str, str]
+
+
+def cache_path(fingerprint: str, name: str) -> Path:
+    """Where a file about the store with this fingerprint is cached; ``name`` without its extension."""
+    folder = re.sub(r"[^A-Za-z0-9._-]", "_", fingerprint)
+    return cache_dir() / "evaluation" / folder / f"{name}.safetensors"
+
+
+def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
+    """Read a cached file; where it is missing or unreadable, one process builds it and the others wait for that one.
+
+    Raises:
+        EvaluationError: Another process has held the lock for longer than ``BUILD_TIMEOUT_S``.
+    """
+    found = _read(path)
+    if found is not None:
+        return found
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(f"{path}.lock", timeout=BUILD_TIMEOUT_S)
+    try:
+        with lock:
+            found = _read(path)  # another process may have built it meanwhile
+            if found is not None:
+                return found
+            built = build()
+            _write(path, built)
+            return built
+    except filelock.Timeout:
+        raise EvaluationError(
+            f"waited {BUILD_TIMEOUT_S:.0f} s for another process to build {path}; if none is running, delete {path}.lock"
+        ) from None
+
+
+def _read(path: Path) -> Stored | None:
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, the file is no mapping
+            return Stored(arrays, dict(file.metadata() or {}))
+    except (SafetensorError, OSError) as error:
+        _log.warning("the cached file %s is unreadable (%s) and is built again", path, error)
+        return None
+
+
+def _write(path: Path, stored: Stored) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        arrays = {name: np.ascontiguousarray(array) for name, array in stored.arrays.items()}
+        save_file(arrays, partial, metadata=stored.metadata)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

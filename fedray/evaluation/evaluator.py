@@ -1,0 +1,156 @@
+"""The evaluator: generated tiles in, scores out, against real tiles that were measured once for the store."""
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedray.config import EvaluationConfig
+from fedray.data import TileStore
+from fedray.evaluation.errors import EvaluationError
+from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality
+from fedray.evaluation.reference import Reference, load_reference
+from fedray.evaluation.scores import Scores, Statistics, compare, statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluator:
+    """Scores generated tiles against the real ones of a store; it keeps no state, so threads may share it.
+
+    Attributes:
+        extractor: What maps tiles to features; ``extractor.quality`` says how far to trust a trained one.
+        reference: The real tiles compared with.
+        statistics: Mean and covariance of their features.
+        label_names: Names of the store's labels.
+        tile_shape: (H, W, C) of a tile.
+        device: Where features are computed.
+    """
+
+    extractor: Extractor
+    reference: Reference
+    statistics: Statistics
+    label_names: tuple[str, ...]
+    tile_shape: tuple[int, int, int]
+    device: torch.device
+
+    @classmethod
+    def prepare(
+        cls, store: TileStore, config: EvaluationConfig, device: str | torch.device = "cpu", seed: int = 0
+    ) -> "Evaluator":
+        """Get the extractor and the real features: computed once per store, later calls load them.
+
+        Args:
+            store: The tile store.
+            config: Extractor, split and number of tiles.
+            device: Where features are computed; an extractor is trained on the CPU in any case.
+            seed: Which real tiles are drawn where the split has more than are compared. Keep one seed for all runs
+                that are to be compared, whatever their own seeds.
+
+        Raises:
+            EvaluationError: The extractor cannot work on this store or lacks its weights, or the split has too few
+                tiles.
+        """
+        on = torch.device(device)
+        extractor = EXTRACTORS[config.extractor](store, config)
+        extractor.network.to(on)
+        reference = load_reference(store, config, extractor, on, seed)
+        return cls(
+            extractor=extractor,
+            reference=reference,
+            statistics=statistics(reference.features),
+            label_names=store.label_names,
+            tile_shape=(store.tile_size, store.tile_size, store.channels),
+            device=on,
+        )
+
+    @property
+    def num_samples(self) -> int:
+        """How many generated tiles :meth:`scores` takes: ``config.num_samples``, or the split's size if smaller."""
+        return len(self.reference.labels)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels, int64 [num_samples], to generate tiles for: those of the real tiles compared with."""
+        return self.reference.labels.copy()
+
+    @property
+    def floor(self) -> Scores:
+        """The real-against-real floor: the same score names, for as many other real tiles in place of generated ones.
+
+        A perfect generator scores about this. Empty where the store has too few tiles of a label for it.
+        """
+        return dict(self.reference.floor)
+
+    @property
+    def quality(self) -> ExtractorQuality | None:
+        """How well the extractor tells the store's labels apart, beside the trivial value; None if not trained on it."""
+        return self.extractor.quality
+
+    def scores(self, generated: NDArray[np.uint8], labels: NDArray[np.int64]) -> Scores:
+        """Score generated tiles.
+
+        Args:
+            generated: uint8 [num_samples, H, W, C] in [0, 255].
+            labels: int64 [num_samples], what each was generated for; in any order, each label as often as in
+                :attr:`labels`.
+
+        Returns:
+            Scores by name; the names are those of :func:`fedray.evaluation.score_names`.
+
+        Raises:
+            EvaluationError: Number, shape or type of the tiles, or their labels, are not the ones compared with.
+        """
+        self._check(generated, labels)
+        fake = (self.extractor.features(generated, self.device), labels)
+        real = (self.reference.features, self.reference.labels)
+        return compare(self.extractor.name, self.label_names, real, fake, self.statistics)
+
+    def _check(self, generated: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        n = self.num_samples
+        if len(generated) != n or labels.shape != (n,):
+            raise EvaluationError(
+                f"scores compare equal numbers only: expected {n} generated tiles with {n} labels, but got "
+                f"{len(generated)} tiles with labels of shape {labels.shape}"
+            )
+        if generated.dtype != np.uint8 or generated.shape[1:] != self.tile_shape:
+            raise EvaluationError(
+                f"generated tiles must be uint8 of shape {(n, *self.tile_shape)}, but are {generated.dtype} of shape "
+                f"{generated.shape}"
+            )
+        if not np.array_equal(np.sort(labels), np.sort(self.reference.labels)):
+            raise EvaluationError(
+                "generated tiles must carry each label as often as the real ones they are compared with: expected "
+                f"{self._histogram(self.reference.labels)}, but got {self._histogram(labels)}"
+            )
+
+    def _histogram(self, labels: NDArray[np.int64]) -> dict[str, int]:
+        names = dict(enumerate(self.label_names))
+        found = zip(*np.unique(labels, return_counts=True), strict=True)
+        return {names.get(int(label), f"label {label}"): int(count) for label, count in found}
+
+
+def cached_evaluator(
+    store: TileStore, config: EvaluationConfig, device: str | torch.device = "cpu", seed: int = 0
+) -> Evaluator:
+    """Prepare an evaluator once per process for a store's content, a config, a device and a seed.
+
+    Arguments and errors as of :meth:`Evaluator.prepare`.
+    """
+    config = config.model_copy(update={"every": 1})  # how often one evaluates does not change how
+    return _prepare(_Key(store.fingerprint, config, str(torch.device(device)), seed, store))
+
+
+@dataclass(frozen=True)
+class _Key:
+    fingerprint: str
+    config: EvaluationConfig
+    device: str
+    seed: int
+    store: TileStore = field(compare=False)
+
+
+@functools.lru_cache(maxsize=4)
+def _prepare(key: _Key) -> Evaluator:
+    return Evaluator.prepare(key.store, key.config, key.device, key.seed)

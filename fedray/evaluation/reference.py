@@ -1,0 +1,150 @@
+"""The real tiles that generated ones are compared with: which they are, their features, and their own floor."""
+
+import functools
+import json
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedray.config import EvaluationConfig
+from fedray.data import TileStore
+from fedray.evaluation.cache import Stored, cache_path, load_or_build
+from fedray.evaluation.errors import EvaluationError
+from fedray.evaluation.extractors import Extractor
+from fedray.evaluation.scores import Scores, compare, score_names_for
+from fedray.randomness import stream
+
+PROTOCOL = 1
+"""Version of how tiles are chosen and features computed; a change of either must raise it."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The real side of every comparison.
+
+    Attributes:
+        labels: Labels of the real tiles, int64 [n].
+        features: Their features, float32 [n, d].
+        floor: The scores of n other real tiles, with the same number of each label, against these.
+    """
+
+    labels: NDArray[np.int64]
+    features: NDArray[np.float32]
+    floor: Scores
+
+
+def score_names(config: EvaluationConfig, store: TileStore, seed: int = 0) -> list[str]:
+    """List the names of the scores that evaluation will produce, without computing any.
+
+    The number in a name is the one really compared: ``config.num_samples``, or all tiles of the split if it has fewer.
+
+    Raises:
+        EvaluationError: The split has fewer than two tiles.
+    """
+    labels = store.labels[compared_indices(store, config, seed)]
+    return score_names_for(config.extractor, labels, store.label_names)
+
+
+def compared_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) -> NDArray[np.int64]:
+    """Choose the real tiles to compare with: sorted indices, each label in proportion to its share of the split.
+
+    Raises:
+        EvaluationError: The split has fewer than two tiles.
+    """
+    indices = store.indices(config.split)
+    if len(indices) < 2:
+        raise EvaluationError(
+            f"evaluation.split {config.split!r} must have at least 2 tiles, but has {len(indices)} in {store.path}"
+        )
+    num = min(config.num_samples, len(indices))
+    present, counts = np.unique(store.labels[indices], return_counts=True)
+    wanted = dict(zip(present.tolist(), _shares(counts, num).tolist(), strict=True))
+    chosen = _draw(store, indices, wanted, stream(seed, "evaluation", "reference", config.split))
+    assert chosen is not None and len(chosen) == num
+    return chosen
+
+
+def load_reference(
+    store: TileStore, config: EvaluationConfig, extractor: Extractor, device: torch.device, seed: int = 0
+) -> Reference:
+    """Load the reference; the first call for store, extractor weights, split, n and seed computes and caches it."""
+    indices = compared_indices(store, config, seed)
+    n = len(indices)
+    _warn_if_rank_deficient(extractor.name, n, extractor.width)
+    name = f"reference{PROTOCOL}-{extractor.name}-{extractor.identity[:16]}-{config.split}-{n}-seed{seed}"
+
+    def build() -> Stored:
+        labels = store.labels[indices].astype(np.int64)
+        features = extractor.features(store.tiles(indices), device)
+        floor = _floor(store, config, extractor, device, (features, labels), indices, seed)
+        return Stored({"features": features, "labels": labels, "indices": indices}, {"floor": json.dumps(floor)})
+
+    stored = load_or_build(cache_path(store.fingerprint, name), build)
+    return Reference(
+        labels=stored.arrays["labels"].astype(np.int64),
+        features=stored.arrays["features"].astype(np.float32),
+        floor=json.loads(stored.metadata["floor"]),
+    )
+
+
+def _floor(
+    store: TileStore,
+    config: EvaluationConfig,
+    extractor: Extractor,
+    device: torch.device,
+    real: tuple[NDArray[np.float32], NDArray[np.int64]],
+    indices: NDArray[np.int64],
+    seed: int,
+) -> Scores:
+    """Score real tiles against the reference: those of the other split or, if it has too few, unused ones of the same."""
+    wanted = dict(zip(*(part.tolist() for part in np.unique(real[1], return_counts=True)), strict=True))
+    other = "train" if config.split == "test" else "test"
+    rng = stream(seed, "evaluation", "floor", config.split)
+    unused = np.setdiff1d(store.indices(config.split), indices)
+    for candidates in (store.indices(other), unused):
+        chosen = _draw(store, candidates, wanted, rng)
+        if chosen is not None:
+            fake = (extractor.features(store.tiles(chosen), device), store.labels[chosen].astype(np.int64))
+            return compare(extractor.name, store.label_names, real, fake)
+    _log.warning(
+        "no real-against-real floor for %s: neither split %r nor the unused tiles of split %r have %s tiles by label; "
+        "a smaller evaluation.num_samples than %d would leave enough",
+        store.path, other, config.split, {store.label_names[label]: num for label, num in wanted.items()}, len(indices),
+    )  # fmt: skip
+    return {}
+
+
+def _draw(
+    store: TileStore, candidates: NDArray[np.int64], wanted: dict[int, int], rng: np.random.Generator
+) -> NDArray[np.int64] | None:
+    """Draw so many tiles of each label, without repetition; None where a label has too few. Returns sorted indices."""
+    labels = store.labels[candidates]
+    pools = {label: candidates[labels == label] for label in wanted}
+    if any(len(pools[label]) < num for label, num in wanted.items()):
+        return None
+    drawn = [rng.choice(pools[label], num, replace=False) for label, num in wanted.items()]
+    return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+def _shares(counts: NDArray[np.int64], num: int) -> NDArray[np.int64]:
+    """Split ``num`` in proportion to ``counts`` by largest remainders; no share exceeds its count if num <= sum."""
+    exact = counts * num / counts.sum()
+    shares = np.floor(exact).astype(np.int64)
+    rest = num - int(shares.sum())
+    shares[np.argsort(shares - exact, kind="stable")[:rest]] += 1
+    return shares
+
+
+@functools.cache
+def _warn_if_rank_deficient(extractor: str, n: int, width: int) -> None:
+    if n <= width:
+        _log.warning(
+            "fid/%s/%d compares %d tiles by %d features: the covariances are rank-deficient and FID is biased upward; "
+            "prefer KID, or compare more than %d tiles (evaluation.num_samples)",
+            extractor, n, n, width, width,
+        )  # fmt: skip

@@ -1,0 +1,44 @@
+"""One experiment composed of data, federation, evaluation and tracking: ``run_experiment(config, ...) -> Result``."""
+
+from fedray.experiment.cluster import ClusterSize, ResourceError, cluster_size, connect, plan_workers
+from fedray.experiment.evaluate import Evaluation, evaluate_generator
+from fedray.experiment.flower import server_app
+from fedray.experiment.job import USER_ERRORS, new_folder
+from fedray.experiment.report import print_scores, save_samples
+from fedray.experiment.rounds import ExperimentRun, RoundResult
+from fedray.experiment.run import (
+    EVALUATION_TIMEOUT_S,
+    Result,
+    make_grid,
+    run_experiment,
+    saved_config,
+    start_workers,
+)
+from fedray.experiment.tracked import describe, log_generator, log_round, open_run
+
+__all__ = [
+    "EVALUATION_TIMEOUT_S",
+    "USER_ERRORS",
+    "ClusterSize",
+    "Evaluation",
+    "ExperimentRun",
+    "ResourceError",
+    "Result",
+    "RoundResult",
+    "cluster_size",
+    "connect",
+    "describe",
+    "evaluate_generator",
+    "log_generator",
+    "log_round",
+    "make_grid",
+    "new_folder",
+    "open_run",
+    "plan_workers",
+    "print_scores",
+    "run_experiment",
+    "save_samples",
+    "saved_config",
+    "server_app",
+    "start_workers",
+]

@@ -1,0 +1,86 @@
+"""Which Ray the experiment runs on, and what it takes of it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import ray
+import torch
+
+from fedray.config import ExperimentConfig
+from fedray.simulation import WorkerResources
+
+
+class ResourceError(ValueError):
+    """An experiment needs more than the cluster can ever have. The message has both numbers and the remedy."""
+
+
+@dataclass(frozen=True)
+class ClusterSize:
+    """Resources of all nodes of a cluster together, and of its largest node."""
+
+    cpus: float
+    gpus: float
+    largest_node_cpus: float
+    largest_node_gpus: float
+
+    def __str__(self) -> str:
+        """Say the totals."""
+        return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
+
+
+def connect(address: str | None = None) -> ClusterSize:
+    """Join the running Ray (``RAY_ADDRESS``, a Ray job's, or one started on this machine), else start a local one.
+
+    Args:
+        address: Of a running cluster; unset: found as above.
+    """
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(address=address, log_to_driver=False, logging_level="WARNING", include_dashboard=False)
+    return cluster_size()
+
+
+def cluster_size() -> ClusterSize:
+    """Measure the connected cluster; where none is connected, this machine, which would be the local one."""
+    if not ray.is_initialized():
+        cpus, gpus = float(os.cpu_count() or 1), float(torch.cuda.device_count())
+        return ClusterSize(cpus, gpus, cpus, gpus)
+    nodes: list[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = ([node.get(kind, 0.0) for node in nodes] for kind in ("CPU", "GPU"))
+    return ClusterSize(sum(cpus), sum(gpus), max(cpus, default=0.0), max(gpus, default=0.0))
+
+
+def plan_workers(config: ExperimentConfig, cluster: ClusterSize, num_experiments: int = 1) -> WorkerResources:
+    """Decide how many workers an experiment gets, and what each of them takes.
+
+    Args:
+        config: Of the experiment.
+        cluster: What there is.
+        num_experiments: Experiments that shall run at a time; each gets its share of the cluster, at least one worker.
+
+    Raises:
+        ResourceError: The cluster can never run the workers that the configuration demands.
+    """
+    resources = config.resources
+    use_gpu = resources.device == "cuda" or (resources.device == "auto" and cluster.gpus > 0)
+    gpus = 1 / resources.workers_per_gpu if use_gpu else 0.0
+    slots = _slots(resources.cpus_per_worker, gpus, cluster)
+    clients_per_round = max(1, round(config.federation.client_fraction * config.num_clients))
+    wanted = resources.num_workers or max(1, min(clients_per_round, slots // num_experiments))
+    if wanted > slots:
+        raise ResourceError(
+            f"the experiment needs {wanted} x ({resources.cpus_per_worker:g} CPUs, {gpus:g} GPUs), but the cluster can "
+            f"never run more than {slots} such workers: it has {cluster} (largest node: {cluster.largest_node_cpus:g} "
+            f"CPUs, {cluster.largest_node_gpus:g} GPUs); lower resources.num_workers or resources.cpus_per_worker"
+            + (", or set resources.device to cpu" if use_gpu else "")
+        )
+    return WorkerResources(wanted, resources.cpus_per_worker, gpus)
+
+
+def _slots(cpus: float, gpus: float, cluster: ClusterSize) -> int:
+    """Workers that fit at all: a worker is on one node, so one larger than the largest node never fits."""
+    if cpus > cluster.largest_node_cpus or gpus > cluster.largest_node_gpus:
+        return 0
+    by_cpu = int(cluster.cpus / cpus + 1e-9)
+    return min(by_cpu, int(cluster.gpus / gpus + 1e-9)) if gpus else by_cpu

@@ -1,0 +1,59 @@
+"""Judging one round's generator: sample tiles, score them, keep a few to look at."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedray.config import ExperimentConfig
+from fedray.evaluation import Scores, cached_evaluator
+from fedray.federation import local_store, tile_shape, training_device
+from fedray.models import Arrays, Gan
+from fedray.randomness import torch_stream
+
+PREVIEW_TILES = 8
+"""Tiles per label that are kept to look at."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a round's generator and some of its tiles."""
+
+    scores: Scores
+    preview: NDArray[np.uint8]
+    """[label, tile, H, W, C]; the same noise every round, so that the rounds can be compared."""
+
+
+def evaluate_generator(config: ExperimentConfig, round_index: int, arrays: Arrays) -> Evaluation:
+    """Sample the averaged generator of a round and score it. Runs on a worker, so its arguments are plain values.
+
+    Args:
+        config: Of the experiment.
+        round_index: Rounds done; addresses the noise.
+        arrays: At least ``generator_ema.*``.
+    """
+    gan = Gan(config.gan, tile_shape(config.data), config.seed, training_device(config.resources))
+    gan.load({name: value for name, value in arrays.items() if name.startswith("generator_ema.")})
+    labels = cached_evaluator(local_store(config.data), config.evaluation, str(gan.device)).labels
+    tiles = gan.sample(labels, torch_stream(config.seed, "evaluation", round_index))
+    preview_labels = np.repeat(np.arange(gan.shape.num_labels), PREVIEW_TILES)
+    preview = gan.sample(preview_labels, torch_stream(config.seed, "preview"))
+    return Evaluation(_score(config, tiles, labels), preview.reshape(-1, PREVIEW_TILES, *preview.shape[1:]))
+
+
+def evaluate_tiles(config: ExperimentConfig, tiles: NDArray[np.uint8]) -> Evaluation:
+    """Score tiles that were generated elsewhere, one for each of :func:`wanted_labels`."""
+    labels = wanted_labels(config)
+    num_labels = tile_shape(config.data).num_labels
+    chosen = [np.resize(np.flatnonzero(labels == label), PREVIEW_TILES) for label in range(num_labels)]
+    return Evaluation(_score(config, tiles, labels), tiles[np.stack(chosen)])
+
+
+def wanted_labels(config: ExperimentConfig) -> NDArray[np.int64]:
+    """Labels [N] int64 that generated tiles must have to be compared with the real ones."""
+    return cached_evaluator(local_store(config.data), config.evaluation, "cpu").labels
+
+
+def _score(config: ExperimentConfig, tiles: NDArray[np.uint8], labels: NDArray[np.int64]) -> Scores:
+    device = training_device(config.resources)
+    return cached_evaluator(local_store(config.data), config.evaluation, device).scores(tiles, labels)

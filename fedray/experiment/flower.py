@@ -1,0 +1,36 @@
+"""The Flower ServerApp: the same experiment on Flower's stock simulation and its deployment engine (`flwr run .`)."""
+
+from logging import INFO
+
+from flwr.app import Context
+from flwr.common.logger import log
+from flwr.serverapp import Grid, ServerApp
+
+from fedray.config import ExperimentConfig, override
+from fedray.evaluation import Evaluator
+from fedray.experiment.rounds import ExperimentRun
+from fedray.federation import local_store, training_device
+
+server_app = ServerApp()
+
+
+@server_app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the experiment that the run config describes by config paths (``gan.n_critic=2``), and log its rounds."""
+    config = config_of(context, num_nodes=len(list(grid.get_node_ids())))
+    Evaluator.prepare(local_store(config.data), config.evaluation, training_device(config.resources))
+    run = ExperimentRun(config, grid)
+    while not run.done:
+        result = run.step()
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
+        log(INFO, "round %s of %s: %s", result.report.round_index, config.federation.num_rounds, figures)
+
+
+def config_of(context: Context, num_nodes: int) -> ExperimentConfig:
+    """Build the configuration from Flower's run config; there are as many clients as Flower has nodes.
+
+    Raises:
+        ConfigError: A key is no config path, or a value breaks a rule.
+    """
+    values = dict(context.run_config) | {"federation.num_clients": num_nodes}
+    return override(ExperimentConfig(), values, source="the Flower run config")

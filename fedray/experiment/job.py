@@ -1,0 +1,81 @@
+"""The single-experiment job's command line: options in, scores and a picture out."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from fedray.config import ConfigError, ExperimentConfig, load_config, to_yaml
+from fedray.config.cli import JobOptions, parse_job
+from fedray.data import PartitionError, StoreError
+from fedray.evaluation import EvaluationError
+from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
+from fedray.experiment.report import print_scores
+from fedray.experiment.rounds import RoundResult
+from fedray.experiment.run import run_experiment, saved_config
+from fedray.federation import DivergedError, FederationError
+from fedray.simulation import SimulationError
+from fedray.tracking import TrackingError, resolve_tracking_uri, ui_command
+
+USER_ERRORS: tuple[type[Exception], ...] = (
+    ConfigError,
+    StoreError,
+    PartitionError,
+    EvaluationError,
+    ResourceError,
+    SimulationError,
+    FederationError,
+    DivergedError,
+    TrackingError,
+)
+"""Errors whose message tells the user all they need."""
+
+
+class TrainOptions(JobOptions):
+    """Options of one experiment."""
+
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """YAML file with the experiment's configuration (a sweep's best.yaml, for example); other options override it."""
+
+
+def train(argv: Sequence[str], description: str) -> None:
+    """Run one experiment.
+
+    Args:
+        argv: Command line without the program.
+        description: First paragraph of ``--help``.
+
+    Raises:
+        Exception: Any of :data:`USER_ERRORS`, whose message is for the user.
+    """
+
+    def base(path: Path | None) -> ExperimentConfig:
+        return load_config(path) if path else ExperimentConfig()
+
+    options = parse_job(TrainOptions, argv, "config", base, description)
+    config = saved_config(options.resume) if options.resume else options.experiment
+    if options.dry_run:
+        print(to_yaml(config) + f"# {plan_workers(config, cluster_size())}")
+        return
+    console = Console()
+    out = options.resume or options.out or new_folder(config.gan.objective)
+    tracking_uri = resolve_tracking_uri(Path.cwd())
+
+    def show(result: RoundResult) -> None:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items() if "/" in name)
+        console.print(f"round {result.report.round_index}/{config.federation.num_rounds}: {figures}", soft_wrap=True)
+
+    result = run_experiment(config, out=out, tracking_uri=tracking_uri, on_round=show)
+    print_scores(console, result.scores, result.floor)
+    console.print(
+        f"Results:             {out}/: results.parquet, config.yaml, samples.png, checkpoint/", soft_wrap=True
+    )
+    console.print(f"Compare in MLflow:   {ui_command(tracking_uri)}", soft_wrap=True)
+
+
+def new_folder(name: str) -> Path:
+    """Name a folder for results, below runs/."""
+    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"

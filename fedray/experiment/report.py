@@ -1,0 +1,59 @@
+"""What an experiment leaves for people: a picture of real and generated tiles, a table of scores."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from fedray.data import TileStore
+from fedray.experiment.rounds import tile_sheet
+from fedray.randomness import stream
+
+
+def draw_samples(store: TileStore, preview: NDArray[np.uint8], title: str) -> Figure:
+    """Draw real training tiles above generated ones, a block a label.
+
+    Args:
+        store: Where the real tiles are.
+        preview: Generated tiles [label, tile, H, W, C] uint8.
+        title: Of the picture.
+    """
+    num_labels, columns = preview.shape[:2]
+    figure = Figure(figsize=(1.0 * columns + 1.2, 2.4 * num_labels + 0.6), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(2 * num_labels, 1, squeeze=False)[:, 0]
+    for label, name in enumerate(store.label_names):
+        rows = (("real", _real_tiles(store, label, columns)), ("generated", preview[label]))
+        for offset, (kind, tiles) in enumerate(rows):
+            axis = axes[2 * label + offset]
+            axis.imshow(tile_sheet(tiles[np.newaxis]), interpolation="nearest")
+            axis.set_ylabel(f"{name}\n{kind}", fontsize=8)
+            axis.set_xticks([])
+            axis.set_yticks([])
+    return figure
+
+
+def save_samples(path: Path, store: TileStore, preview: NDArray[np.uint8], title: str) -> None:
+    """Write :func:`draw_samples` as PNG."""
+    draw_samples(store, preview, title).savefig(path, dpi=150)
+
+
+def print_scores(console: Console, scores: dict[str, float], floor: dict[str, float]) -> None:
+    """Print the final scores beside what real training tiles would score in the generator's place."""
+    table = Table(title="Scores of the averaged generator (lower is better)")
+    table.add_column("score")
+    table.add_column("generated", justify="right")
+    table.add_column("real tiles (floor)", justify="right")
+    for name, value in scores.items():
+        table.add_row(name, f"{value:.4g}", f"{floor[name]:.4g}" if name in floor else "")
+    console.print(table)
+
+
+def _real_tiles(store: TileStore, label: int, count: int) -> NDArray[np.uint8]:
+    candidates = store.indices("train")
+    candidates = candidates[store.labels[candidates] == label]
+    chosen = stream(0, "preview", label).permutation(candidates)
+    return store.tiles(np.resize(chosen, count))

@@ -1,0 +1,129 @@
+"""One experiment, a round at a time: train, evaluate, checkpoint. A plain run, a Tune trial and `flwr run` drive it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.serverapp import Grid
+
+from fedray.config import ExperimentConfig
+from fedray.experiment.evaluate import Evaluation, evaluate_generator, evaluate_tiles, wanted_labels
+from fedray.federation import (
+    RoundReport,
+    federate,
+    initial_state,
+    load_checkpoint,
+    make_strategy,
+    sample_from_clients,
+    save_checkpoint,
+    shared_arrays,
+)
+from fedray.models import Arrays
+from fedray.simulation import RayGrid
+
+RunElsewhere = Callable[..., Any]
+"""Calls a function with arguments on some worker, and returns its result."""
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """A round and, where it was evaluated, its scores."""
+
+    report: RoundReport
+    evaluation: Evaluation | None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All figures of the round by name: scores, losses, counts, times."""
+        report = self.report
+        figures = {
+            "round-seconds": report.duration_s,
+            "clients": report.num_clients,
+            "clients-failed": report.num_failed,
+        }
+        scores = self.evaluation.scores if self.evaluation else {}
+        return {
+            **scores,
+            **{f"loss/{name}": value for name, value in report.losses.items()},
+            **figures,
+            **report.counts,
+        }
+
+
+def call_here(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run in this process: where there are no workers to ask."""
+    return function(*arguments)
+
+
+class ExperimentRun:
+    """The state of a running experiment."""
+
+    def __init__(self, config: ExperimentConfig, grid: Grid, run_elsewhere: RunElsewhere = call_here) -> None:
+        """Stand before round 1.
+
+        Args:
+            config: Of the experiment.
+            grid: Where the clients are.
+            run_elsewhere: Where to evaluate.
+        """
+        self.config, self.grid = config, grid
+        self._run_elsewhere = run_elsewhere
+        self._start(initial_state(config))
+
+    def _start(self, state: Any) -> None:
+        self.state = state
+        self._rounds = federate(make_strategy(self.config.federation), self.grid, state, self.config)
+
+    @property
+    def done(self) -> bool:
+        """Whether all rounds are done."""
+        return self.state.round_index >= self.config.federation.num_rounds
+
+    def step(self) -> RoundResult:
+        """Run the next round, and evaluate it where its turn has come.
+
+        Raises:
+            DivergedError: A loss is not finite or has exploded.
+            FederationError: Too many clients failed.
+        """
+        report = next(self._rounds)
+        due = report.round_index % self.config.evaluation.every == 0
+        return RoundResult(report, self.evaluate() if due or self.done else None)
+
+    def evaluate(self) -> Evaluation:
+        """Judge the generator as it is now."""
+        round_index = self.state.round_index
+        if self.config.federation.aggregate == "discriminator":
+            tiles = sample_from_clients(self.grid, self.config, round_index, wanted_labels(self.config))
+            evaluation: Evaluation = self._run_elsewhere(evaluate_tiles, self.config, tiles)
+        else:
+            evaluation = self._run_elsewhere(evaluate_generator, self.config, round_index, self.generator_arrays())
+        return evaluation
+
+    def generator_arrays(self) -> Arrays:
+        """Arrays of the averaged generator; empty where generators stay with the clients."""
+        return {name: array for name, array in shared_arrays(self.state).items() if name.startswith("generator_ema.")}
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint from which :meth:`load` continues as if nothing had happened."""
+        states = self.grid.state_snapshot() if isinstance(self.grid, RayGrid) else {}
+        save_checkpoint(folder, self.state, states)
+
+    def load(self, folder: Path) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            ValueError: There is none in the folder.
+        """
+        state, client_states = load_checkpoint(folder)
+        if isinstance(self.grid, RayGrid):
+            self.grid.restore_state(client_states)
+        self._start(state)
+
+
+def tile_sheet(preview: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Lay a preview [label, tile, H, W, C] out as one picture [label * H, tile * W, C]."""
+    labels, tiles, height, width, channels = preview.shape
+    return preview.transpose(0, 2, 1, 3, 4).reshape(labels * height, tiles * width, channels)

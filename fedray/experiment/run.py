@@ -1,0 +1,144 @@
+"""run_experiment(config) -> Result: data, federation, evaluation and tracking composed into one run."""
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from fedray.config import ExperimentConfig, load_config, save_config
+from fedray.evaluation import Evaluator, Scores
+from fedray.experiment.cluster import connect, plan_workers
+from fedray.experiment.evaluate import Evaluation
+from fedray.experiment.report import save_samples
+from fedray.experiment.rounds import ExperimentRun, RoundResult
+from fedray.experiment.tracked import log_generator, log_round, open_run
+from fedray.federation import client_app, client_partition, local_store
+from fedray.simulation import RayGrid, WorkerPool, WorkerResources
+from fedray.tracking import Tracker, check_tracking
+
+OnRound = Callable[[RoundResult], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished experiment leaves."""
+
+    config: ExperimentConfig
+    scores: Scores
+    """Of the last round."""
+    floor: Scores
+    """What real training tiles score in the generator's place."""
+    history: pd.DataFrame
+    """A row a round."""
+    run_id: str
+    """Of the MLflow run."""
+    out: Path
+    """Folder with ``config.yaml``, ``results.parquet``, ``samples.png`` and ``checkpoint/``."""
+
+
+def run_experiment(
+    config: ExperimentConfig, *, out: Path, tracking_uri: str, on_round: OnRound = lambda result: None
+) -> Result:
+    """Run one experiment, or continue the one whose checkpoint is in ``out``.
+
+    Args:
+        config: What to run.
+        out: Folder for the results.
+        tracking_uri: Of MLflow.
+        on_round: Told after every round.
+
+    Raises:
+        ValueError: The data, the partition or the resources are impossible; the message says how.
+        TrackingError: The tracking server does not answer.
+        DivergedError: A loss exploded. The rounds before it are tracked, and the run ends as FAILED.
+        FederationError: Too many clients failed.
+    """
+    check_tracking(tracking_uri)
+    store = local_store(config.data)
+    client_partition(config)  # an impossible partition is refused here, before anything is written or started
+    resources = plan_workers(config, connect())
+    evaluator = Evaluator.prepare(store, config.evaluation)
+    key = _open_folder(out, config)
+    tracker = Tracker(tracking_uri, config.tracking.experiment)
+    with start_workers(config, resources) as pool:
+        run = ExperimentRun(config, make_grid(config, pool), partial(pool.run, timeout_s=EVALUATION_TIMEOUT_S))
+        if (out / "checkpoint").exists():
+            run.load(out / "checkpoint")
+        tracked = open_run(tracker, config, store, key=key)
+        status = "FAILED"
+        try:
+            evaluation = _run_rounds(run, out, lambda result: (log_round(tracked, result), on_round(result)))
+            if config.federation.aggregate != "discriminator":
+                log_generator(tracked, config, run.generator_arrays())
+            title = f"{config.gan.objective}, round {run.state.round_index}"
+            save_samples(out / "samples.png", store, evaluation.preview, title)
+            tracked.log_artifact(out / "samples.png")
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            tracked.finish(status)
+    history = pd.read_parquet(out / "results.parquet")
+    return Result(config, evaluation.scores, evaluator.floor, history, tracked.run_id, out)
+
+
+EVALUATION_TIMEOUT_S = 1800.0
+"""Longest that scoring one generator may take, in seconds."""
+
+
+def start_workers(config: ExperimentConfig, resources: WorkerResources) -> WorkerPool:
+    """Start the worker processes of an experiment."""
+    setup = partial(prepare_worker, max(1, int(resources.cpus_per_worker)))
+    return WorkerPool(resources, start_timeout_s=config.resources.start_timeout_s, setup=setup)
+
+
+def prepare_worker(num_threads: int) -> None:
+    """Give a worker process its share of the cores: PyTorch takes all of them unless it is told."""
+    torch.set_num_threads(num_threads)
+
+
+def make_grid(config: ExperimentConfig, pool: WorkerPool) -> RayGrid:
+    """Put the experiment's clients on a pool of workers."""
+    return RayGrid(client_app, config.num_clients, pool)
+
+
+def saved_config(out: Path) -> ExperimentConfig:
+    """Read the configuration of the experiment that was started in a folder.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    return load_config(out / "config.yaml")
+
+
+def _run_rounds(run: ExperimentRun, out: Path, on_round: Callable[[RoundResult], object]) -> Evaluation:
+    """Run the rounds that are left; keep history and checkpoints in the folder. Returns the last evaluation."""
+    path = out / "results.parquet"
+    rows = pd.read_parquet(path).to_dict("records") if path.exists() else []
+    rows = [row for row in rows if row["round"] <= run.state.round_index]  # later ones were lost with their state
+    evaluation = None
+    while not run.done:
+        result = run.step()
+        evaluation = result.evaluation
+        rows.append({"round": result.report.round_index, **result.metrics})
+        pd.DataFrame(rows).to_parquet(path)
+        if run.done or run.state.round_index % run.config.federation.checkpoint_every == 0:
+            run.save(out / "checkpoint")
+        on_round(result)
+    return evaluation or run.evaluate()
+
+
+def _open_folder(out: Path, config: ExperimentConfig) -> str:
+    """Make the folder of an experiment, or find it again. Returns the key that names the experiment in MLflow."""
+    out.mkdir(parents=True, exist_ok=True)
+    identity = out / "experiment.json"
+    if not identity.exists():
+        save_config(config, out / "config.yaml")
+        identity.write_text(json.dumps({"key": uuid.uuid4().hex}))
+    return str(json.loads(identity.read_text())["key"])

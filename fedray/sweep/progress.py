@@ -1,0 +1,103 @@
+"""Live progress of a sweep: trials, rounds, best score, time left."""
+
+import math
+import time
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from fedray.sweep.searcher import COMPLETED, DIVERGED
+from fedray.sweep.space import SearchSpace
+
+
+class SweepProgress(tune.Callback):
+    """Keeps a status line up to date on a terminal; prints a line a round where the output is a file.
+
+    What it shows is read off Tune's trials, so that it is right after a resume too. It pickles as its search space.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        """Wait for the sweep to begin."""
+        self._space = space
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the terminal behind."""
+        return {"_space": self._space}
+
+    def setup(self, **info: Any) -> None:
+        """Show the line."""
+        self._console = Console()
+        self._trials: list[Any] = []
+        self._started = time.monotonic()
+        self._first_round: float | None = None
+        self._rounds_here = 0
+        self._live = Live(console=self._console, refresh_per_second=2, get_renderable=self.status, transient=True)
+        if self._console.is_terminal:
+            self._live.start()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Count a round."""
+        self._trials = trials
+        self._rounds_here += 1
+        self._first_round = self._first_round or time.monotonic()
+        if not self._console.is_terminal:
+            self._console.print(f"{self._round_line(trial, result)} | {self.status()}", soft_wrap=True)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Look at the trials."""
+        self._trials = trials
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Take the line away."""
+        if self._live.is_started:
+            self._live.stop()
+
+    def status(self) -> Text:
+        """Say how far the sweep is."""
+        ended = [trial for trial in self._trials if trial.is_finished()]
+        rounds = sum(_rounds(trial) for trial in self._trials)
+        total = self._space.num_trials
+        return Text(
+            f"{len(ended)}/{total} trials, {rounds} rounds, {self._best_so_far()}, {self._time_left(ended, rounds)}"
+        )
+
+    def _round_line(self, trial: Any, result: dict[str, Any]) -> str:
+        metric = self._space.goal.metric
+        outcome = result.get(DIVERGED) or (f"{metric} {result[metric]:.4g}" if metric in result else "not scored")
+        return f"trial {trial.trial_id} round {result['training_iteration']}: {outcome}"
+
+    def _best_so_far(self) -> str:
+        metric, pick = self._space.goal.metric, min if self._space.goal.mode == "min" else max
+        scores = [
+            (trial.last_result[metric], trial.trial_id) for trial in self._trials if trial.last_result.get(COMPLETED)
+        ]
+        if not scores:
+            return "no trial complete yet"
+        score, trial_id = pick(scores)
+        return f"best {score:.4g} (trial {trial_id})"
+
+    def _time_left(self, ended: list[Any], rounds: int) -> str:
+        """Estimate from the rounds that ended trials took, and from the pace since the first round."""
+        elapsed = _clock(time.monotonic() - self._started)
+        if self._first_round is None or self._rounds_here < 2:
+            return f"{elapsed} gone, starting workers"
+        per_trial: float = self._space.fixed.federation.num_rounds
+        if ended:
+            per_trial = max(1.0, sum(_rounds(trial) for trial in ended) / len(ended))
+        left = max(0, math.ceil(per_trial * self._space.num_trials) - rounds)
+        pace = (time.monotonic() - self._first_round) / (self._rounds_here - 1)
+        return f"{elapsed} gone, about {_clock(left * pace)} left"
+
+
+def _rounds(trial: Any) -> int:
+    return int((trial.last_result or {}).get("training_iteration", 0))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,192 @@
+"""run_sweep(space) -> SweepResult: Tune and Optuna over whole experiments; a stopped sweep continues where it was."""
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+
+from fedray.config import ConfigError, save_config
+from fedray.data import TileStore
+from fedray.evaluation import Evaluator, score_names
+from fedray.experiment import connect, describe, evaluate_generator, log_generator, save_samples
+from fedray.federation import client_partition, load_checkpoint, local_store, shared_arrays
+from fedray.models import Arrays
+from fedray.sweep.plan import SweepPlan, plan_sweep
+from fedray.sweep.progress import SweepProgress
+from fedray.sweep.results import SweepResult, trial_table, write_results
+from fedray.sweep.searcher import OptunaSearcher
+from fedray.sweep.space import SearchSpace, load_space
+from fedray.sweep.trial import FederatedTrial
+from fedray.tracking import TrackedRun, Tracker, check_tracking
+
+
+Search = tuple[OptunaSearcher, tune.ResultGrid]
+
+
+class SweepError(RuntimeError):
+    """A sweep ended without a complete trial. The message says how its trials ended and where to look."""
+
+
+def run_sweep(space: SearchSpace, *, out: Path, tracking_uri: str) -> SweepResult:
+    """Run a sweep, or continue the one that was stopped in ``out``.
+
+    Everything that can be wrong is checked before anything is written or started.
+
+    Args:
+        space: What to search.
+        out: Folder for the results and the sweep's own state.
+        tracking_uri: Of MLflow.
+
+    Raises:
+        ValueError: The space, its data or its resources are impossible; the message says how.
+        TrackingError: The tracking server does not answer.
+        SweepError: No trial completed.
+    """
+    check_tracking(tracking_uri)
+    store = local_store(space.fixed.data)
+    check_space(space, store)
+    plan = plan_sweep(space, connect())
+    # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
+    Evaluator.prepare(store, space.fixed.evaluation)
+    key = _open_folder(out, space)
+    tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
+    tags = {**describe(space.fixed, store), "fedray.sweep": space.name}
+    parent = tracker.start_run(f"sweep {space.name}", key=key, params={}, tags=tags)
+    status = "FAILED"
+    try:
+        parent.log_config(space.fixed)
+        parent.log_artifact(out / "sweep.yaml")
+        searcher, grid = _search(space, plan, out, tracking_uri, parent.run_id)
+        result = _conclude(space, searcher, grid, out, store, parent)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        parent.finish(status)
+    return result
+
+
+def check_space(space: SearchSpace, store: TileStore) -> None:
+    """Refuse a space whose objective no evaluation yields, or whose partition is impossible.
+
+    Raises:
+        ConfigError: The objective is no score of this evaluation; the valid ones are named.
+        ValueError: The partition is impossible.
+    """
+    names = score_names(space.fixed.evaluation, store)
+    if space.goal.metric not in names:
+        raise ConfigError(
+            f"goal.metric must be one of {', '.join(names)}, but got {space.goal.metric!r} ({space.name})"
+        )
+    client_partition(space.fixed)
+
+
+def saved_space(out: Path) -> SearchSpace:
+    """Read the search space of the sweep that was started in a folder.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    return load_space(out / "sweep.yaml")
+
+
+def _search(space: SearchSpace, plan: SweepPlan, out: Path, tracking_uri: str, parent_run_id: str) -> Search:
+    """Run the trials that are left; returns the searcher with the whole study, and Tune's results."""
+    # A snapshot after every event: a killed driver loses no trial that had ended. Rounds take seconds, it takes ms.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "0")
+    # A round without evaluation has no score, and a diverged trial never will: both are told, neither is an error.
+    os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+    os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+    trainable = tune.with_resources(
+        tune.with_parameters(
+            FederatedTrial, space=space, workers=plan.workers, tracking_uri=tracking_uri, parent_run_id=parent_run_id
+        ),
+        plan.placement(),
+    )
+    state = out.resolve() / "tune"
+    if tune.Tuner.can_restore(str(state)):
+        tuner = tune.Tuner.restore(str(state), trainable, resume_unfinished=True)
+    else:
+        tuner = _new_tuner(trainable, space, plan, state)
+    grid = tuner.fit()
+    searcher = OptunaSearcher(space)
+    searcher.restore_from_dir(str(state))
+    return searcher, grid
+
+
+def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: Path) -> tune.Tuner:
+    goal, stopping, num_rounds = space.goal, space.early_stopping, space.fixed.federation.num_rounds
+    scheduler = ASHAScheduler(
+        metric=goal.metric,
+        mode=goal.mode,
+        max_t=num_rounds,
+        grace_period=stopping.grace_rounds,
+        reduction_factor=stopping.reduction_factor,
+        # The trial says itself that it is done; Tune must not report the full run as stopped early.
+        stop_last_trials=False,
+    )
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=OptunaSearcher(space),
+            scheduler=scheduler,
+            num_samples=space.num_trials,
+            max_concurrent_trials=plan.concurrent_trials,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=state.name,
+            storage_path=str(state.parent),
+            callbacks=[SweepProgress(space)],
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_frequency=space.fixed.federation.checkpoint_every, checkpoint_at_end=True, num_to_keep=1
+            ),
+            failure_config=tune.FailureConfig(max_failures=2),
+            verbose=0,
+        ),
+    )
+
+
+def _conclude(
+    space: SearchSpace, searcher: OptunaSearcher, grid: tune.ResultGrid, out: Path, store: TileStore, parent: TrackedRun
+) -> SweepResult:
+    """Write the results and log them with the parent run."""
+    result = SweepResult(space, trial_table(space, searcher), out)
+    outcomes = result.trials["outcome"].value_counts().to_dict()
+    if "complete" not in outcomes:
+        raise SweepError(f"no trial of {space.name} ran all its rounds: {outcomes}; see the errors in {out / 'tune'}")
+    write_results(result)
+    best, arrays = result.best, _last_arrays(grid, result.best["trial"])
+    evaluation = evaluate_generator(result.best_config, int(best["rounds"]), arrays)
+    title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"
+    save_samples(out / "samples.png", store, evaluation.preview, title)
+    for name in ("results.parquet", "best.yaml", "samples.png"):
+        parent.log_artifact(out / name)
+    log_generator(parent, result.best_config, arrays)
+    parent.log_round(int(best["rounds"]), {space.goal.metric: float(best["score"])})
+    return result
+
+
+def _last_arrays(grid: tune.ResultGrid, trial_id: str) -> Arrays:
+    """Read the arrays of a trial's last checkpoint, which is that of its last round."""
+    for trial in grid:
+        if trial.metrics and trial.metrics["trial_id"] == trial_id and trial.checkpoint:
+            with trial.checkpoint.as_directory() as folder:
+                state, _ = load_checkpoint(Path(folder) / "federation")
+            return shared_arrays(state)
+    raise AssertionError(f"a complete trial has a checkpoint, but {trial_id} has none")
+
+
+def _open_folder(out: Path, space: SearchSpace) -> str:
+    """Make the folder of a sweep, or find it again. Returns the key that names the sweep in MLflow."""
+    out.mkdir(parents=True, exist_ok=True)
+    identity = out / "sweep.json"
+    if not identity.exists():
+        save_config(space, out / "sweep.yaml")
+        identity.write_text(json.dumps({"key": uuid.uuid4().hex}))
+    return str(json.loads(identity.read_text())["key"])

@@ -1,0 +1,75 @@
+"""Optuna for Ray Tune, told the truth: stopped trials are PRUNED with their intermediate values, diverged ones FAIL.
+
+Ray's own OptunaSearch tells Optuna that trials stopped early are complete, so the sampler mixes budgets, and it loses
+trials whose metric is NaN.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+from ray.tune.result import TRAINING_ITERATION
+from ray.tune.search import Searcher
+
+from fedray.randomness import derive_seed
+from fedray.sweep.space import SearchSpace
+
+COMPLETED = "completed"
+"""Key of a trial's result: whether it ran all its rounds."""
+DIVERGED = "diverged"
+"""Key of a trial's result: the message of its DivergedError; absent where it did not diverge."""
+
+
+class OptunaSearcher(Searcher):
+    """Suggests configurations with Optuna's TPE and keeps its study, which pickles with the sweep's state."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        """Start a study; the space's start points come first."""
+        super().__init__(metric=space.goal.metric, mode=space.goal.mode)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(
+            seed=derive_seed(space.fixed.seed, "sampler") % 2**32,
+            n_startup_trials=max(4, len(space.start_points), space.num_trials // 4),
+            constant_liar=True,  # running trials count as bad: parallel suggestions keep apart
+        )
+        direction = "minimize" if space.goal.mode == "min" else "maximize"
+        self.study = optuna.create_study(study_name=space.name, sampler=sampler, direction=direction)
+        for point in space.start_points:
+            self.study.enqueue_trial(dict(point))
+        self._distributions = {path: dimension.distribution() for path, dimension in space.search.items()}
+        self._running: dict[str, Trial] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Return values for the searched paths."""
+        if trial_id not in self._running:
+            self._running[trial_id] = self.study.ask(fixed_distributions=self._distributions)
+            self._running[trial_id].set_user_attr("trial_id", trial_id)
+        return dict(self._running[trial_id].params)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Report a round's score; a round without one says nothing."""
+        if self.metric in result:
+            self._running[trial_id].report(result[self.metric], result[TRAINING_ITERATION])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study how the trial ended."""
+        trial = self._running.pop(trial_id, None)
+        if trial is None:
+            return
+        if error or not result or DIVERGED in result or self.metric not in result:
+            self.study.tell(trial, state=TrialState.FAIL)
+        elif result.get(COMPLETED):
+            self.study.tell(trial, result[self.metric], state=TrialState.COMPLETE)
+        else:
+            trial.report(result[self.metric], result[TRAINING_ITERATION])
+            self.study.tell(trial, state=TrialState.PRUNED)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write the study and the running trials."""
+        Path(checkpoint_path).write_bytes(pickle.dumps((self.study, self._running)))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read back what :meth:`save` wrote; only a sweep's own folder is read."""
+        self.study, self._running = pickle.loads(Path(checkpoint_path).read_bytes())

@@ -1,0 +1,197 @@
+"""Search spaces: what is fixed, what is searched, what is optimised, where to start. One YAML file each."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import optuna
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fedray.config import (
+    ConfigError,
+    ExperimentConfig,
+    config_paths,
+    flatten,
+    nearest_name,
+    override,
+    read_yaml,
+    validate,
+)
+
+Value = int | float | str | bool
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class FloatRange(_Strict):
+    """Real numbers between two bounds, both included."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+    """Search on a logarithmic scale."""
+
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """The same in Optuna's terms."""
+        return optuna.distributions.FloatDistribution(self.low, self.high, log=self.log)
+
+    def examples(self) -> Sequence[Value]:
+        """Return the bounds: where they are valid values, all in between are."""
+        return (self.low, self.high)
+
+
+class IntRange(_Strict):
+    """Whole numbers between two bounds, both included."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    log: bool = False
+    """Search on a logarithmic scale."""
+
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """The same in Optuna's terms."""
+        return optuna.distributions.IntDistribution(self.low, self.high, log=self.log)
+
+    def examples(self) -> Sequence[Value]:
+        """Return the bounds."""
+        return (self.low, self.high)
+
+
+class Choice(_Strict):
+    """One of several values without order."""
+
+    type: Literal["choice"]
+    values: tuple[Value, ...] = Field(min_length=1)
+
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """The same in Optuna's terms."""
+        return optuna.distributions.CategoricalDistribution(self.values)
+
+    def examples(self) -> Sequence[Value]:
+        """Return all values."""
+        return self.values
+
+
+Dimension = Annotated[FloatRange | IntRange | Choice, Field(discriminator="type")]
+
+
+class Goal(_Strict):
+    """What a sweep optimises."""
+
+    metric: str
+    """Name of a score, such as ``fid/domain-cnn/256``."""
+    mode: Literal["min", "max"] = "min"
+
+
+class EarlyStopping(_Strict):
+    """ASHA at round level (Li et al. 2020, arXiv 1810.05934)."""
+
+    grace_rounds: int = Field(1, ge=1)
+    """Rounds before a trial may be stopped, >= 1."""
+    reduction_factor: float = Field(3.0, gt=1.0)
+    """At each rung the best 1/factor of the trials go on, > 1."""
+
+
+class SearchSpace(_Strict):
+    """A whole sweep, declared."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the sweep in MLflow and its folder: letters, digits, dot, dash, underscore."""
+    fixed: ExperimentConfig = ExperimentConfig()
+    """Experiment configuration of all trials; what is not said has its default."""
+    search: dict[str, Dimension] = Field(min_length=1)
+    """Searched config paths and their ranges."""
+    goal: Goal
+    num_trials: int = Field(ge=1)
+    """Trials, >= 1."""
+    max_concurrent: int = Field(4, ge=1)
+    """Trials at a time at the most, >= 1: the more run at once, the less the sampler knows when it suggests."""
+    early_stopping: EarlyStopping = EarlyStopping()
+    start_points: tuple[dict[str, Value], ...] = ()
+    """Trials to begin with, each with a value for every searched path."""
+
+    @model_validator(mode="after")
+    def _ranges_and_start_points_are_valid(self) -> Self:
+        problems = [*self._search_problems(), *self._start_point_problems()]
+        if self.early_stopping.grace_rounds > self.fixed.federation.num_rounds:
+            problems.append(
+                f"early_stopping.grace_rounds must be <= federation.num_rounds ({self.fixed.federation.num_rounds}), "
+                f"but got {self.early_stopping.grace_rounds}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _search_problems(self) -> list[str]:
+        problems, valid = [], config_paths()
+        for path, dimension in self.search.items():
+            if path not in valid:
+                problems.append(f"search.{path} is no config path{nearest_name(path, valid)}")
+                continue
+            if not isinstance(dimension, Choice) and dimension.low > dimension.high:
+                problems.append(f"search.{path}: low must be <= high, but got {dimension.low} > {dimension.high}")
+            if not isinstance(dimension, Choice) and dimension.log and dimension.low <= 0:
+                problems.append(f"search.{path}: low must be > 0 on a log scale, but got {dimension.low}")
+            for value in dimension.examples():
+                problems += self._value_problems(path, value)
+        return problems
+
+    def _value_problems(self, path: str, value: Value) -> list[str]:
+        try:
+            override(self.fixed, {path: value}, source="search")
+        except ConfigError as error:
+            return [f"search.{line.strip(' -')}" for line in str(error).splitlines()[1:]]
+        return []
+
+    def _start_point_problems(self) -> list[str]:
+        problems = []
+        for number, point in enumerate(self.start_points):
+            where = f"start_points[{number}]"
+            problems += [f"{where} lacks a value for {path}" for path in self.search if path not in point]
+            for path, value in point.items():
+                dimension = self.search.get(path)
+                if dimension is None:
+                    problems.append(f"{where}: {path} is not searched{nearest_name(path, self.search)}")
+                elif not _contains(dimension, value):
+                    problems.append(f"{where}: {path} must be within its search range, but got {value!r}")
+        return problems
+
+    def trial_config(self, params: Mapping[str, Value]) -> ExperimentConfig:
+        """Return the configuration of the trial with these values for the searched paths."""
+        return override(self.fixed, params, source=f"a trial of {self.name}")
+
+    def with_changes(self, fixed: ExperimentConfig, changes: Mapping[str, int]) -> "SearchSpace":
+        """Return the space with another fixed configuration and other sizes.
+
+        Args:
+            fixed: The new fixed configuration.
+            changes: New values by field name (``num_trials``, ``max_concurrent``).
+
+        Raises:
+            ConfigError: A value is fixed that is searched, or the space becomes invalid.
+        """
+        before, after = flatten(self.fixed.model_dump()), flatten(fixed.model_dump())
+        both = [path for path in self.search if before[path] != after[path]]
+        if both:
+            raise ConfigError(f"{both[0]} is searched by {self.name}, so it cannot be fixed; take it out of `search`")
+        return validate(SearchSpace, self.model_dump() | {"fixed": fixed.model_dump(), **changes}, source=self.name)
+
+
+def load_space(path: Path) -> SearchSpace:
+    """Read a search space from YAML.
+
+    Raises:
+        ConfigError: With every problem of the file.
+    """
+    return validate(SearchSpace, read_yaml(path), source=str(path))
+
+
+def _contains(dimension: FloatRange | IntRange | Choice, value: Any) -> bool:
+    if isinstance(dimension, Choice):
+        return value in dimension.values
+    whole = isinstance(dimension, FloatRange) or isinstance(value, int)
+    return isinstance(value, int | float) and whole and dimension.low <= value <= dimension.high

@@ -1,0 +1,97 @@
+"""A Tune trial: one experiment whose step is one round, on workers that are kept from trial to trial."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from ray import tune
+
+from fedray.experiment import (
+    EVALUATION_TIMEOUT_S,
+    ExperimentRun,
+    log_round,
+    make_grid,
+    open_run,
+    start_workers,
+)
+from fedray.federation import DivergedError, local_store
+from fedray.simulation import WorkerResources
+from fedray.sweep.searcher import COMPLETED, DIVERGED
+from fedray.sweep.space import SearchSpace, Value
+from fedray.tracking import Tracker
+
+
+class FederatedTrial(tune.Trainable):
+    """Runs one experiment after another in one placement group: ``reset_config`` begins the next on warm workers."""
+
+    def setup(
+        self,
+        config: dict[str, Value],
+        space: SearchSpace,
+        workers: WorkerResources,
+        tracking_uri: str,
+        parent_run_id: str,
+    ) -> None:
+        """Start the workers and begin the first trial.
+
+        Args:
+            config: Values of the searched paths.
+            space: The sweep.
+            workers: What the trial's placement group holds.
+            tracking_uri: Of MLflow.
+            parent_run_id: The sweep's run.
+        """
+        self._space, self._parent_run_id = space, parent_run_id
+        self._tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
+        self._pool = start_workers(space.fixed, workers)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Value]) -> bool:
+        """Begin the next trial; the trial before it ended or was stopped."""
+        self._end("FINISHED")
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run one round. A diverged trial reports so and ends."""
+        try:
+            result = self._run.step()
+        except DivergedError as error:
+            self._end("FAILED")
+            return {DIVERGED: str(error), COMPLETED: False, "done": True}
+        log_round(self._tracked, result)
+        if self._run.done:
+            self._end("FINISHED")
+        return {**result.metrics, COMPLETED: self._run.done, "done": self._run.done}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write the federation as it is after this round."""
+        self._run.save(Path(checkpoint_dir) / "federation")
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
+        """Continue after the round of a checkpoint."""
+        assert isinstance(checkpoint, str), "save_checkpoint writes into the folder it is given"
+        self._run.load(Path(checkpoint) / "federation")
+
+    def cleanup(self) -> None:
+        """End the last trial and its workers."""
+        self._end("FINISHED")
+        self._pool.close()
+
+    def _begin(self, params: dict[str, Value]) -> None:
+        config = self._space.trial_config(params)
+        store = local_store(config.data)
+        name = f"{self._space.name} {self.trial_id}"
+        self._tracked = open_run(
+            self._tracker, config, store, key=self.trial_id, parent_run_id=self._parent_run_id, name=name
+        )
+        self._open = True
+        evaluate = partial(self._pool.run, timeout_s=EVALUATION_TIMEOUT_S)
+        self._run = ExperimentRun(config, make_grid(config, self._pool), evaluate)
+
+    def _end(self, status: Literal["FINISHED", "FAILED"]) -> None:
+        if self._open:
+            self._open = False
+            self._tracked.finish(status)
+            grid = self._run.grid
+            grid.close()

@@ -1,0 +1,295 @@
+"""One tracked run: rounds, config, pictures and models, sent to MLflow without ever holding up training."""
+
+import functools
+import json
+import logging
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fedray.config import ExperimentConfig, flatten, to_yaml
+from fedray.tracking.errors import TrackingError
+from fedray.tracking.outbox import Delivery, Outbox
+from fedray.tracking.retry import outlast
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
+_logger = logging.getLogger(__name__)
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+UnsentMetric = tuple[str, float, int, int]
+"""Name, value, timestamp in ms, round: plain, so that it fits into a checkpoint."""
+
+# MLflow's limits.
+_MAX_KEY_LENGTH = 250
+_MAX_PARAM_LENGTH = 6000
+_PARAMS_PER_BATCH = 100
+_MAX_DIGEST_LENGTH = 36
+
+
+class TileStoreDescription(Protocol):
+    """What of a tile store is logged; ``fedray.data.TileStore`` has it."""
+
+    @property
+    def path(self) -> object: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def source(self) -> object: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+    @property
+    def tile_size(self) -> int: ...  # noqa: D102
+    @property
+    def label_names(self) -> Sequence[str]: ...  # noqa: D102
+
+
+class TrackedRun:
+    """A run in MLflow; made by :meth:`fedray.tracking.Tracker.start_run`, usable from several threads.
+
+    Nothing here but :meth:`finish` raises because the server is away or refuses: what cannot be sent waits and is tried
+    again with later rounds, and ``finish`` says what was lost.
+    """
+
+    def __init__(
+        self,
+        client: "MlflowClient",
+        uri: str,
+        run_id: str,
+        experiment_id: str,
+        params: Mapping[str, str],
+        flush_interval_s: float,
+        patience_s: float,
+    ) -> None:
+        """Take over an open run; ``params`` are the ones it has already."""
+        self.run_id = run_id
+        self.experiment_id = experiment_id
+        self.uri = uri
+        self._client = client
+        self._known_params = dict(params)
+        self._flush_interval_s = flush_interval_s
+        self._patience_s = patience_s
+        self._last_flush = 0.0
+        self._last_round: list[Metric] = []
+        self._finished = False
+        self._outbox = Outbox(client, run_id, uri)
+        self._spool = tempfile.TemporaryDirectory(prefix="fedray-tracking-", ignore_cleanup_errors=True)
+        self._num_spooled = 0
+        self._lock = threading.Lock()
+
+    def log_round(self, round_index: int, metrics: Mapping[str, float]) -> None:
+        """Log the metrics of one round, in one request together with what waits of earlier rounds.
+
+        NaN and infinities are kept (MLflow stores an infinity as the largest float). Characters that MLflow does not
+        allow in a name become ``_``. A round that is repeated after a resume is added, not overwritten: the history
+        then holds two values of that round, and the later one is the one that MLflow shows.
+
+        Args:
+            round_index: The step, >= 0.
+            metrics: Values by name.
+        """
+        from mlflow.entities import Metric
+
+        now_ms = time.time_ns() // 1_000_000
+        entries = [Metric(_allowed(name), float(value), now_ms, round_index) for name, value in metrics.items()]
+        self._last_round = entries
+        self._outbox.add_metrics(entries)
+        if time.monotonic() - self._last_flush >= self._flush_interval_s:
+            self.flush()
+
+    def flush(self) -> bool:
+        """Send what waits, unless the server failed a moment ago; return whether everything is sent."""
+        self._last_flush = time.monotonic()
+        return self._outbox.flush()
+
+    def unsent(self) -> list[UnsentMetric]:
+        """Return the metrics that wait, to be kept in a checkpoint; sending one twice stores it once."""
+        return [(m.key, m.value, m.timestamp, m.step) for m in self._outbox.metrics]
+
+    def resend(self, unsent: Sequence[UnsentMetric]) -> None:
+        """Queue the metrics that :meth:`unsent` returned in a process that has ended since."""
+        from mlflow.entities import Metric
+
+        self._outbox.add_metrics([Metric(*entry) for entry in unsent])
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log parameters. One that the run has already keeps its first value, for MLflow cannot change it."""
+        from mlflow.entities import Param
+
+        texts = {_allowed(name): str(value)[:_MAX_PARAM_LENGTH] for name, value in params.items()}
+        with self._lock:
+            changed = [name for name, text in texts.items() if self._known_params.get(name, text) != text]
+            new = [Param(name, text) for name, text in texts.items() if name not in self._known_params]
+            self._known_params = texts | self._known_params
+        if changed:
+            _logger.warning("run %s was started with other values of %s, which stay", self.run_id, ", ".join(changed))
+        for start in range(0, len(new), _PARAMS_PER_BATCH):
+            batch = new[start : start + _PARAMS_PER_BATCH]
+            self._outbox.add(Delivery("parameters", functools.partial(_log_params, self.run_id, batch)))
+
+    def log_config(self, config: ExperimentConfig) -> None:
+        """Log the resolved config: as ``config.yaml`` for ``load_config``, and as parameters by dotted path."""
+        self.log_params(flatten(config.model_dump(mode="json")))
+        path = self._spooled("config.yaml")
+        path.write_text(to_yaml(config), encoding="utf-8")
+        self._deliver_file(path)
+
+    def log_dataset(self, store: TileStoreDescription) -> None:
+        """Log the tile store as the run's input; its digest begins the fingerprint, a tag has the whole."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        profile = {"fingerprint": store.fingerprint, "tile_size": store.tile_size, "labels": list(store.label_names)}
+        dataset = Dataset(
+            name=store.name,
+            digest=store.fingerprint[:_MAX_DIGEST_LENGTH],
+            source_type="local",
+            source=json.dumps({"uri": str(store.path), "source": store.source}, default=str),
+            profile=json.dumps(profile),
+        )
+        tags = [InputTag("mlflow.data.context", "training"), InputTag("fedray.fingerprint", store.fingerprint)]
+        inputs = [DatasetInput(dataset, tags)]
+        self._outbox.add(Delivery("data set", lambda client: client.log_inputs(self.run_id, datasets=inputs)))
+
+    def log_figure(self, figure: "Figure", name: str) -> None:
+        """Log a matplotlib figure as it is now; ``name`` is its path among the artifacts (``figures/labels.png``)."""
+        path = self._spooled(Path(name).name)
+        figure.savefig(path, bbox_inches="tight")
+        self._deliver_file(path, str(Path(name).parent))
+
+    def log_image(self, image: npt.NDArray[np.uint8], key: str, step: int) -> None:
+        """Log an image for the UI's image grid, where ``step`` is a slider.
+
+        Args:
+            image: [H, W, 3] uint8.
+            key: What it shows (``samples``), the same in all rounds.
+            step: The round.
+        """
+        from PIL import Image
+
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"image must be uint8 [H, W, 3], but got {image.dtype} {list(image.shape)}")
+        path = self._spooled("image.png")
+        Image.fromarray(image).save(path)
+        timestamp_ms = time.time_ns() // 1_000_000
+
+        def send(client: "MlflowClient") -> None:
+            with Image.open(path) as picture:
+                picture.load()
+                client.log_image(
+                    self.run_id,
+                    picture,
+                    key=_allowed(key).replace(":", "_"),
+                    step=step,
+                    timestamp=timestamp_ms,
+                    synchronous=True,
+                )
+
+        self._outbox.add(Delivery(f"image {key} of round {step}", send, path.parent))
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Log a file or a folder as it is now, into ``folder`` among the artifacts."""
+        copy = self._spooled(path.name)
+        shutil.copytree(path, copy) if path.is_dir() else shutil.copy2(path, copy)
+        self._deliver_file(copy, folder)
+
+    def log_generator(
+        self,
+        model: "torch.nn.Module",
+        example_inputs: "tuple[torch.Tensor, ...]",
+        name: str = "generator",
+        step: int | None = None,
+    ) -> str:
+        """Log a generator as an exported graph (pt2), which loads without FedRay and takes any batch size.
+
+        The metrics of the last logged round are attached where it is ``step``, so that ``search_logged_models`` can
+        order by them.
+
+        Args:
+            model: Exported in evaluation mode on the CPU; itself unchanged.
+            example_inputs: One batch of the arguments of ``forward``: noise float32 [N, latent], labels int64 [N].
+            name: The model's name.
+            step: The round; unset: the last logged one.
+
+        Returns:
+            The URI for ``mlflow.pytorch.load_model``: ``models:/ID``; ``runs:/RUN/NAME`` where the server is away,
+            which holds once the model is sent.
+        """
+        from fedray.tracking.model import model_delivery, save_model
+
+        last = self._last_round[0].step if self._last_round else 0
+        step = last if step is None else step
+        folder = self._spooled(name)
+        save_model(model, example_inputs, folder)
+        metrics = self._last_round if step == last else []
+        delivery, created = model_delivery(folder, name, self.run_id, self.experiment_id, step, metrics)
+        self._outbox.add(delivery)
+        return f"models:/{created[0]}" if created else f"runs:/{self.run_id}/{name}"
+
+    def finish(self, status: Status, deadline_s: float | None = None) -> None:
+        """Send everything that waits, then end the run with this status. A second call does nothing.
+
+        Args:
+            status: ``FINISHED``, ``FAILED`` or ``KILLED``.
+            deadline_s: Longest to keep trying while the server is away, in seconds; unset: ``patience_s``.
+
+        Raises:
+            TrackingError: Something could not be sent; the message names it. The status is set all the same where
+                that is possible.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        ends_at = time.monotonic() + (self._patience_s if deadline_s is None else deadline_s)
+        problems = []
+        for send in (self._outbox.drain, functools.partial(self._end, status)):
+            try:
+                send(max(0.0, ends_at - time.monotonic()))
+            except TrackingError as error:
+                problems.append(str(error))
+        self._spool.cleanup()
+        if problems:
+            raise TrackingError("\n".join(problems))
+
+    def _end(self, status: Status, deadline_s: float) -> None:
+        failure = f"run {self.run_id} could not be set to {status}"
+        outlast(lambda: self._client.set_terminated(self.run_id, status), deadline_s, failure, self.uri)
+
+    def _spooled(self, name: str) -> Path:
+        """Return a path for a file that waits, in a folder of its own."""
+        with self._lock:
+            self._num_spooled += 1
+            folder = Path(self._spool.name, str(self._num_spooled))
+        folder.mkdir()
+        return folder / name
+
+    def _deliver_file(self, path: Path, folder: str = "") -> None:
+        target = None if folder in ("", ".") else folder
+
+        def send(client: "MlflowClient") -> None:
+            if path.is_dir():
+                client.log_artifacts(self.run_id, str(path), f"{target}/{path.name}" if target else path.name)
+            else:
+                client.log_artifact(self.run_id, str(path), target)
+
+        self._outbox.add(Delivery(path.name, send, path.parent))
+
+
+def _log_params(run_id: str, params: "list[Param]", client: "MlflowClient") -> None:
+    client.log_batch(run_id, params=params)
+
+
+def _allowed(name: str) -> str:
+    """Return a metric's or parameter's name with the characters that MLflow allows, and within its length."""
+    return re.sub(r"[^\w\-./ :]", "_", name)[:_MAX_KEY_LENGTH]

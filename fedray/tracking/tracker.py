@@ -1,0 +1,187 @@
+"""One process's connection to an MLflow experiment: runs are started, continued and tidied up here."""
+
+import functools
+import getpass
+import re
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fedray.tracking.address import run_url, sqlite_path
+from fedray.tracking.check import create_database
+from fedray.tracking.errors import TrackingError, shown
+from fedray.tracking.retry import outlast
+from fedray.tracking.run import Status, TrackedRun
+
+if TYPE_CHECKING:
+    import torch
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+T = TypeVar("T")
+
+_PARENT = "mlflow.parentRunId"
+_KEY = "fedray.key"
+_KEY_PATTERN = re.compile(r"[\w\-./:=, ]{1,500}")
+_MAX_TAG_LENGTH = 8000
+
+
+class Tracker:
+    """A connection to one MLflow experiment. Cheap to make and to pickle: it connects with the first run.
+
+    Nothing process-wide is set: no active run, no global tracking address. Runs of several threads do not meet.
+    """
+
+    def __init__(self, uri: str, experiment: str, *, patience_s: float = 120.0, flush_interval_s: float = 1.0) -> None:
+        """Describe the connection.
+
+        Args:
+            uri: The tracking address; :func:`check_tracking` has looked at it.
+            experiment: Name of the experiment, created where it is missing.
+            patience_s: Longest to keep trying while the server is away, when a run starts and finishes, in seconds.
+            flush_interval_s: Shortest time between two requests for metrics, in seconds; faster rounds share one.
+        """
+        self.uri = uri
+        self.experiment = experiment
+        self.patience_s = patience_s
+        self.flush_interval_s = flush_interval_s
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open connection behind: another process makes its own."""
+        settings = ("uri", "experiment", "patience_s", "flush_interval_s")
+        return {name: value for name, value in self.__dict__.items() if name in settings}
+
+    def __repr__(self) -> str:
+        """Show the address without its password."""
+        return f"Tracker({shown(self.uri)!r}, {self.experiment!r})"
+
+    @functools.cached_property
+    def experiment_id(self) -> str:
+        """The experiment's id; the experiment is created where it is missing."""
+        return self._outlast(self._open_experiment, f"experiment {self.experiment!r} could not be opened")
+
+    def start_run(
+        self,
+        name: str,
+        *,
+        parent_run_id: str | None = None,
+        key: str | None = None,
+        params: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> TrackedRun:
+        """Start a run, or continue the one with this ``key`` and parent.
+
+        Args:
+            name: The run's name; a continued run keeps its own.
+            parent_run_id: The sweep's run, for a trial.
+            key: Identifies a trial within its sweep (or a sweep within the experiment), so that a killed and resumed
+                one is continued and not doubled. Letters, digits and ``_-./:=, ``. Unset: always a new run.
+            params: Parameters; in a continued run, first values stay.
+            tags: Tags, such as :func:`code_version_tags`; in a continued run, new values replace old ones.
+
+        Raises:
+            TrackingError: The server stayed away for ``patience_s``, or refused.
+            ValueError: ``key`` holds other characters.
+        """
+        if key is not None and not _KEY_PATTERN.fullmatch(key):
+            raise ValueError(f"key must be letters, digits and _-./:=, and space, at most 500, but got {key!r}")
+        # A run without a key gets one too: where the server made it and the answer was lost, it is found again.
+        all_tags = _origin_tags() | dict(tags or {}) | {_KEY: key or uuid.uuid4().hex}
+        if parent_run_id is not None:
+            all_tags[_PARENT] = parent_run_id
+        all_tags = {name: str(value)[:_MAX_TAG_LENGTH] for name, value in all_tags.items()}
+        opened = self._outlast(lambda: self._open_run(name, all_tags), f"run {name!r} could not be started")
+        run = TrackedRun(
+            self._client, self.uri, opened.info.run_id, self.experiment_id, opened.data.params,
+            self.flush_interval_s, self.patience_s,
+        )  # fmt: skip
+        run.log_params(params or {})
+        return run
+
+    def end_unfinished(self, parent_run_id: str, status: Status = "KILLED") -> list[str]:
+        """End the child runs that are still RUNNING because their process died; return their ids."""
+
+        def end() -> list[str]:
+            query = f"tags.`{_PARENT}` = '{parent_run_id}' AND attributes.status = 'RUNNING'"
+            runs = self._client.search_runs([self.experiment_id], query, max_results=50_000)
+            for run in runs:
+                self._client.set_terminated(run.info.run_id, status)
+            return [run.info.run_id for run in runs]
+
+        return self._outlast(end, f"the unfinished runs of {parent_run_id} could not be ended")
+
+    def run_url(self, run_id: str) -> str | None:
+        """Return the page of a run in the MLflow UI; None where no server runs."""
+        return run_url(self.uri, self.experiment_id, run_id)
+
+    def load_generator(self, model_uri: str) -> "torch.nn.Module":
+        """Load what :meth:`TrackedRun.log_generator` logged; ``mlflow.pytorch.load_model`` asks the global address."""
+        from fedray.tracking.model import load_model
+
+        failure = f"the model {model_uri} could not be loaded"
+        return self._outlast(lambda: load_model(self._client, self.uri, model_uri), failure)
+
+    @functools.cached_property
+    def _client(self) -> "MlflowClient":
+        from fedray.tracking.mlflow_client import connect
+
+        if sqlite_path(self.uri) is not None:
+            create_database(self.uri)
+        return connect(self.uri)
+
+    def _outlast(self, call: Callable[[], T], failure: str) -> T:
+        return outlast(call, self.patience_s, failure, self.uri)
+
+    def _open_experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is None:
+            self._create_experiment()
+            found = self._client.get_experiment_by_name(self.experiment)
+            assert found is not None
+        if found.lifecycle_stage == "deleted":
+            raise TrackingError(
+                f"the experiment {self.experiment!r} at {shown(self.uri)} was deleted. Bring it back by "
+                f"`mlflow experiments restore --experiment-id {found.experiment_id}`, "
+                "or set tracking.experiment to a new name."
+            )
+        return str(found.experiment_id)
+
+    def _create_experiment(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        database = sqlite_path(self.uri)
+        # Beside the database: MLflow's default is a folder of the process's working directory.
+        location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
+        try:
+            self._client.create_experiment(self.experiment, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+                raise
+
+    def _open_run(self, name: str, tags: Mapping[str, str]) -> "Run":
+        run = self._find_run(tags[_KEY], tags.get(_PARENT))
+        if run is None:
+            return self._client.create_run(self.experiment_id, tags=dict(tags), run_name=name)
+        from mlflow.entities import RunTag
+
+        self._client.update_run(run.info.run_id, status="RUNNING")
+        self._client.log_batch(run.info.run_id, tags=[RunTag(*tag) for tag in tags.items()])
+        return run
+
+    def _find_run(self, key: str, parent_run_id: str | None) -> "Run | None":
+        query = f"tags.`{_KEY}` = '{key}'"
+        if parent_run_id is not None:
+            query += f" AND tags.`{_PARENT}` = '{parent_run_id}'"
+        found = self._client.search_runs([self.experiment_id], query, order_by=["attributes.start_time ASC"])
+        return next((run for run in found if run.data.tags.get(_PARENT) == parent_run_id), None)
+
+
+def _origin_tags() -> dict[str, str]:
+    """Return who runs what, in the tags that the UI shows as *User* and *Source*."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user id without a name
+        user = "unknown"
+    return {"mlflow.user": user, "mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.type": "LOCAL"}

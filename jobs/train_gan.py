@@ -1,0 +1,16 @@
+"""Run one federated (or centralised) GAN experiment: python jobs/train_gan.py [--config FILE] [--data STORE] [--help]."""
+
+import sys
+from collections.abc import Sequence
+
+from fedray.config.cli import run_job
+from fedray.experiment.job import USER_ERRORS, train
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, run, print."""
+    train(argv, description=__doc__ or "")
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(main, USER_ERRORS))

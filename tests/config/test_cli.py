@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from fedray.config import ConfigError, ExperimentConfig, load_config
+from fedray.config.cli import JobOptions, parse_job
+
+
+class Options(JobOptions):
+    config: Path | None = None
+
+
+def parse(*argv):
+    def base(path):
+        return load_config(path) if path else ExperimentConfig()
+
+    return parse_job(Options, argv, "config", base, "A job.")
+
+
+def test_options_override_the_base_file(tmp_path):
+    (tmp_path / "base.yaml").write_text("gan: {n_critic: 2, batch_size: 8}\n")
+    options = parse("--config", str(tmp_path / "base.yaml"), "--gan.n-critic", "3", "--federation.num-clients", "10")
+    assert options.experiment.gan.n_critic == 3
+    assert options.experiment.gan.batch_size == 8
+    assert options.experiment.federation.num_clients == 10
+
+
+def test_data_is_short_for_the_store():
+    assert parse("--data", "tiles").experiment.data.store == "tiles"
+
+
+def test_a_base_file_with_problems_is_refused(tmp_path):
+    (tmp_path / "base.yaml").write_text("gan: {n_critc: 2}\n")
+    with pytest.raises(ConfigError, match="did you mean 'gan.n_critic'"):
+        parse("--config", str(tmp_path / "base.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--gan.n-critc", "2"], "--gan.n-critic"),
+        (["--gan.n-critic", "0"], "greater than or equal to 1"),
+        (["--partition.scheme", "random"], "majority-label"),
+    ],
+)
+def test_a_wrong_option_says_what_is_right(argv, expected, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(*argv)
+    assert caught.value.code == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_help_explains_every_field(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--gan.gradient-penalty" in shown
+    assert "Discriminator steps per generator step" in shown

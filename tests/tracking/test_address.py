@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from fedray.tracking import experiment_url, resolve_tracking_uri, run_url, shown, ui_command
+
+
+def test_without_a_setting_runs_go_to_sqlite_in_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert resolve_tracking_uri(Path(".")) == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.mark.parametrize("uri", ["http://host:5000", "postgresql://u:p@host/db", "sqlite:////data/mlflow.db"])
+def test_the_users_address_stays(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert resolve_tracking_uri(tmp_path) == uri
+
+
+def test_a_relative_database_is_the_same_one_for_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/mlflow.db?timeout=30")
+    assert resolve_tracking_uri(Path("/")) == f"sqlite:///{tmp_path}/runs/mlflow.db?timeout=30"
+
+
+def test_addresses_are_shown_without_secrets() -> None:
+    assert shown("postgresql://me:s3cr@t@host/db?sslmode=on&password=s3cret") == (
+        "postgresql://***@host/db?sslmode=on&password=***"
+    )
+    assert "token" not in ui_command("http://token@host:5000")
+    assert run_url("https://me:secret@host/mlflow/", "1", "abc") == "https://host/mlflow/#/experiments/1/runs/abc"
+
+
+def test_the_ui_is_opened_on_the_same_store() -> None:
+    assert ui_command("sqlite:////a b/mlflow.db") == "mlflow ui --backend-store-uri 'sqlite:////a b/mlflow.db'"
+    assert ui_command("http://host:5000") == "python -m webbrowser http://host:5000"
+    assert experiment_url("sqlite:////a/mlflow.db", "1") is None

@@ -1,0 +1,107 @@
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from fedray.tracking import Tracker, TrackingError
+
+WRITER = """
+import sys
+from fedray.tracking import Tracker
+uri, process = sys.argv[1], int(sys.argv[2])
+for trial in range(2):
+    run = Tracker(uri, "many").start_run(f"{process}-{trial}", key=f"{process}-{trial}", params={"trial": trial})
+    for round_index in range(30):
+        run.log_round(round_index, {f"m{i}": process + round_index * i for i in range(5)})
+        run.flush()
+    run.finish("FINISHED")
+"""
+
+
+def test_a_trial_is_a_child_of_its_sweep(tracker: Tracker, uri: str) -> None:
+    sweep = tracker.start_run("sweep", tags={"kind": "sweep"})
+    trial = tracker.start_run("trial", parent_run_id=sweep.run_id, key="3", params={"gan.n_critic": 2})
+    trial.finish("FINISHED")
+    sweep.finish("FINISHED")
+    data = MlflowClient(uri).get_run(trial.run_id).data
+    assert data.tags["mlflow.parentRunId"] == sweep.run_id
+    assert data.params == {"gan.n_critic": "2"}
+    assert MlflowClient(uri).get_run(sweep.run_id).data.tags["kind"] == "sweep"
+
+
+def test_a_resumed_trial_continues_its_run(tracker: Tracker, uri: str) -> None:
+    sweep = tracker.start_run("sweep", key="sweep")
+    first = tracker.start_run("trial", parent_run_id=sweep.run_id, key="3", params={"seed": 1}, tags={"commit": "a"})
+    first.log_round(0, {"loss": 1.0})
+    first.finish("KILLED")
+    other_process = pickle.loads(pickle.dumps(tracker))
+    again = other_process.start_run(
+        "trial", parent_run_id=sweep.run_id, key="3", params={"seed": 2}, tags={"commit": "b"}
+    )
+    assert again.run_id == first.run_id
+    assert MlflowClient(uri).get_run(again.run_id).info.status == "RUNNING"
+    again.log_round(1, {"loss": 0.5})
+    again.finish("FINISHED")
+    client = MlflowClient(uri)
+    run = client.get_run(again.run_id)
+    assert (run.info.status, run.data.params, run.data.tags["commit"]) == ("FINISHED", {"seed": "1"}, "b")
+    assert [(m.step, m.value) for m in client.get_metric_history(again.run_id, "loss")] == [(0, 1.0), (1, 0.5)]
+    assert len(client.search_runs([tracker.experiment_id])) == 2
+
+
+def test_a_key_belongs_to_its_sweep(tracker: Tracker) -> None:
+    sweeps = [tracker.start_run("sweep").run_id for _ in range(2)]
+    ids = {tracker.start_run("trial", parent_run_id=parent, key="0").run_id for parent in [*sweeps, None]}
+    assert len(ids) == 3
+    with pytest.raises(ValueError, match="key must be"):
+        tracker.start_run("trial", key="it's")
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_the_end_is_explicit(tracker: Tracker, uri: str, status) -> None:
+    run = tracker.start_run("run")
+    run.finish(status)
+    run.finish("FAILED" if status != "FAILED" else "FINISHED")
+    info = MlflowClient(uri).get_run(run.run_id).info
+    assert info.status == status
+    assert info.end_time is not None
+
+
+def test_runs_of_dead_processes_are_ended(tracker: Tracker, uri: str) -> None:
+    sweep = tracker.start_run("sweep")
+    done, dead = (tracker.start_run("trial", parent_run_id=sweep.run_id) for _ in range(2))
+    done.finish("FINISHED")
+    assert tracker.end_unfinished(sweep.run_id) == [dead.run_id]
+    statuses = {run: MlflowClient(uri).get_run(run).info.status for run in (done.run_id, dead.run_id, sweep.run_id)}
+    assert list(statuses.values()) == ["FINISHED", "KILLED", "RUNNING"]
+
+
+def test_a_deleted_experiment_is_named_with_the_remedy(tracker: Tracker, uri: str) -> None:
+    MlflowClient(uri).delete_experiment(tracker.experiment_id)
+    with pytest.raises(TrackingError, match="mlflow experiments restore"):
+        Tracker(uri, "tests").start_run("run")
+
+
+def test_processes_that_write_at_once_to_a_fresh_database_lose_nothing(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
+    commands = [[sys.executable, "-c", WRITER, uri, str(process)] for process in range(4)]
+    (tmp_path / "cwd").mkdir()
+    writers = [
+        subprocess.Popen(command, cwd=tmp_path / "cwd", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+    for writer in writers:
+        assert writer.communicate() == ("", "")  # and nothing is printed
+        assert writer.returncode == 0
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("many").experiment_id])
+    assert sorted(run.info.run_name for run in runs) == sorted(f"{p}-{t}" for p in range(4) for t in range(2))
+    for run in runs:
+        process = int(run.info.run_name[0])
+        for i in range(5):
+            history = client.get_metric_history(run.info.run_id, f"m{i}")
+            assert [(m.step, m.value) for m in history] == [(r, process + r * i) for r in range(30)]
+    assert not any((tmp_path / "cwd").iterdir())
