@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import tyro
 from pydantic import BaseModel, ConfigDict
 
-from fedray.config.loading import ConfigError, override
+from fedray.config.loading import override
 from fedray.config.schema import ExperimentConfig
 
 
@@ -73,7 +73,7 @@ def run_job(main: Callable[[Sequence[str]], None], user_errors: tuple[type[Excep
     """
     try:
         main(sys.argv[1:])
-    except (ConfigError, *user_errors) as error:
+    except user_errors as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

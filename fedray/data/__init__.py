@@ -1,1 +1,29 @@
-"""(being written)"""
+"""Tile stores and partitions: the data sets, how images get into them, and which client has which tile."""
+
+from fedray.data.catalog import DATASETS, cache_dir, open_store
+from fedray.data.figures import draw_partition
+from fedray.data.importers import ImportOptions, ImportReport, import_csv, import_folder
+from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store
+from fedray.data.store import SPLITS, StoreError, Tile, TileStore
+from fedray.data.writing import write_store
+
+__all__ = [
+    "DATASETS",
+    "PARTITIONS",
+    "SPLITS",
+    "ImportOptions",
+    "ImportReport",
+    "Partition",
+    "PartitionError",
+    "PartitionError",
+    "StoreError",
+    "Tile",
+    "TileStore",
+    "cache_dir",
+    "draw_partition",
+    "import_csv",
+    "import_folder",
+    "open_store",
+    "partition_store",
+    "write_store",
+]

@@ -11,7 +11,7 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from fedray.data import cache_dir
 from fedray.evaluation.errors import EvaluationError
@@ -57,7 +57,7 @@ def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
             return built
     except filelock.Timeout:
         raise EvaluationError(
-            f"waited {BUILD_TIMEOUT_S:.0f} s for another process to build {path}; if none is running, delete {path}.lock"
+            f"waited {BUILD_TIMEOUT_S:.0f} s for another process to build {path}; if none runs, delete {path}.lock"
         ) from None
 
 
@@ -77,7 +77,7 @@ def _write(path: Path, stored: Stored) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         arrays = {name: np.ascontiguousarray(array) for name, array in stored.arrays.items()}
-        save_file(arrays, partial, metadata=stored.metadata)
+        partial.write_bytes(save(arrays, metadata=stored.metadata))
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -85,7 +85,7 @@ class Evaluator:
 
     @property
     def quality(self) -> ExtractorQuality | None:
-        """How well the extractor tells the store's labels apart, beside the trivial value; None if not trained on it."""
+        """How well a trained extractor tells the store's labels apart; None for one that was not trained on it."""
         return self.extractor.quality
 
     def scores(self, generated: NDArray[np.uint8], labels: NDArray[np.int64]) -> Scores:

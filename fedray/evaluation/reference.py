@@ -101,7 +101,7 @@ def _floor(
     indices: NDArray[np.int64],
     seed: int,
 ) -> Scores:
-    """Score real tiles against the reference: those of the other split or, if it has too few, unused ones of the same."""
+    """Score real tiles against the reference: of the other split or, if it has too few, unused ones of the same."""
     wanted = dict(zip(*(part.tolist() for part in np.unique(real[1], return_counts=True)), strict=True))
     other = "train" if config.split == "test" else "test"
     rng = stream(seed, "evaluation", "floor", config.split)
@@ -128,13 +128,14 @@ def _draw(
     if any(len(pools[label]) < num for label, num in wanted.items()):
         return None
     drawn = [rng.choice(pools[label], num, replace=False) for label, num in wanted.items()]
-    return np.sort(np.concatenate(drawn)).astype(np.int64)
+    sorted_indices: NDArray[np.int64] = np.sort(np.concatenate(drawn))
+    return sorted_indices
 
 
 def _shares(counts: NDArray[np.int64], num: int) -> NDArray[np.int64]:
     """Split ``num`` in proportion to ``counts`` by largest remainders; no share exceeds its count if num <= sum."""
     exact = counts * num / counts.sum()
-    shares = np.floor(exact).astype(np.int64)
+    shares: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     rest = num - int(shares.sum())
     shares[np.argsort(shares - exact, kind="stable")[:rest]] += 1
     return shares

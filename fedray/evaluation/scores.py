@@ -24,8 +24,8 @@ def score_names_for(extractor: str, labels: NDArray[np.int64], label_names: Sequ
     """Name the scores of a comparison with real tiles that carry these labels, int64 [n].
 
     ``fid/<extractor>/<n>``, ``kid/<extractor>/<n>`` and, for each label that at least two of the n tiles carry,
-    ``kid/<extractor>/<n>/label/<label name>``: n is always the number of all tiles compared, on either side. What follows
-    from n and the store, such as the tiles of one label, is not repeated in the name.
+    ``kid/<extractor>/<n>/label/<label name>``: n is always the number of all tiles compared, on either side.
+    What follows from n and the store, such as the tiles of one label, is not repeated in the name.
     """
     n = len(labels)
     names = [f"fid/{extractor}/{n}", f"kid/{extractor}/{n}"]
@@ -84,8 +84,8 @@ def fid(real: Statistics, fake: Statistics) -> float:
 def kid(real: Features, fake: Features) -> float:
     """Kernel distance, the unbiased MMD^2 with kernel (x.y / d + 1)^3 (Bińkowski et al. 2018); it can fall below 0.
 
-    Up to 1,000 tiles it is computed exactly, over all of them at once, so that it has no sampling noise; beyond, it is the
-    mean over 100 subsets of 1,000, drawn with torch-fidelity's fixed seed. real, fake: [n, d], equal n >= 2.
+    Up to 1,000 tiles it is computed exactly, over all of them at once, without sampling noise; beyond, it is the mean
+    over 100 subsets of 1,000, drawn with torch-fidelity's fixed seed. real, fake: [n, d], equal n >= 2.
     """
     assert len(real) == len(fake) >= MIN_TILES_FOR_KID
     exact = len(real) <= KID_SUBSET_SIZE

@@ -14,7 +14,7 @@ from fedray.experiment.run import (
     saved_config,
     start_workers,
 )
-from fedray.experiment.tracked import describe, log_generator, log_round, open_run
+from fedray.experiment.tracked import describe, ended, log_generator, log_round, open_run
 
 __all__ = [
     "EVALUATION_TIMEOUT_S",
@@ -28,6 +28,7 @@ __all__ = [
     "cluster_size",
     "connect",
     "describe",
+    "ended",
     "evaluate_generator",
     "log_generator",
     "log_round",

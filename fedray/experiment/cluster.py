@@ -47,8 +47,8 @@ def cluster_size() -> ClusterSize:
         cpus, gpus = float(os.cpu_count() or 1), float(torch.cuda.device_count())
         return ClusterSize(cpus, gpus, cpus, gpus)
     nodes: list[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus, gpus = ([node.get(kind, 0.0) for node in nodes] for kind in ("CPU", "GPU"))
-    return ClusterSize(sum(cpus), sum(gpus), max(cpus, default=0.0), max(gpus, default=0.0))
+    node_cpus, node_gpus = ([node.get(kind, 0.0) for node in nodes] for kind in ("CPU", "GPU"))
+    return ClusterSize(sum(node_cpus), sum(node_gpus), max(node_cpus, default=0.0), max(node_gpus, default=0.0))
 
 
 def plan_workers(config: ExperimentConfig, cluster: ClusterSize, num_experiments: int = 1) -> WorkerResources:

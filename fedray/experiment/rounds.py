@@ -11,13 +11,15 @@ from flwr.serverapp import Grid
 from fedray.config import ExperimentConfig
 from fedray.experiment.evaluate import Evaluation, evaluate_generator, evaluate_tiles, wanted_labels
 from fedray.federation import (
+    FederationState,
     RoundReport,
     federate,
     initial_state,
+    latest_round,
     load_checkpoint,
     make_strategy,
     sample_from_clients,
-    save_checkpoint,
+    save_round,
     shared_arrays,
 )
 from fedray.models import Arrays
@@ -72,7 +74,7 @@ class ExperimentRun:
         self._run_elsewhere = run_elsewhere
         self._start(initial_state(config))
 
-    def _start(self, state: Any) -> None:
+    def _start(self, state: FederationState) -> None:
         self.state = state
         self._rounds = federate(make_strategy(self.config.federation), self.grid, state, self.config)
 
@@ -107,17 +109,20 @@ class ExperimentRun:
         return {name: array for name, array in shared_arrays(self.state).items() if name.startswith("generator_ema.")}
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint from which :meth:`load` continues as if nothing had happened."""
+        """Write a checkpoint from which :meth:`load` continues as if nothing had happened, and remove older ones.
+
+        Args:
+            folder: Of this experiment's checkpoints.
+        """
         states = self.grid.state_snapshot() if isinstance(self.grid, RayGrid) else {}
-        save_checkpoint(folder, self.state, states)
+        save_round(folder, self.state, states)
 
     def load(self, folder: Path) -> None:
-        """Continue from a checkpoint.
-
-        Raises:
-            ValueError: There is none in the folder.
-        """
-        state, client_states = load_checkpoint(folder)
+        """Continue from the newest checkpoint in a folder; without any, from the beginning."""
+        newest = latest_round(folder)
+        if newest is None:
+            return
+        state, client_states = load_checkpoint(newest)
         if isinstance(self.grid, RayGrid):
             self.grid.restore_state(client_states)
         self._start(state)

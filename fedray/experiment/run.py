@@ -16,10 +16,10 @@ from fedray.experiment.cluster import connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
 from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult
-from fedray.experiment.tracked import log_generator, log_round, open_run
+from fedray.experiment.tracked import ended, log_generator, log_round, open_run
 from fedray.federation import client_app, client_partition, local_store
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
-from fedray.tracking import Tracker, check_tracking
+from fedray.tracking import TrackedRun, Tracker, check_tracking
 
 OnRound = Callable[[RoundResult], None]
 
@@ -67,23 +67,15 @@ def run_experiment(
     tracker = Tracker(tracking_uri, config.tracking.experiment)
     with start_workers(config, resources) as pool:
         run = ExperimentRun(config, make_grid(config, pool), partial(pool.run, timeout_s=EVALUATION_TIMEOUT_S))
-        if (out / "checkpoint").exists():
-            run.load(out / "checkpoint")
+        run.load(out / "checkpoint")
         tracked = open_run(tracker, config, store, key=key)
-        status = "FAILED"
-        try:
-            evaluation = _run_rounds(run, out, lambda result: (log_round(tracked, result), on_round(result)))
-            if config.federation.aggregate != "discriminator":
-                log_generator(tracked, config, run.generator_arrays())
+        with ended(tracked):
+            evaluation = _run_rounds(run, out, tracked, on_round)
             title = f"{config.gan.objective}, round {run.state.round_index}"
             save_samples(out / "samples.png", store, evaluation.preview, title)
             tracked.log_artifact(out / "samples.png")
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
-            raise
-        finally:
-            tracked.finish(status)
+            if arrays := run.generator_arrays():
+                log_generator(tracked, config, arrays)
     history = pd.read_parquet(out / "results.parquet")
     return Result(config, evaluation.scores, evaluator.floor, history, tracked.run_id, out)
 
@@ -117,7 +109,7 @@ def saved_config(out: Path) -> ExperimentConfig:
     return load_config(out / "config.yaml")
 
 
-def _run_rounds(run: ExperimentRun, out: Path, on_round: Callable[[RoundResult], object]) -> Evaluation:
+def _run_rounds(run: ExperimentRun, out: Path, tracked: TrackedRun, on_round: OnRound) -> Evaluation:
     """Run the rounds that are left; keep history and checkpoints in the folder. Returns the last evaluation."""
     path = out / "results.parquet"
     rows = pd.read_parquet(path).to_dict("records") if path.exists() else []
@@ -130,6 +122,7 @@ def _run_rounds(run: ExperimentRun, out: Path, on_round: Callable[[RoundResult],
         pd.DataFrame(rows).to_parquet(path)
         if run.done or run.state.round_index % run.config.federation.checkpoint_every == 0:
             run.save(out / "checkpoint")
+        log_round(tracked, result)
         on_round(result)
     return evaluation or run.evaluate()
 

@@ -1,6 +1,7 @@
 """What an experiment writes into its MLflow run: before, in and after its rounds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -42,6 +43,20 @@ def open_run(
     run.log_dataset(store)
     run.log_figure(draw_partition(store, client_partition(config)), "partition.png")
     return run
+
+
+@contextmanager
+def ended(run: TrackedRun) -> Iterator[TrackedRun]:
+    """End a run with the status that its block deserves: FINISHED, KILLED by Ctrl-C or SIGTERM, FAILED otherwise."""
+    try:
+        yield run
+    except (KeyboardInterrupt, SystemExit):
+        run.finish("KILLED")
+        raise
+    except BaseException:
+        run.finish("FAILED")
+        raise
+    run.finish("FINISHED")
 
 
 def default_run_name(config: ExperimentConfig, store: TileStore) -> str:

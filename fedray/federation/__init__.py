@@ -1,6 +1,6 @@
 """The Flower side of an experiment: the ClientApp, the strategies, the round loop and its checkpoints."""
 
-from fedray.federation.checkpoint import load_checkpoint, save_checkpoint
+from fedray.federation.checkpoint import latest_round, load_checkpoint, save_checkpoint, save_round
 from fedray.federation.client import client_app, client_partition, local_store, tile_shape, training_device
 from fedray.federation.rounds import (
     DivergedError,
@@ -24,11 +24,13 @@ __all__ = [
     "client_partition",
     "federate",
     "initial_state",
+    "latest_round",
     "load_checkpoint",
     "local_store",
     "make_strategy",
     "sample_from_clients",
     "save_checkpoint",
+    "save_round",
     "shared_arrays",
     "tile_shape",
     "training_device",

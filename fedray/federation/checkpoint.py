@@ -18,10 +18,10 @@ _SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named wi
 
 
 def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping[int, RecordDict]) -> None:
-    """Write a checkpoint. A folder of that name is replaced only once the new one is complete.
+    """Write a checkpoint: the folder appears whole, by one rename, or not at all.
 
     Args:
-        folder: Where to write.
+        folder: Where to write; a checkpoint that is there already (the same round, run again) is replaced.
         state: The server's state.
         client_states: ``Context.state`` of each client, by node id; its array records are kept.
     """
@@ -37,6 +37,26 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
         scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def save_round(folder: Path, state: FederationState, client_states: Mapping[int, RecordDict]) -> None:
+    """Write the checkpoint of a round beside those before it, then remove those: one is whole at any moment.
+
+    Args:
+        folder: Holds the checkpoints, ``round-00001`` and so on.
+        state: As in :func:`save_checkpoint`.
+        client_states: As in :func:`save_checkpoint`.
+    """
+    target = folder / f"round-{state.round_index:05d}"
+    save_checkpoint(target, state, client_states)
+    for other in folder.iterdir():
+        if other != target:
+            shutil.rmtree(other)
+
+
+def latest_round(folder: Path) -> Path | None:
+    """Return the newest checkpoint that :func:`save_round` wrote into a folder, or None where there is none."""
+    return max((path for path in folder.glob("round-*") if path.suffix != ".tmp"), default=None)
 
 
 def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict]]:

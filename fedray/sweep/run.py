@@ -12,8 +12,8 @@ from ray.tune.schedulers import ASHAScheduler
 from fedray.config import ConfigError, save_config
 from fedray.data import TileStore
 from fedray.evaluation import Evaluator, score_names
-from fedray.experiment import connect, describe, evaluate_generator, log_generator, save_samples
-from fedray.federation import client_partition, load_checkpoint, local_store, shared_arrays
+from fedray.experiment import connect, describe, ended, evaluate_generator, log_generator, save_samples
+from fedray.federation import client_partition, latest_round, load_checkpoint, local_store, shared_arrays
 from fedray.models import Arrays
 from fedray.sweep.plan import SweepPlan, plan_sweep
 from fedray.sweep.progress import SweepProgress
@@ -56,18 +56,13 @@ def run_sweep(space: SearchSpace, *, out: Path, tracking_uri: str) -> SweepResul
     tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
     tags = {**describe(space.fixed, store), "fedray.sweep": space.name}
     parent = tracker.start_run(f"sweep {space.name}", key=key, params={}, tags=tags)
-    status = "FAILED"
-    try:
+    with ended(parent):
         parent.log_config(space.fixed)
         parent.log_artifact(out / "sweep.yaml")
         searcher, grid = _search(space, plan, out, tracking_uri, parent.run_id)
-        result = _conclude(space, searcher, grid, out, store, parent)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        parent.finish(status)
+        result = SweepResult(space, trial_table(space, searcher), out)
+        _end_trials(result, tracker, parent.run_id)
+        _conclude(result, grid, store, parent)
     return result
 
 
@@ -152,11 +147,23 @@ def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: Path)
     )
 
 
-def _conclude(
-    space: SearchSpace, searcher: OptunaSearcher, grid: tune.ResultGrid, out: Path, store: TileStore, parent: TrackedRun
-) -> SweepResult:
-    """Write the results and log them with the parent run."""
-    result = SweepResult(space, trial_table(space, searcher), out)
+def _end_trials(result: SweepResult, tracker: Tracker, parent_run_id: str) -> None:
+    """Say in each trial's run how it ended: Tune stops trials from outside, and they cannot say it themselves."""
+    for trial in result.trials.to_dict("records"):
+        tags = {"fedray.outcome": str(trial["outcome"]), "fedray.sweep": result.space.name}
+        run = tracker.start_run(
+            str(trial["trial"]), parent_run_id=parent_run_id, key=str(trial["trial"]), params={}, tags=tags
+        )
+        run.finish("FAILED" if trial["outcome"] == "failed" else "FINISHED")
+
+
+def _conclude(result: SweepResult, grid: tune.ResultGrid, store: TileStore, parent: TrackedRun) -> None:
+    """Write the results and log them with the parent run.
+
+    Raises:
+        SweepError: No trial completed.
+    """
+    space, out = result.space, result.out
     outcomes = result.trials["outcome"].value_counts().to_dict()
     if "complete" not in outcomes:
         raise SweepError(f"no trial of {space.name} ran all its rounds: {outcomes}; see the errors in {out / 'tune'}")
@@ -169,7 +176,6 @@ def _conclude(
         parent.log_artifact(out / name)
     log_generator(parent, result.best_config, arrays)
     parent.log_round(int(best["rounds"]), {space.goal.metric: float(best["score"])})
-    return result
 
 
 def _last_arrays(grid: tune.ResultGrid, trial_id: str) -> Arrays:
@@ -177,8 +183,9 @@ def _last_arrays(grid: tune.ResultGrid, trial_id: str) -> Arrays:
     for trial in grid:
         if trial.metrics and trial.metrics["trial_id"] == trial_id and trial.checkpoint:
             with trial.checkpoint.as_directory() as folder:
-                state, _ = load_checkpoint(Path(folder) / "federation")
-            return shared_arrays(state)
+                newest = latest_round(Path(folder) / "federation")
+                assert newest is not None, "a trial's checkpoint holds a round"
+                return shared_arrays(load_checkpoint(newest)[0])
     raise AssertionError(f"a complete trial has a checkpoint, but {trial_id} has none")
 
 

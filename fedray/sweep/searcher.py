@@ -34,7 +34,7 @@ class OptunaSearcher(Searcher):
             n_startup_trials=max(4, len(space.start_points), space.num_trials // 4),
             constant_liar=True,  # running trials count as bad: parallel suggestions keep apart
         )
-        direction = "minimize" if space.goal.mode == "min" else "maximize"
+        direction = optuna.study.StudyDirection[{"min": "MINIMIZE", "max": "MAXIMIZE"}[space.goal.mode]]
         self.study = optuna.create_study(study_name=space.name, sampler=sampler, direction=direction)
         for point in space.start_points:
             self.study.enqueue_trial(dict(point))

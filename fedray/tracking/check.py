@@ -23,6 +23,10 @@ _DATABASE_LOCK_S = 120.0  # creating a database takes about 5 s; a hundred proce
 _OPEN_DATABASE_S = 60.0  # 2 s on an idle machine, much more where a hundred trials start at once
 
 _START_A_SERVER = "Start the server, or correct MLFLOW_TRACKING_URI; unset, runs go to a local SQLite database."
+_MEND_A_DATABASE = (
+    "Correct MLFLOW_TRACKING_URI; after a backup, `mlflow db upgrade ADDRESS` brings an older MLflow's database up to "
+    "date."
+)
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,11 @@ def check_tracking(uri: str, timeout_s: float = 10.0) -> None:
         _check_server(uri, timeout_s)
     elif urlsplit(uri).scheme == "sqlite":
         create_database(uri)
-        _check_login(uri, max(timeout_s, _OPEN_DATABASE_S))
+        _check_request(uri, max(timeout_s, _OPEN_DATABASE_S))
     elif urlsplit(uri).scheme in ("", "file"):
         raise _error(uri, _Problem("is a folder, and MLflow no longer writes to one", "Use sqlite:///PATH/mlflow.db."))
     else:
-        _check_login(uri, timeout_s)
+        _check_request(uri, timeout_s)
 
 
 def create_database(uri: str) -> None:
@@ -113,7 +117,7 @@ def _check_server(uri: str, timeout_s: float) -> None:
         if not problem.passing or time.monotonic() + _POLL_S >= deadline:
             raise _error(uri, problem)
         time.sleep(_POLL_S)
-    _check_login(uri, max(1.0, deadline - time.monotonic()))
+    _check_request(uri, max(1.0, deadline - time.monotonic()))
 
 
 def _probe(uri: str, timeout_s: float) -> _Problem | None:
@@ -171,7 +175,7 @@ def _status_problem(status: int, text: str) -> _Problem | None:
     return None
 
 
-def _check_login(uri: str, timeout_s: float) -> None:
+def _check_request(uri: str, timeout_s: float) -> None:
     """Make one request as runs will make them: with login, and through MLflow's own client."""
     from fedray.tracking.mlflow_client import connect, http_status
 
@@ -182,7 +186,8 @@ def _check_login(uri: str, timeout_s: float) -> None:
     except Exception as error:  # the database drivers' errors have no common base
         status = http_status(error) if is_server(uri) else None
         problem = _status_problem(status, brief(error, uri)) if status else None
-        raise _error(uri, problem or _Problem(f"cannot be used: {brief(error, uri)}")) from None
+        remedy = _START_A_SERVER if is_server(uri) else _MEND_A_DATABASE
+        raise _error(uri, problem or _Problem(f"cannot be used: {brief(error, uri)}", remedy)) from None
 
 
 def _within(timeout_s: float, call: Callable[[], object]) -> None:

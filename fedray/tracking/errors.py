@@ -6,6 +6,13 @@ from urllib.parse import unquote, urlsplit
 _USERINFO = re.compile(r"//[^/\s]+@")
 _SECRET_IN_QUERY = re.compile(r"(?i)((?:password|passwd|token|secret)=)[^&\s]+")
 _MIN_SECRET_LENGTH = 4  # a shorter password would blank out half of any sentence
+# What MLflow, requests and urllib3 wrap into four lines of class names and addresses.
+_PLAIN = {
+    "Connection refused": "connection refused",
+    "(?i)timed out|timeout exception": "no answer in time",
+    "(?i)connection (reset|aborted)|RemoteDisconnected": "the connection broke off",
+    "Failed to resolve|Name or service not known": "unknown host",
+}
 
 
 class TrackingError(RuntimeError):
@@ -28,6 +35,9 @@ def redact(text: str, uri: str) -> str:
 
 
 def brief(error: BaseException, uri: str, max_length: int = 300) -> str:
-    """Say an error in one short line without secrets."""
+    """Say an error in one short line without secrets; the usual failures of a network in two words."""
     text = redact(" ".join(str(error).split()), uri) or type(error).__name__
+    for pattern, plain in _PLAIN.items():
+        if re.search(pattern, text):
+            return plain
     return text if len(text) <= max_length else text[: max_length - 1] + "…"

@@ -120,7 +120,7 @@ class Outbox:
         waiting = self._waiting()
         if waiting:
             raise TrackingError(
-                f"{', '.join(waiting)} could not be sent to {shown(self._uri)} within {deadline_s:g} s: "
+                f"{', '.join(waiting)} could not be sent to {shown(self._uri)} within {deadline_s:.3g} s: "
                 f"{self._last_error}. Is the server running, and is there room on its disk? What is named here is lost."
             )
         if self._lost:
@@ -177,8 +177,9 @@ class Outbox:
     def _waiting(self) -> list[str]:
         names = [delivery.what for delivery in self._deliveries]
         if self._metrics:
-            rounds = sorted({metric.step for metric in self._metrics})
-            names.insert(0, f"{len(self._metrics)} metrics of rounds {rounds[0]} to {rounds[-1]}")
+            steps = [metric.step for metric in self._metrics]
+            rounds = f"rounds {min(steps)} to {max(steps)}" if len(set(steps)) > 1 else f"round {steps[0]}"
+            names.insert(0, f"the metrics of {rounds}")
         return names[:10] + ([f"{len(names) - 10} more"] if len(names) > 10 else [])
 
 

@@ -38,6 +38,6 @@ def outlast(call: Callable[[], T], deadline_s: float, failure: str, uri: str) ->
             if is_refusal(error):
                 raise TrackingError(f"{problem} (the server refused, so it was not tried again)") from None
             if time.monotonic() + pause_s > deadline:
-                raise TrackingError(f"{problem} (tried for {deadline_s:g} s). Is the server running?") from None
+                raise TrackingError(f"{problem} (tried for {deadline_s:.3g} s). Is the server running?") from None
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import math
 import re
 import shutil
 import tempfile
@@ -81,7 +82,7 @@ class TrackedRun:
         self._known_params = dict(params)
         self._flush_interval_s = flush_interval_s
         self._patience_s = patience_s
-        self._last_flush = 0.0
+        self._last_flush = -math.inf
         self._last_round: list[Metric] = []
         self._finished = False
         self._outbox = Outbox(client, run_id, uri)

@@ -53,7 +53,7 @@ class MlflowServer:
         assert self._process is not None
         os.killpg(self._process.pid, number)  # the server's own session: its workers end with it
 
-    def _wait_until_healthy(self, deadline_s: float = 60.0) -> None:
+    def _wait_until_healthy(self, deadline_s: float = 150.0) -> None:
         deadline = time.monotonic() + deadline_s
         while time.monotonic() < deadline:
             try:

@@ -1,6 +1,8 @@
+import contextlib
 import http.server
 import pickle
 import socket
+import sqlite3
 import threading
 import time
 import traceback
@@ -94,6 +96,14 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrackingError, match=r"cannot be written.*file/mlflow.db|cannot be written.*file"):
         check_tracking(f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}")
+
+
+def test_an_older_mlflows_database_is_named_with_the_remedy(uri: str, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+        database.commit()
+    with pytest.raises(TrackingError, match=r"out-of-date.*mlflow db upgrade"):
+        check_tracking(uri)
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -40,12 +40,12 @@ def test_rounds_are_buffered_and_complete(uri: str) -> None:
 
 def test_divergence_is_recorded(tracker: Tracker, uri: str) -> None:
     run = tracker.start_run("run")
-    run.log_round(0, {"nan": math.nan, "inf": math.inf, "fid/domain-cnn/256": 3.0, "recall/tumour (α)": 0.5})
+    run.log_round(0, {"nan": math.nan, "inf": math.inf, "fid/domain-cnn/256": 3.0, "recall/tumour (2)": 0.5})
     run.finish("FAILED")
     assert math.isnan(history(uri, run.run_id, "nan")[0][1])
     assert history(uri, run.run_id, "inf")[0][1] > 1e308
     assert history(uri, run.run_id, "fid/domain-cnn/256") == [(0, 3.0)]
-    assert history(uri, run.run_id, "recall/tumour _α_") == [(0, 0.5)]
+    assert history(uri, run.run_id, "recall/tumour _2_") == [(0, 0.5)]
 
 
 def test_metrics_kept_in_a_checkpoint_are_stored_once(tracker: Tracker, uri: str) -> None:

@@ -8,16 +8,27 @@ from mlflow import MlflowClient
 
 from fedray.tracking import Tracker, TrackingError
 
-WRITER = """
-import sys
+WRITERS = """
+import multiprocessing, sys
+import fedray.tracking.mlflow_client  # once for all four, for it takes seconds
 from fedray.tracking import Tracker
-uri, process = sys.argv[1], int(sys.argv[2])
-for trial in range(2):
-    run = Tracker(uri, "many").start_run(f"{process}-{trial}", key=f"{process}-{trial}", params={"trial": trial})
-    for round_index in range(30):
-        run.log_round(round_index, {f"m{i}": process + round_index * i for i in range(5)})
-        run.flush()
-    run.finish("FINISHED")
+
+def write(process):
+    for trial in range(2):
+        name = f"{process}-{trial}"
+        run = Tracker(sys.argv[1], "many").start_run(name, key=name, params={"trial": trial})
+        for round_index in range(15):
+            run.log_round(round_index, {f"m{i}": process + round_index * i for i in range(5)})
+            run.flush()
+        run.finish("FINISHED")
+
+fork = multiprocessing.get_context("fork")
+processes = [fork.Process(target=write, args=(process,)) for process in range(4)]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+sys.exit(max(process.exitcode for process in processes))
 """
 
 
@@ -87,15 +98,10 @@ def test_a_deleted_experiment_is_named_with_the_remedy(tracker: Tracker, uri: st
 
 def test_processes_that_write_at_once_to_a_fresh_database_lose_nothing(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
-    commands = [[sys.executable, "-c", WRITER, uri, str(process)] for process in range(4)]
     (tmp_path / "cwd").mkdir()
-    writers = [
-        subprocess.Popen(command, cwd=tmp_path / "cwd", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for command in commands
-    ]
-    for writer in writers:
-        assert writer.communicate() == ("", "")  # and nothing is printed
-        assert writer.returncode == 0
+    command = [sys.executable, "-c", WRITERS, uri]
+    done = subprocess.run(command, cwd=tmp_path / "cwd", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")  # nothing is printed
     client = MlflowClient(uri)
     runs = client.search_runs([client.get_experiment_by_name("many").experiment_id])
     assert sorted(run.info.run_name for run in runs) == sorted(f"{p}-{t}" for p in range(4) for t in range(2))
@@ -103,5 +109,5 @@ def test_processes_that_write_at_once_to_a_fresh_database_lose_nothing(tmp_path:
         process = int(run.info.run_name[0])
         for i in range(5):
             history = client.get_metric_history(run.info.run_id, f"m{i}")
-            assert [(m.step, m.value) for m in history] == [(r, process + r * i) for r in range(30)]
+            assert [(m.step, m.value) for m in history] == [(r, process + r * i) for r in range(15)]
     assert not any((tmp_path / "cwd").iterdir())

@@ -1,4 +1,4 @@
-"""What every feature extractor is: a frozen torch-fidelity network with a name, an identity and, if trained, a quality."""
+"""What every feature extractor is: a frozen torch-fidelity network with a name and an identity."""
 
 import contextlib
 import hashlib
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class ExtractorQuality:
-    """How well an extractor trained on the store tells its labels apart; near the trivial value its features mean little.
+    """How well an extractor trained on the store tells its labels apart; near trivial, its features mean little.
 
     Attributes:
         balanced_accuracy: Mean recall over the labels of the test tiles, in [0, 1]; NaN if the store has no test tiles.
@@ -57,7 +57,7 @@ class Extractor:
         rows = []
         with torch.inference_mode(), _full_precision(device):
             for start in progress(batches, f"{self.name}: features of {len(tiles)} tiles", shown=len(batches) > 32):
-                batch = torch.from_numpy(np.ascontiguousarray(tiles[start : start + BATCH_SIZE]))
+                batch = torch.tensor(tiles[start : start + BATCH_SIZE])  # a copy: a store's tiles are read-only
                 (found,) = self.network(batch.to(device).permute(0, 3, 1, 2))
                 rows.append(found.cpu().numpy())
         return np.concatenate(rows).astype(np.float32, copy=False)

@@ -21,7 +21,7 @@ RECIPE = 1
 NUM_DEGRADATIONS = 4
 
 
-class DomainCnn(FeatureExtractorBase):  # type: ignore[misc]  # torch-fidelity has no types
+class DomainCnn(FeatureExtractorBase):
     """A small convolutional network; its features are the last layer, averaged over the tile.
 
     ``scale`` brings the features' total variance on the real training tiles to ``WIDTH``, so that KID's kernel

@@ -1,11 +1,13 @@
-"""'domain-cnn': learned once from a store's real training tiles, to tell the labels apart, and tell a real tile from a degraded one.
+"""'domain-cnn': learned once from a store's real training tiles, on the CPU, and kept under the store's fingerprint.
 
-The second task is there because the first alone gives features that do not see blur: labels of stained tissue hang on
-colour, and tiles blurred with sigma 2 then score no worse than sharp ones. All arithmetic is float64 on the CPU, so that
-every machine of a cluster, with any number of threads, trains the same extractor to float32 rounding.
+It learns two things: to tell the labels apart, and to tell a real tile from a degraded one. The second is there because
+the first alone gives features that do not see blur: labels of stained tissue hang on colour, and tiles blurred with
+sigma 2 then score no worse than sharp ones. All arithmetic is float64, so that every machine of a cluster, with any
+number of threads, trains the same extractor to float32 rounding.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -21,10 +23,11 @@ from fedray.evaluation.extractors.base import BATCH_SIZE, Extractor, ExtractorQu
 from fedray.evaluation.extractors.domain_cnn import NAME, NUM_DEGRADATIONS, RECIPE, WIDTH, DomainCnn, fresh_network
 from fedray.randomness import derive_seed, stream
 
-NUM_STEPS = 200
+NUM_STEPS = 150
+TILES_PER_STEP = 48
 LEARNING_RATE = 5e-3
 """Peak of Adam's one-cycle schedule."""
-DEGRADED_PER_KIND = BATCH_SIZE // 8
+DEGRADED_PER_KIND = TILES_PER_STEP // 8
 """Tiles of a batch that go through each degradation; with four kinds, half of the batch stays as it is."""
 MAX_MEASURED = 2048
 """Tiles, at the most, on which feature scale and balanced accuracy are measured."""
@@ -43,8 +46,9 @@ def load_domain_cnn(store: TileStore, config: EvaluationConfig) -> Extractor:
     if len(present) < 2:
         names = ", ".join(store.label_names[int(label)] for label in present) or "none"
         raise EvaluationError(
-            f"evaluation.extractor 'domain-cnn' learns to tell labels apart and needs training tiles of at least 2, but "
-            f"{store.path} has {len(present)} ({names}); use evaluation.extractor 'inception-v3-compat' for this store"
+            f"evaluation.extractor 'domain-cnn' learns to tell labels apart and needs at least 2 among the training "
+            f"tiles, but {store.path} has {len(present)} ({names}); use evaluation.extractor "
+            "'inception-v3-compat' for this store"
         )
     stored = load_or_build(cache_path(store.fingerprint, f"{NAME}-recipe{RECIPE}"), lambda: train(store))
     network = fresh_network(store.channels, len(store.label_names))
@@ -70,7 +74,7 @@ def train(store: TileStore) -> Stored:
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=NUM_STEPS)
     network.train()
-    with torch.enable_grad():
+    with torch.enable_grad(), _one_thread():
         for _ in progress(range(NUM_STEPS), "domain-cnn: training the extractor of this store, once"):
             loss = _loss(network, store, by_label, rng)
             optimizer.zero_grad()
@@ -103,13 +107,24 @@ def measure_quality(network: DomainCnn, store: TileStore) -> ExtractorQuality:
     return ExtractorQuality(float(balanced), 1.0 / len(labels), len(indices))
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    # Steps this small gain nothing from a second thread, and lose tenfold where other processes hold its core.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _loss(
     network: DomainCnn, store: TileStore, by_label: list[NDArray[np.int64]], rng: np.random.Generator
 ) -> torch.Tensor:
-    groups = rng.integers(0, len(by_label), BATCH_SIZE)  # each label as often as the other, however rare
+    groups = rng.integers(0, len(by_label), TILES_PER_STEP)  # each label as often as the other, however rare
     indices = np.array([rng.choice(by_label[group]) for group in groups])
     labels = torch.from_numpy(store.labels[indices].astype(np.int64))
-    tiles = network.normalise(torch.from_numpy(store.tiles(indices)).permute(0, 3, 1, 2))
+    tiles = network.normalise(torch.tensor(store.tiles(indices)).permute(0, 3, 1, 2))
     tiles, degradations = _degrade_half(_turn(tiles, rng), rng)
     pooled = network.pooled(tiles)
     label_loss = F.cross_entropy(network.label_head(pooled), labels)
@@ -122,7 +137,7 @@ def _turn(tiles: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def _degrade_half(tiles: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Degrade the last tiles of a batch; returns all tiles and what was done to each: 0 nothing, 1.. the degradation."""
+    """Degrade half of a batch; returns all tiles and what was done to each: 0 nothing, 1.. the degradation."""
     tiles = tiles.clone()
     kinds = torch.zeros(len(tiles), dtype=torch.int64)
     stop = len(tiles)
@@ -174,7 +189,7 @@ def _set_scale(network: DomainCnn, store: TileStore) -> None:
 def _pooled(network: DomainCnn, store: TileStore, indices: NDArray[np.int64]) -> torch.Tensor:
     batches = [indices[start : start + BATCH_SIZE] for start in range(0, len(indices), BATCH_SIZE)]
     with torch.no_grad():
-        tiles = (torch.from_numpy(store.tiles(batch)).permute(0, 3, 1, 2) for batch in batches)
+        tiles = (torch.tensor(store.tiles(batch)).permute(0, 3, 1, 2) for batch in batches)
         return torch.cat([network.pooled(network.normalise(batch)) for batch in tiles])
 
 

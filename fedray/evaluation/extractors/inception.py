@@ -28,7 +28,7 @@ DOWNLOAD_TIMEOUT_S = 20.0
 """Longest silence of the download server, in seconds."""
 
 
-class ReducedInception(FeatureExtractorBase):  # type: ignore[misc]  # torch-fidelity has no types
+class ReducedInception(FeatureExtractorBase):
     """Inception as torch-fidelity runs it, behind an antialiased reduction of tiles larger than its 299 pixels.
 
     torch-fidelity alone would sample larger tiles without antialiasing; smaller ones it enlarges as TensorFlow 1 did.
@@ -93,8 +93,8 @@ def _read_published(path: Path) -> dict[str, Any]:
     digest = hashlib.sha256(content).hexdigest()
     if digest != WEIGHTS_SHA256:
         raise EvaluationError(
-            f"{path} is not the published Inception weight file: its SHA-256 must be {WEIGHTS_SHA256}, but is {digest}. "
-            f"It was not loaded, as scores of other weights compare with nothing. {_remedy()}"
+            f"{path} is not the published Inception weight file: its SHA-256 must be {WEIGHTS_SHA256}, but is "
+            f"{digest}. It was not loaded, as scores of other weights compare with nothing. {_remedy()}"
         )
     weights: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return weights
@@ -126,7 +126,7 @@ def _download(path: Path) -> None:
 
 def _remedy() -> str:
     return (
-        f"Fetch {WEIGHTS_URL} (96 MB) on a machine with internet access and put the file at {default_weights_path()} on "
-        "every node, or set evaluation.extractor_weights to its path; or use evaluation.extractor 'domain-cnn', which "
-        "needs no download"
+        f"Fetch {WEIGHTS_URL} (96 MB) on a machine with internet access and put the file at {default_weights_path()} "
+        "on every node, or set evaluation.extractor_weights to its path; or use evaluation.extractor 'domain-cnn', "
+        "which needs no download"
     )

@@ -1,0 +1,55 @@
+"""The data sets by name, and the cache folder in which they and everything else that FedRay caches live."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from fedray.config import DataConfig, nearest_name
+from fedray.data.colon import build_colon
+from fedray.data.store import FORMAT_VERSION, StoreError, TileStore
+
+DATASETS: dict[str, Callable[[DataConfig, Path], TileStore]] = {"colon": build_colon}
+
+_BUILD_VERSION = 1
+"""Raise it when a builder in DATASETS changes its tiles: cached stores are then built again."""
+
+
+def open_store(config: DataConfig) -> TileStore:
+    """Open the configured tile store; a data set with a name is built on its first use, by one process only.
+
+    Raises:
+        StoreError: There is no such data set and no such path, or the store there cannot be read.
+    """
+    if config.store not in DATASETS:
+        if not Path(config.store).expanduser().exists():
+            raise StoreError(
+                f"data.store must be a tile store's path or one of {sorted(DATASETS)}, but there is no {config.store!r}"
+                f"{nearest_name(config.store, DATASETS)}; make a store with jobs/prepare_data.py"
+            )
+        return TileStore.open(config.store)
+    folder = cache_dir() / "stores"
+    folder.mkdir(exist_ok=True)
+    build = f"{config.store}-{config.tile_size}px-{config.num_domains}d-v{FORMAT_VERSION}.{_BUILD_VERSION}"
+    with FileLock(folder / f"{build}.lock"):
+        try:
+            return TileStore.open(folder / build)
+        except StoreError:
+            return DATASETS[config.store](config, folder / build)
+
+
+def cache_dir() -> Path:
+    """Return the folder for everything FedRay caches: ``$FEDRAY_CACHE``, or ``~/.cache/fedray``. Made where missing.
+
+    Raises:
+        StoreError: The folder cannot be made.
+    """
+    folder = Path(os.environ.get("FEDRAY_CACHE") or "~/.cache/fedray").expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the cache folder {folder} ({error.strerror}); set FEDRAY_CACHE to a writable folder"
+        ) from None
+    return folder

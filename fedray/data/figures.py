@@ -1,0 +1,57 @@
+"""The picture of a partition: how many tiles of each label, and of each domain, every client has."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from fedray.data.partitions import Partition
+from fedray.data.store import TileStore
+
+MAX_BARS = 200
+"""Clients drawn as bars of their own; more are drawn as one outline per label, which stays fast and legible."""
+
+
+def draw_partition(store: TileStore, partition: Partition) -> Figure:
+    """Draw tiles per client, stacked by label; a second panel stacks by domain where the store has several.
+
+    The figure belongs to no window and no pyplot state: save it with ``figure.savefig(path)``.
+    """
+    panels = [("label", partition.counts(store.labels, len(store.label_names)), store.label_names)]
+    if len(store.domain_names) > 1:
+        panels.append(("domain", partition.counts(store.domains, len(store.domain_names)), store.domain_names))
+    num_clients = len(partition.clients)
+    width = min(14.0, max(6.0, 3.5 + 0.3 * num_clients))
+    figure = Figure(figsize=(width, 0.6 + 2.6 * len(panels)), layout="constrained")
+    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
+    for axes, (title, counts, names) in zip(rows[:, 0], panels, strict=True):
+        _draw_stack(axes, counts, names, title)
+    rows[-1, 0].set_xlabel("client")
+    unused = f", {partition.unused:,} unused" if partition.unused else ""
+    figure.suptitle(f"{store.name}: {num_clients:,} clients, {partition.scheme}{unused}", fontsize=11)
+    return figure
+
+
+def _draw_stack(axes: Axes, counts: NDArray[np.int64], names: Sequence[str], title: str) -> None:
+    """Stack counts, int64 [num_clients, num_names], client by client."""
+    num_clients = len(counts)
+    colors = colormaps["tab10" if len(names) <= 10 else "tab20"].resampled(max(10, len(names)))
+    base = np.zeros(num_clients, dtype=np.int64)
+    for code, name in enumerate(names):
+        top = base + counts[:, code]
+        if num_clients <= MAX_BARS:
+            axes.bar(np.arange(num_clients), counts[:, code], 0.8, bottom=base, color=colors(code), label=name)
+        else:
+            edges = np.arange(num_clients + 1) - 0.5
+            axes.stairs(top, edges, baseline=base, fill=True, color=colors(code), label=name)
+        base = top
+    axes.set_xlim(-0.6, num_clients - 0.4)
+    axes.set_ylabel("tiles")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)

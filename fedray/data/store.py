@@ -1,0 +1,199 @@
+"""The tile store: a directory of memory-mapped Arrow tiles that is whole or absent, named by its content."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+"""Version of the directory's layout; another one is refused by :meth:`TileStore.open`."""
+
+TILES_FILE = "tiles.arrow"
+METADATA_FILE = "store.json"
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
+"""Names of the splits; the file holds their codes."""
+
+
+class StoreError(ValueError):
+    """A tile store cannot be opened or written. The message names the path, the rule and the remedy."""
+
+
+class Tile(NamedTuple):
+    """One tile on its way into a store."""
+
+    image: NDArray[np.uint8]
+    """Pixels, uint8 [H, W, 3], RGB in [0, 255]."""
+    label: int
+    """Code of the label, an index into ``label_names``."""
+    domain: int
+    """Code of the scanner or site, an index into ``domain_names``."""
+    group: str
+    """Name of the patient, slide or region; a split never separates a group."""
+    split: str
+    """'train' or 'test'."""
+    source: str
+    """Where the tile comes from: a file name, or a place in a picture."""
+
+
+class TileStore:
+    """Labelled tiles on disk, read through a memory map.
+
+    ``tiles.arrow`` is an uncompressed Arrow IPC file of record batches of ``batch_rows`` tiles each (the last one may
+    be shorter); ``store.json`` holds the names. Opening maps the file and reads the codes, no pixel. A store pickles as
+    its path, so a worker process that receives one maps the same pages again.
+
+    Attributes:
+        path: The directory.
+        name: Name for people, such as 'colon-32'.
+        source: Where the pictures come from, for people.
+        fingerprint: Hash of pixels, codes and names, 32 hexadecimal digits; independent of path, name and source.
+        tile_size: Edge of a tile in pixels.
+        channels: Channels of a tile, 3.
+        label_names: Name of each label code.
+        domain_names: Name of each domain code.
+        labels: Label codes, int64 [N].
+        domains: Domain codes, int64 [N].
+        groups: Group codes, int64 [N].
+    """
+
+    def __init__(self, path: Path, metadata: dict[str, Any], batches: list[Any]) -> None:
+        """Take what :meth:`open` has read; use :meth:`open`."""
+        self.path = path
+        self.name: str = metadata["name"]
+        self.source: str = metadata["source"]
+        self.fingerprint: str = metadata["fingerprint"]
+        self.tile_size: int = metadata["tile_size"]
+        self.channels: int = metadata["channels"]
+        self.label_names: tuple[str, ...] = tuple(metadata["label_names"])
+        self.domain_names: tuple[str, ...] = tuple(metadata["domain_names"])
+        self._batches = batches
+        self._batch_rows: int = metadata["batch_rows"]
+        self._images: list[NDArray[np.uint8]] = [batch.column("image").to_numpy_ndarray() for batch in batches]
+        self.labels = self._codes("label")
+        self.domains = self._codes("domain")
+        self.groups = self._codes("group")
+        self._split_codes = self._codes("split")
+
+    @classmethod
+    def open(cls, path: str | Path) -> "TileStore":
+        """Map a store into memory.
+
+        Raises:
+            StoreError: The directory is missing, is no tile store, has another format version, or is damaged.
+        """
+        path = Path(path).expanduser().resolve()
+        metadata = _read_metadata(path)
+        tiles = path / TILES_FILE
+        size = tiles.stat().st_size if tiles.is_file() else 0
+        if size != metadata["num_bytes"]:
+            raise StoreError(
+                f"the tile store {path} is damaged: {TILES_FILE} must have {metadata['num_bytes']} bytes, but has "
+                f"{size}; run jobs/prepare_data.py again"
+            )
+        try:
+            reader = pa.ipc.open_file(pa.memory_map(str(tiles)))
+            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"the tile store {path} is damaged ({error}); run jobs/prepare_data.py again") from None
+        return cls(path, metadata, batches)
+
+    def __len__(self) -> int:
+        """Return the number of tiles."""
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        """Say name, size and fingerprint."""
+        return f"TileStore({self.name!r}, {len(self)} tiles of {self.tile_size} px, {self.fingerprint})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the path."""
+        return TileStore.open, (str(self.path),)
+
+    @cached_property
+    def splits(self) -> NDArray[np.str_]:
+        """Split of every tile, strings [N], 'train' or 'test'."""
+        return np.asarray(SPLITS)[self._split_codes]
+
+    @cached_property
+    def group_names(self) -> tuple[str, ...]:
+        """Name of each group code (patient, slide or region)."""
+        _, first = np.unique(self.groups, return_index=True)
+        return tuple(self._strings("group_name", first))
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """Return the store indices of a split, int64, ascending.
+
+        Raises:
+            ValueError: ``split`` is neither 'train' nor 'test'.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be 'train' or 'test', but got {split!r}")
+        return np.flatnonzero(self._split_codes == SPLITS.index(split))
+
+    def tiles(self, indices: Any) -> NDArray[np.uint8]:
+        """Return tiles as uint8 [n, H, W, C], RGB in [0, 255].
+
+        Args:
+            indices: Store indices in any order, repeats allowed: integers [n], or a slice.
+
+        Returns:
+            A read-only view of the mapped file where the indices are consecutive within one record batch, else a copy.
+
+        Raises:
+            IndexError: An index is outside [0, N).
+        """
+        if isinstance(indices, slice):
+            indices = np.arange(len(self))[indices]
+        indices = np.asarray(indices, dtype=np.int64)
+        if len(indices) == 0:
+            return np.empty((0, self.tile_size, self.tile_size, self.channels), np.uint8)
+        if indices.min() < 0 or indices.max() >= len(self):
+            raise IndexError(f"tile indices must be in [0, {len(self)}), but got {indices.min()} to {indices.max()}")
+        batch, row = np.divmod(indices, self._batch_rows)
+        if batch[0] == batch[-1] and np.all(np.diff(indices) == 1):
+            view: NDArray[np.uint8] = self._images[batch[0]][row[0] : row[-1] + 1]
+            return view
+        gathered = np.empty((len(indices), self.tile_size, self.tile_size, self.channels), np.uint8)
+        for number in np.unique(batch):
+            here = np.flatnonzero(batch == number)
+            gathered[here] = self._images[number][row[here]]
+        return gathered
+
+    def sources(self, indices: Any) -> list[str]:
+        """Return where tiles come from (file names, or places in a picture), in the order of ``indices``."""
+        return self._strings("source", np.asarray(indices, dtype=np.int64))
+
+    def _codes(self, column: str) -> NDArray[np.int64]:
+        arrays = [batch.column(column).to_numpy() for batch in self._batches]
+        codes: NDArray[np.int64] = np.concatenate([np.empty(0, np.int64), *arrays])
+        codes.flags.writeable = False
+        return codes
+
+    def _strings(self, column: str, indices: NDArray[np.int64]) -> list[str]:
+        batch, row = np.divmod(indices, self._batch_rows)
+        return [self._batches[b].column(column)[int(r)].as_py() for b, r in zip(batch, row, strict=True)]
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    """Read ``store.json`` and check that this version of FedRay can read the store."""
+    if not path.exists():
+        raise StoreError(f"there is no tile store at {path}; make one with jobs/prepare_data.py")
+    try:
+        metadata = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
+        version = metadata["format_version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StoreError(
+            f"{path} is not a tile store (no valid {METADATA_FILE} in it); make one with jobs/prepare_data.py"
+        ) from None
+    if version != FORMAT_VERSION:
+        raise StoreError(
+            f"the tile store {path} has format version {version}, but this FedRay reads version {FORMAT_VERSION}; "
+            "run jobs/prepare_data.py again"
+        )
+    return dict(metadata)

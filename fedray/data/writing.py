@@ -1,0 +1,198 @@
+"""Writing a tile store: a stream of tiles in, bounded memory, and a directory that appears whole or not at all."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fedray.data.store import FORMAT_VERSION, METADATA_FILE, SPLITS, TILES_FILE, StoreError, Tile, TileStore
+
+BATCH_BYTES = 16 * 2**20
+"""Pixels of one record batch; the writer holds about three times as much."""
+
+
+def write_store(
+    path: str | Path,
+    tiles: Iterable[Tile],
+    *,
+    label_names: Sequence[str],
+    domain_names: Sequence[str] = ("default",),
+    name: str | None = None,
+    source: str = "",
+    overwrite: bool = False,
+    batch_rows: int | None = None,
+) -> TileStore:
+    """Write a stream of tiles as a store.
+
+    The store is built in a hidden sibling (``.NAME.partial``), synced, and renamed. An exception or Ctrl-C removes the
+    sibling; what a killed process left is removed by the next writer of the same store.
+
+    Args:
+        path: The directory to make.
+        tiles: Tiles of one size, uint8 [H, H, 3]; consumed once, a batch at a time.
+        label_names: Name of each label code.
+        domain_names: Name of each domain code.
+        name: Name for people; the directory's name where it is unset.
+        source: Where the pictures come from, for people.
+        overwrite: Replace a store that is there already, once the new one is complete.
+        batch_rows: Tiles per record batch; unset: as many as fit 16 MiB.
+
+    Raises:
+        StoreError: The path exists already, another process writes it, there is no tile, or tiles differ in size.
+    """
+    path = Path(path).expanduser().resolve()
+    check_target(path, overwrite)
+    with _partial_directory(path) as partial:
+        metadata = _write_tiles(partial / TILES_FILE, iter(tiles), batch_rows, [*label_names], [*domain_names])
+        metadata |= {"name": name or path.name, "source": source}
+        (partial / METADATA_FILE).write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+        for written in (partial / TILES_FILE, partial / METADATA_FILE, partial):
+            _sync(written)
+        _move_into_place(partial, path, overwrite)
+    return TileStore.open(path)
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Refuse a path that is taken; only a store is ever overwritten.
+
+    Raises:
+        StoreError: Something is there, and it may not be replaced.
+    """
+    if not path.exists():
+        return
+    if not overwrite:
+        raise StoreError(f"the output {path} exists already; choose another path, or replace it with --overwrite")
+    if not (path / METADATA_FILE).is_file():
+        raise StoreError(
+            f"the output {path} exists and is not a tile store, so it is not overwritten; choose another path"
+        )
+
+
+def _write_tiles(
+    file: Path, tiles: Iterator[Tile], batch_rows: int | None, label_names: list[str], domain_names: list[str]
+) -> dict[str, Any]:
+    """Write ``tiles.arrow`` and return the metadata that follow from its content."""
+    first = next(tiles, None)
+    if first is None:
+        raise StoreError("a tile store needs at least 1 tile, but got none")
+    shape = first.image.shape
+    assert shape[0] == shape[1] and shape[2] == 3, f"tiles must be square RGB, but got shape {shape}"
+    rows = batch_rows or max(1, BATCH_BYTES // first.image.size)
+    pixels = hashlib.blake2b(digest_size=16)
+    codes = hashlib.blake2b(repr((shape, label_names, domain_names)).encode(), digest_size=16)
+    group_codes: dict[str, int] = {}
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, _schema(shape)) as writer:
+        for batch in _batches(chain([first], tiles), rows):
+            images = _stack(batch, shape)
+            pixels.update(images.data)
+            for tile in batch:
+                assert 0 <= tile.label < len(label_names) and 0 <= tile.domain < len(domain_names)
+                codes.update(repr((tile.label, tile.domain, tile.group, tile.split)).encode())
+            writer.write_batch(_record_batch(images, batch, group_codes))
+    return {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": hashlib.blake2b(pixels.digest() + codes.digest(), digest_size=16).hexdigest(),
+        "num_bytes": file.stat().st_size,
+        "batch_rows": rows,
+        "tile_size": shape[0],
+        "channels": shape[2],
+        "label_names": label_names,
+        "domain_names": domain_names,
+    }
+
+
+def _batches(tiles: Iterator[Tile], rows: int) -> Iterator[list[Tile]]:
+    while batch := list(islice(tiles, rows)):
+        yield batch
+
+
+def _schema(shape: tuple[int, ...]) -> Any:
+    codes = [pa.field(column, pa.int64()) for column in ("label", "domain", "group", "split")]
+    strings = [pa.field(column, pa.string()) for column in ("group_name", "source")]
+    return pa.schema([pa.field("image", pa.fixed_shape_tensor(pa.uint8(), shape)), *codes, *strings])
+
+
+def _stack(batch: Sequence[Tile], shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    for tile in batch:
+        if tile.image.shape != shape or tile.image.dtype != np.uint8:
+            raise StoreError(
+                f"all tiles of a store must be uint8 of one shape {shape}, but {tile.source} is "
+                f"{tile.image.dtype} {tile.image.shape}"
+            )
+    return np.stack([tile.image for tile in batch])
+
+
+def _record_batch(images: np.ndarray[Any, Any], batch: Sequence[Tile], group_codes: dict[str, int]) -> Any:
+    """Build one record batch; ``group_codes`` grows in the order in which groups appear."""
+    groups = [group_codes.setdefault(tile.group, len(group_codes)) for tile in batch]
+    columns = [
+        pa.array([tile.label for tile in batch], pa.int64()),
+        pa.array([tile.domain for tile in batch], pa.int64()),
+        pa.array(groups, pa.int64()),
+        pa.array([SPLITS.index(tile.split) for tile in batch], pa.int64()),
+        pa.array([tile.group for tile in batch], pa.string()),
+        pa.array([tile.source for tile in batch], pa.string()),
+    ]
+    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(images)
+    return pa.record_batch([tensor, *columns], schema=_schema(images.shape[1:]))
+
+
+@contextlib.contextmanager
+def _partial_directory(path: Path) -> Iterator[Path]:
+    """Yield an empty hidden sibling of ``path``, locked by this process; remove it unless it was moved into place."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(partial, os.O_RDONLY)
+    try:
+        _lock(descriptor, partial, path)
+        for stale in partial.iterdir():
+            stale.unlink()
+        try:
+            yield partial
+        except BaseException:  # Ctrl-C included: nothing half-written stays
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, partial: Path, path: Path) -> None:
+    """Take the directory's lock, which the system releases when this process ends, however it ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ours = partial.exists() and os.fstat(descriptor).st_ino == partial.stat().st_ino
+    except BlockingIOError:
+        ours = False
+    if not ours:
+        raise StoreError(f"another process is writing the tile store {path}; wait for it, or choose another path")
+
+
+def _move_into_place(partial: Path, path: Path, overwrite: bool) -> None:
+    check_target(path, overwrite)
+    if path.exists():
+        replaced = path.with_name(f".{path.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        path.rename(replaced)
+        partial.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
+    else:
+        partial.rename(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or directory to the disk, so that a power cut cannot leave an empty store under the final name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

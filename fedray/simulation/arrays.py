@@ -1,0 +1,140 @@
+"""Flower arrays that travel out of band: pickle hands their memory over, it does not copy it into the pickle."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.common.constant import SType
+from numpy.typing import NDArray
+
+# The attributes that describe the bytes in `data`; assigning one of them takes precedence over the held ndarray.
+_DESCRIPTION = ("dtype", "shape", "stype", "data")
+
+
+class SharedArray(Array):
+    """A Flower ``Array`` that holds an ndarray instead of its ``.npy`` bytes.
+
+    It behaves as Flower's own: ``numpy()`` returns a fresh, writable copy, and ``data``, ``deflate()`` and
+    ``object_id`` have the same bytes (they are computed when asked for, and not kept). Pickle protocol 5 takes its
+    memory out of band, so that Ray moves it with one copy into shared memory and none out of it.
+
+    ``SharedArray(ndarray)`` refers to the memory it is given: do not write to it afterwards.
+    ``SharedArray.from_numpy_ndarray(ndarray)`` copies, as Flower's ``Array`` does.
+    """
+
+    def __init__(self, ndarray: NDArray[Any]) -> None:
+        """Hold ``ndarray`` (any shape, any dtype but object) without a copy, if its memory is contiguous."""
+        if ndarray.dtype.hasobject:
+            raise ValueError(f"an array of dtype {ndarray.dtype} holds Python objects and cannot be sent")
+        if not (ndarray.flags.c_contiguous or ndarray.flags.f_contiguous):
+            ndarray = ndarray.copy(order="C")  # pickle can only hand over memory without gaps
+        held = ndarray.view(np.ndarray)
+        held.flags.writeable = False
+        self.dtype, self.shape, self.stype = str(held.dtype), tuple(held.shape), SType.NUMPY
+        self.__dict__["_ndarray"] = held
+
+    @property
+    def data(self) -> bytes:
+        """The array in ``.npy`` form, computed at each access."""
+        if (held := self.__dict__.get("_ndarray")) is None:
+            return bytes(self.__dict__["_data"])
+        buffer = BytesIO()
+        np.save(buffer, held, allow_pickle=False)
+        return buffer.getvalue()
+
+    @data.setter
+    def data(self, value: bytes) -> None:
+        self.__dict__["_data"] = value
+        self.__dict__["_ndarray"] = None
+
+    def view(self) -> NDArray[Any]:
+        """The held memory itself: read-only, no copy. Valid as long as it is referenced."""
+        if (held := self.__dict__.get("_ndarray")) is None:
+            held = super().numpy()
+            held.flags.writeable = False
+        view: NDArray[Any] = held
+        return view
+
+    def numpy(self) -> NDArray[Any]:
+        """Return a writable copy, as Flower's ``Array`` does."""
+        held = self.__dict__.get("_ndarray")
+        if held is None or self.stype != SType.NUMPY:
+            return super().numpy()
+        copy: NDArray[Any] = held.copy(order="K")
+        return copy
+
+    @classmethod
+    def from_numpy_ndarray(cls, ndarray: NDArray[Any]) -> SharedArray:
+        """Hold a copy of ``ndarray``."""
+        return cls(ndarray.copy(order="K"))
+
+    def deflate(self) -> bytes:
+        """Return the bytes Flower's ``Array`` has, class name in the header included."""
+        return self._plain().deflate()
+
+    def _plain(self) -> Array:
+        return Array(dtype=self.dtype, shape=tuple(self.shape), stype=self.stype, data=self.data)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with any Flower array, by description and bytes."""
+        if not isinstance(other, Array):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _DESCRIPTION)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the ndarray (out of band where the pickler can), or the bytes that were assigned over it."""
+        held = self.__dict__.get("_ndarray")
+        described = (self.dtype, self.shape, self.stype)
+        # Pickle protocols before 5 silently turn a foreign byte order into the native one.
+        if held is None or not held.dtype.isnative or described != (str(held.dtype), held.shape, SType.NUMPY):
+            return Array, (self.dtype, tuple(self.shape), self.stype, self.data)
+        return SharedArray, (held,)
+
+
+def share(content: RecordDict) -> RecordDict:
+    """Return ``content`` with every array that is in ``.npy`` form as a :class:`SharedArray`.
+
+    Nothing in ``content`` is changed or copied. Arrays in another form (``stype``) stay as they are.
+    """
+    shared = RecordDict()
+    for name, record in content.items():
+        shared[name] = _share_record(record) if isinstance(record, ArrayRecord) else record
+    return shared
+
+
+def _share_record(record: ArrayRecord) -> ArrayRecord:
+    shared = ArrayRecord()  # ArrayRecord(dict) would make plain arrays of its items again
+    for name, array in record.items():
+        shared[name] = _share_array(array)
+    return shared
+
+
+def _share_array(array: Array) -> Array:
+    if isinstance(array, SharedArray) or array.stype != SType.NUMPY:
+        return array
+    ndarray = _ndarray_within(array.data)
+    if ndarray is None or (str(ndarray.dtype), ndarray.shape) != (array.dtype, tuple(array.shape)):
+        return array
+    return SharedArray(ndarray)
+
+
+def _ndarray_within(data: bytes) -> NDArray[Any] | None:
+    """View the array inside ``.npy`` bytes without a copy; None where that cannot be done."""
+    stream = BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):  # what numpy writes for everything but very wide structured dtypes
+            return None
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    except ValueError:
+        return None
+    count = int(np.prod(shape, dtype=np.int64))
+    if dtype.hasobject or len(data) - stream.tell() != count * dtype.itemsize:
+        return None
+    flat = np.frombuffer(data, dtype=dtype, count=count, offset=stream.tell())
+    return flat.reshape(shape, order="F" if fortran_order else "C")

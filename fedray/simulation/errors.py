@@ -1,0 +1,17 @@
+"""What can go wrong between a grid and its workers. Every error survives pickle."""
+
+
+class SimulationError(RuntimeError):
+    """A simulation cannot go on. The message names the rule, the numbers and the remedy."""
+
+
+class NoWorkerError(SimulationError):
+    """No worker process could start, so nothing can run."""
+
+
+class WorkerDiedError(SimulationError):
+    """Every worker that took this piece of work died over it."""
+
+
+class DeadlineExceededError(SimulationError, TimeoutError):
+    """A piece of work was not finished by its deadline."""

@@ -1,0 +1,168 @@
+"""Worker processes that outlive a grid: a sweep hands one pool from trial to trial."""
+
+import math
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import ray
+from ray.exceptions import GetTimeoutError
+from ray.util.placement_group import get_current_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from .dispatch import Dispatcher
+from .errors import DeadlineExceededError
+from .jobs import Job
+from .resources import describe_capacity
+from .worker import Worker
+
+_CLOSE_TIMEOUT_S = 10.0
+_GRACE_S = 10.0  # the dispatcher keeps the deadlines; whoever waits for it waits this much longer
+
+
+@dataclass(frozen=True)
+class WorkerResources:
+    """How many worker processes, and what Ray reserves for each.
+
+    Attributes:
+        num_workers: Number of processes, at least 1. Those that do not fit wait, without holding up the others.
+        cpus_per_worker: Logical CPUs of each; also the number of threads its numerical libraries start with.
+        gpus_per_worker: GPUs of each; a fraction shares one GPU (and does not cap its memory).
+    """
+
+    num_workers: int
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.num_workers < 1:
+            raise ValueError(f"num_workers must be >= 1, but got {self.num_workers}")
+        for name in ("cpus_per_worker", "gpus_per_worker"):
+            if not (math.isfinite(value := getattr(self, name)) and value >= 0):
+                raise ValueError(f"{name} must be >= 0, but got {value}")
+
+
+class WorkerPool:
+    """Worker processes (Ray actors) that outlive a grid.
+
+    Inside a placement group (a Tune trial's) the workers are part of it. A worker that dies is replaced. Use the pool
+    as a context manager, or ``close()`` it.
+    """
+
+    def __init__(
+        self,
+        resources: WorkerResources,
+        *,
+        start_timeout_s: float = 300.0,
+        setup: Callable[[], None] | None = None,
+    ) -> None:
+        """Ask for the workers, and do not wait for them.
+
+        Args:
+            resources: How many workers, and what each gets.
+            start_timeout_s: How long there may be no worker at all before whoever waits for one gets a SimulationError.
+            setup: Runs once in every worker process, before anything else.
+        """
+        self.resources = resources
+        self.start_timeout_s = start_timeout_s
+        self._dispatcher = Dispatcher(
+            _worker_factory(resources, setup),
+            resources.num_workers,
+            start_timeout_s,
+            lambda: describe_capacity(resources.num_workers, resources.cpus_per_worker, resources.gpus_per_worker),
+        )
+        # A pool that is forgotten, not closed, gives its workers back all the same.
+        self._stop = weakref.finalize(self, self._dispatcher.stop)
+        self._stop.atexit = False  # Ray ends the workers with their driver
+
+    def call(self, function: Callable[..., Any], *args: Any) -> ray.ObjectRef:
+        """Run a function on a worker, an idle one if there is one, and return a reference to its result.
+
+        The reference fails if that worker dies; :meth:`run` tries again instead. Object references among ``args`` are
+        resolved.
+
+        Raises:
+            SimulationError: No worker could start.
+        """
+        answer = self._dispatcher.call(lambda actor: actor.call.options(num_returns=2).remote(function, *args))
+        return answer.result(self.start_timeout_s + _GRACE_S)
+
+    def run(self, function: Callable[..., Any], *args: Any, timeout_s: float, max_tries: int = 3) -> Any:
+        """Run a function on a free worker and return its result.
+
+        Args:
+            function: Anything that pickles. It may run more than once: again elsewhere if its worker dies.
+            args: Its arguments. Object references among them are resolved.
+            timeout_s: How long to wait at most, from now.
+            max_tries: How many workers may die over it.
+
+        Raises:
+            DeadlineExceededError: It took longer; its worker was killed and replaced.
+            WorkerDiedError: ``max_tries`` workers died over it.
+            SimulationError: No worker could start, or the pool was closed.
+        """
+        answer: Future[None] = Future()
+        result: list[Any] = [None]
+
+        def start(actor: Any) -> Any:
+            finished, result[0] = actor.call.options(num_returns=2).remote(function, *args)
+            return finished
+
+        name = f"the call of {getattr(function, '__qualname__', repr(function))}"
+        deadline = time.monotonic() + timeout_s
+        job = Job(start, answer.set_result, answer.set_exception, name, max_tries=max_tries, deadline=deadline)
+        self.submit(job)
+        try:
+            answer.result(timeout_s + _GRACE_S)
+            return ray.get(result[0], timeout=max(0.0, deadline - time.monotonic()) + _GRACE_S)
+        except GetTimeoutError as error:
+            raise DeadlineExceededError(f"the result of {name} did not arrive within {timeout_s:g} s") from error
+        finally:
+            self.withdraw(job)  # nothing to withdraw unless we were interrupted
+
+    def submit(self, job: Job) -> None:
+        """Have a worker do a job as soon as one is free. For grids; others use :meth:`run`."""
+        self._dispatcher.submit(job)
+
+    def withdraw(self, job: Job) -> None:
+        """Forget a job; a worker that is at it is killed and replaced. For grids."""
+        self._dispatcher.withdraw(job)
+
+    def close(self) -> None:
+        """Kill the workers. Whoever waits for work gets a SimulationError. Idempotent; Ray itself stays up."""
+        self._stop()
+        self._dispatcher.join(_CLOSE_TIMEOUT_S)
+
+    def __enter__(self) -> Self:
+        """Return the pool."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the pool."""
+        self.close()
+
+
+def _worker_factory(resources: WorkerResources, setup: Callable[[], None] | None) -> Callable[[], Any]:
+    """Return a function that starts one worker actor, from any thread, where the calling thread would."""
+    num_threads = str(max(1, int(resources.cpus_per_worker)))
+    thread_counts = {name: num_threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    options: dict[str, Any] = {
+        "num_cpus": resources.cpus_per_worker,
+        "num_gpus": resources.gpus_per_worker,
+        "max_restarts": 0,  # the dispatcher replaces dead workers itself
+        "runtime_env": {"env_vars": thread_counts},  # read when a library is first imported: later is too late
+    }
+    context = ray.get_runtime_context()
+    group = get_current_placement_group()
+    if group is not None and context.should_capture_child_tasks_in_placement_group:
+        # Explicitly, because replacements are started from the dispatcher's thread, which belongs to no task.
+        options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group)
+    actor_class = ray.remote(Worker).options(**options)
+    return lambda: actor_class.remote(setup)

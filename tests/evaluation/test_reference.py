@@ -1,0 +1,100 @@
+"""Real-image statistics and extractors are computed once per store, by one process, and never mixed up."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedray.config import EvaluationConfig
+from fedray.data import TileStore
+from fedray.evaluation import EvaluationError, Evaluator, score_names
+from fedray.evaluation.reference import compared_indices
+
+CONFIG = EvaluationConfig(num_samples=128)
+MakeStore = Callable[..., TileStore]
+
+SMALL = {"gland": (30, 20), "stroma": (30, 20)}
+TWENTY = EvaluationConfig(num_samples=20)
+
+
+def files(cache: Path, store: TileStore) -> dict[str, int]:
+    """Cached files of a store and when they were written, in nanoseconds."""
+    folder = cache / "evaluation" / store.fingerprint
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
+
+
+def test_the_second_prepare_only_reads(cache: Path, store: TileStore, evaluator: Evaluator) -> None:
+    before = files(cache, store)
+    again = Evaluator.prepare(store, CONFIG)
+    assert files(cache, store) == before
+    assert sum(name.startswith("domain-cnn") for name in before) == 1
+    assert again.floor == evaluator.floor
+    assert np.array_equal(again.reference.features, evaluator.reference.features)
+
+
+def test_another_number_or_split_shares_the_extractor(cache: Path, store: TileStore, evaluator: Evaluator) -> None:
+    before = files(cache, store)
+    other = Evaluator.prepare(store, EvaluationConfig(num_samples=40, split="train"))
+    new = files(cache, store).keys() - before.keys()
+    assert len(new) == 1
+    assert other.extractor.identity == evaluator.extractor.identity
+    assert next(iter(other.floor)) == "fid/domain-cnn/40"
+
+
+def test_another_content_has_another_cache(cache: Path, make_store: MakeStore) -> None:
+    first, second = make_store(SMALL, 16, seed=1), make_store(SMALL, 16, seed=2)
+    one, two = Evaluator.prepare(first, TWENTY), Evaluator.prepare(second, TWENTY)
+    assert one.extractor.identity != two.extractor.identity
+    assert len(files(cache, first)) == len(files(cache, second)) == 2
+
+
+def test_a_damaged_file_is_built_again(cache: Path, make_store: MakeStore) -> None:
+    store = make_store(SMALL, 16, seed=1)
+    before = Evaluator.prepare(store, TWENTY)
+    for path in (cache / "evaluation" / store.fingerprint).glob("reference*.safetensors"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert Evaluator.prepare(store, TWENTY).floor == pytest.approx(before.floor)
+
+
+def test_two_processes_build_once_and_agree(cache: Path, make_store: MakeStore) -> None:
+    store = make_store(SMALL, 16, seed=3)
+    script = textwrap.dedent(f"""
+        import fedray.evaluation.extractors.domain_cnn_training as training
+        from fedray.config import EvaluationConfig
+        from fedray.data import TileStore
+        from fedray.evaluation import Evaluator
+        train, trained = training.train, []
+        training.train = lambda store: trained.append(1) or train(store)
+        evaluator = Evaluator.prepare(TileStore.open({str(store.path)!r}), EvaluationConfig(num_samples=20))
+        print(len(trained), evaluator.extractor.identity, evaluator.floor)
+    """)
+    started = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [process.communicate(timeout=200)[0].strip().split(" ", 1) for process in started]
+    assert sorted(answer[0] for answer in answers) == ["0", "1"]
+    assert answers[0][1] == answers[1][1]
+    assert len(files(cache, store)) == 2
+
+
+def test_the_reference_of_a_split_is_drawn_once_and_from_it(store: TileStore) -> None:
+    first, second = compared_indices(store, CONFIG), compared_indices(store, CONFIG)
+    assert np.array_equal(first, second)
+    assert len(np.unique(first)) == 128
+    assert np.isin(first, store.indices("test")).all()
+    assert not np.array_equal(first, compared_indices(store, CONFIG, seed=1))
+
+
+def test_a_split_without_tiles_is_refused(make_store: MakeStore) -> None:
+    store = make_store({"gland": (20, 0), "stroma": (20, 1)})
+    with pytest.raises(EvaluationError, match=r"evaluation.split 'test' must have at least 2 tiles, but has 1"):
+        score_names(CONFIG, store)
+
+
+def test_too_few_tiles_for_the_features_are_warned_of_once(store: TileStore, caplog: pytest.LogCaptureFixture) -> None:
+    config = EvaluationConfig(num_samples=48)
+    Evaluator.prepare(store, config)
+    Evaluator.prepare(store, config)
+    assert sum("fid/domain-cnn/48 compares 48 tiles by 64 features" in text for text in caplog.messages) == 1

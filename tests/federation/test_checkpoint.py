@@ -1,0 +1,64 @@
+import json
+
+import numpy as np
+import pytest
+from flwr.app import RecordDict
+
+from fedray.federation import FederationState, latest_round, load_checkpoint, save_checkpoint, save_round
+from fedray.federation.messages import to_record
+
+
+def state(value=1.0, round_index=3):
+    return FederationState(to_record({"generator.w": np.full((2, 3), value, np.float32)}), round_index)
+
+
+def test_a_checkpoint_round_trips_with_dtypes(tmp_path):
+    arrays = {"0.exp_avg": np.arange(3.0, dtype=np.float32), "0.step": np.array(7, np.int64)}
+    save_checkpoint(tmp_path / "c", state(), {5: RecordDict({"optimizer": to_record(arrays)})})
+    loaded, clients = load_checkpoint(tmp_path / "c")
+    assert loaded.round_index == 3
+    assert np.array_equal(loaded.arrays["generator.w"].numpy(), np.ones((2, 3), np.float32))
+    kept = clients[5].array_records["optimizer"]
+    assert {name: (array.numpy().tolist(), array.dtype) for name, array in kept.items()} == {
+        "0.exp_avg": ([0.0, 1.0, 2.0], "float32"),
+        "0.step": (7, "int64"),
+    }
+
+
+def test_a_new_checkpoint_replaces_the_old_one_and_leaves_nothing_else(tmp_path):
+    for round_index in (1, 2):
+        save_checkpoint(tmp_path / "c", state(round_index=round_index), {})
+    assert load_checkpoint(tmp_path / "c")[0].round_index == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_failed_write_leaves_the_old_one(tmp_path):
+    save_checkpoint(tmp_path / "c", state(), {})
+    broken = FederationState(state().arrays, round_index=object())
+    with pytest.raises(TypeError):
+        save_checkpoint(tmp_path / "c", broken, {})
+    assert load_checkpoint(tmp_path / "c")[0].round_index == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no checkpoint"):
+        load_checkpoint(tmp_path)
+    save_checkpoint(tmp_path / "c", state(), {})
+    (tmp_path / "c" / "state.json").write_text(json.dumps({"format": 99, "round_index": 1}))
+    with pytest.raises(ValueError, match="format 99"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_rounds_replace_each_other_and_the_newest_is_found(tmp_path):
+    assert latest_round(tmp_path / "c") is None
+    for round_index in (9, 10):
+        save_round(tmp_path / "c", state(round_index=round_index), {})
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["round-00010"]
+    assert load_checkpoint(latest_round(tmp_path / "c"))[0].round_index == 10
+
+
+def test_what_a_killed_writer_left_is_no_checkpoint(tmp_path):
+    save_round(tmp_path / "c", state(round_index=1), {})
+    (tmp_path / "c" / "round-00002.123.tmp").mkdir()
+    assert latest_round(tmp_path / "c").name == "round-00001"

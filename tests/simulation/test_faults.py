@@ -1,0 +1,158 @@
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
+
+from fedray.simulation import DeadlineExceededError, RayGrid, WorkerDiedError, WorkerPool, WorkerResources
+
+app = ClientApp()
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train, or first do what the message says: `hang` for ever, or `die` (once if `marker` says a file's name)."""
+    config = message.content["config"]
+    if context.node_config["partition-id"] == config["node"]:
+        if config["do"] == "hang":
+            threading.Event().wait()
+        if config["do"] == "die" and not (config["marker"] and Path(config["marker"]).exists()):
+            if config["marker"]:
+                Path(config["marker"]).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    momentum = context.state["momentum"]["m"].numpy() if "momentum" in context.state else np.zeros(3)
+    momentum = 0.5 * momentum + message.content["arrays"]["w"].numpy() + context.node_config["partition-id"]
+    context.state["momentum"] = ArrayRecord({"m": Array(momentum)})
+    content = {"arrays": ArrayRecord({"w": Array(momentum)}), "metrics": MetricRecord({"num-examples": 1})}
+    return Message(RecordDict(content), reply_to=message)
+
+
+@pytest.fixture(scope="module")
+def pool(ray_session):
+    with WorkerPool(WorkerResources(num_workers=2, cpus_per_worker=0.25)) as pool:
+        yield pool
+
+
+@pytest.fixture
+def grid(pool):
+    grid = RayGrid(app, 4, pool)
+    yield grid
+    grid.close()
+
+
+def messages(grid: RayGrid, do: str = "", node: int = 2, marker: str = "", ttl: float | None = None) -> list[Message]:
+    content = RecordDict(
+        {
+            "arrays": ArrayRecord({"w": Array(np.ones(3))}),
+            "config": ConfigRecord({"do": do, "node": node, "marker": marker}),
+        }
+    )
+    return [Message(content, node_id, "train", ttl=ttl) for node_id in grid.get_node_ids()]
+
+
+def arrays(replies: list[Message]) -> np.ndarray:
+    ordered = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
+    return np.stack([reply.content["arrays"]["w"].numpy() for reply in ordered])
+
+
+def test_a_killed_worker_changes_nothing(pool, grid, tmp_path):
+    undisturbed = RayGrid(app, 4, pool)
+    for round_index in range(3):
+        expected = arrays(undisturbed.send_and_receive(messages(undisturbed)))
+        do = "die" if round_index == 1 else ""
+        got = arrays(grid.send_and_receive(messages(grid, do, marker=str(tmp_path / "died"))))
+        np.testing.assert_array_equal(got, expected)
+    assert (tmp_path / "died").exists()
+
+
+def test_a_message_that_kills_every_worker_gets_an_error_reply(grid):
+    replies = grid.send_and_receive(messages(grid, "die"))
+    (bad,) = (reply for reply in replies if reply.has_error())
+    assert bad.error.code == ErrorCode.CLIENT_APP_CRASHED
+    assert "3 of 3 times" in bad.error.reason
+    assert bad.metadata.src_node_id == grid.get_node_ids()[2]
+    assert len(replies) == 4
+    assert len(grid.state_snapshot()) == 3
+
+
+def test_idle_workers_that_died_are_noticed_before_they_cost_a_message_its_tries(pool):
+    grid = RayGrid(app, 4, pool, max_tries=2)
+    grid.send_and_receive(messages(grid))
+    pids = {pool.run(os.getpid, timeout_s=60) for _ in range(6)}
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert arrays(grid.send_and_receive(messages(grid))).shape == (4, 3)
+
+
+def test_a_client_that_never_returns_costs_its_reply_only(grid):
+    grid.send_and_receive(messages(grid))
+    replies = grid.send_and_receive(messages(grid, "hang"), timeout=3)
+    assert {reply.metadata.src_node_id for reply in replies} == set(grid.get_node_ids()) - {grid.get_node_ids()[2]}
+    after = arrays(grid.send_and_receive(messages(grid)))
+    assert after.shape == (4, 3)
+    # Client 2 went through two rounds, the others through three.
+    np.testing.assert_allclose(after[:, 0], [1.75, 3.5, 4.5, 7.0])
+
+
+@pytest.mark.parametrize("where", ["ttl", "reply_timeout_s"])
+def test_a_message_has_a_deadline_of_its_own(pool, where):
+    grid = RayGrid(app, 4, pool, reply_timeout_s=2 if where == "reply_timeout_s" else None)
+    grid.send_and_receive(messages(grid))  # both workers are up
+    replies = grid.send_and_receive(messages(grid, "hang", ttl=2 if where == "ttl" else None))
+    assert len(replies) == 4
+    (late,) = (reply for reply in replies if reply.has_error())
+    assert late.error.code == ErrorCode.MESSAGE_UNAVAILABLE
+    assert "'train' to client 2" in late.error.reason
+    assert not any(reply.has_error() for reply in grid.send_and_receive(messages(grid)))
+
+
+def test_closing_a_grid_frees_the_workers_it_held(pool):
+    grid = RayGrid(app, 4, pool)
+    grid.push_messages(messages(grid, "hang", node=0) + messages(grid, "hang", node=1))
+    grid.close()
+    later = RayGrid(app, 4, pool)
+    assert len(later.send_and_receive(messages(later))) == 4
+
+
+def test_run_survives_a_death_and_keeps_its_deadline(pool, tmp_path):
+    marker = tmp_path / "died"
+
+    def die_once() -> int:
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 7
+
+    assert pool.run(die_once, timeout_s=120) == 7
+    with pytest.raises(WorkerDiedError, match="2 of 2 times"):
+        pool.run(lambda: os.kill(os.getpid(), signal.SIGKILL), timeout_s=120, max_tries=2)
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError, match="deadline"):
+        pool.run(lambda: threading.Event().wait(), timeout_s=1)
+    assert time.monotonic() - started < 60
+    assert pool.run(abs, -3, timeout_s=120) == 3
+
+
+def test_what_a_function_raises_is_what_the_caller_gets(pool):
+    def fail() -> None:
+        raise KeyError("my own")
+
+    with pytest.raises(KeyError, match="my own"):
+        pool.run(fail, timeout_s=60)
+    with pytest.raises(KeyError, match="my own"):
+        ray.get(pool.call(fail), timeout=60)
+
+    def fail_like_ray() -> None:
+        raise ray.exceptions.ActorDiedError("not me")
+
+    pid = pool.run(os.getpid, timeout_s=60)
+    with pytest.raises(ray.exceptions.RayTaskError):
+        pool.run(fail_like_ray, timeout_s=60)
+    assert pid in {pool.run(os.getpid, timeout_s=60) for _ in range(6)}

@@ -1,0 +1,140 @@
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import ray
+from flwr.app import Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from fedray.simulation import NoWorkerError, RayGrid, SimulationError, WorkerDiedError, WorkerPool, WorkerResources
+
+app = ClientApp()
+
+
+@app.train()
+def train(message, context):
+    return Message(RecordDict({"metrics": MetricRecord({"num-examples": 1, "pid": os.getpid()})}), reply_to=message)
+
+
+def round_of(grid: RayGrid) -> set[int]:
+    content = RecordDict()
+    replies = grid.send_and_receive([Message(content, node, "train") for node in grid.get_node_ids()], timeout=120)
+    assert len(replies) == len(list(grid.get_node_ids()))
+    return {reply.content["metrics"]["pid"] for reply in replies}
+
+
+def test_more_workers_than_fit_do_not_hold_up_those_that_do(ray_session):
+    with WorkerPool(WorkerResources(num_workers=4, cpus_per_worker=2.5)) as pool:
+        grid = RayGrid(app, 6, pool)
+        assert len(round_of(grid)) == 1
+        assert ray.get(pool.call(abs, -2), timeout=60) == 2
+        assert pool.run(abs, -2, timeout_s=60) == 2
+
+
+def test_nothing_can_start(ray_session):
+    with WorkerPool(WorkerResources(2, cpus_per_worker=64, gpus_per_worker=1), start_timeout_s=1) as pool:
+        grid = RayGrid(app, 2, pool)
+        with pytest.raises(NoWorkerError, match=r"2 worker\(s\) of 64 CPU and 1 GPU.*has 4 CPU, 0 GPU.*lower cpus"):
+            round_of(grid)
+        with pytest.raises(SimulationError, match="64 CPU"):
+            pool.call(abs, -2)
+        with pytest.raises(SimulationError, match="64 CPU"):
+            pool.run(abs, -2, timeout_s=60)
+
+
+def test_a_setup_that_fails_is_the_error(ray_session):
+    def setup() -> None:
+        raise ImportError("no module named acme")
+
+    with (
+        WorkerPool(WorkerResources(1, cpus_per_worker=0.1), setup=setup) as pool,
+        pytest.raises(NoWorkerError, match="acme"),
+    ):
+        pool.run(abs, -2, timeout_s=200)
+
+
+def test_setup_and_thread_counts_come_before_anything_else(ray_session, tmp_path):
+    marker = tmp_path / "ran"
+
+    def setup() -> None:
+        marker.write_text(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}")
+
+    with WorkerPool(WorkerResources(1, cpus_per_worker=2), setup=setup) as pool:
+        assert marker.read_text() if marker.exists() else True
+        pid = pool.run(os.getpid, timeout_s=120)
+        assert marker.read_text() == f"{pid} 2"
+
+
+def test_closing_is_idempotent_and_leaves_ray_alone(ray_session):
+    pool = WorkerPool(WorkerResources(1, cpus_per_worker=0.1))
+    pool.run(abs, -2, timeout_s=120)
+    pool.close()
+    pool.close()
+    assert ray.is_initialized()
+    with pytest.raises(SimulationError, match="closed"):
+        pool.run(abs, -2, timeout_s=10)
+    with pytest.raises(SimulationError, match="closed"):
+        pool.call(abs, -2)
+    grid = RayGrid(app, 2, pool)
+    with pytest.raises(SimulationError, match="closed"):
+        round_of(grid)
+
+
+def test_two_trials_in_two_placement_groups_at_once(ray_session):
+    """As two Tune trials do: each an actor in its own group, each wanting more workers than its group holds."""
+
+    @ray.remote(num_cpus=0.5)
+    class Trial:
+        def run(self, here: str, other: str) -> tuple[int, list[str]]:
+            with WorkerPool(WorkerResources(num_workers=4, cpus_per_worker=1)) as pool:
+                grid = RayGrid(app, 8, pool)
+                pids = round_of(grid)
+                Path(here).touch()  # each trial goes on once both had workers at the same time
+                pool.run(_wait_for, other, timeout_s=120)
+                groups = pool.run(lambda: ray.get_runtime_context().get_placement_group_id(), timeout_s=60)
+                return len(pids | round_of(grid)), [groups]
+
+    groups = [placement_group([{"CPU": 0.5}, {"CPU": 1}]) for _ in range(2)]
+    ray.get([group.ready() for group in groups], timeout=60)
+    trials = [
+        Trial.options(
+            scheduling_strategy=PlacementGroupSchedulingStrategy(
+                group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+            )
+        ).remote()
+        for group in groups
+    ]
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        marks = [f"{folder}/{i}" for i in range(2)]
+        results = ray.get([trials[i].run.remote(marks[i], marks[1 - i]) for i in range(2)], timeout=200)
+    for (num_workers, ids), group in zip(results, groups, strict=True):
+        assert num_workers == 1
+        assert ids == [group.id.hex()]
+    for trial in trials:
+        ray.kill(trial)
+    for group in groups:
+        remove_placement_group(group)
+
+
+def _wait_for(path: str) -> None:
+    import select
+
+    while not Path(path).exists():
+        select.select([], [], [], 0.05)
+
+
+def test_errors_survive_pickle():
+    for error in (SimulationError("a"), NoWorkerError("b"), WorkerDiedError("c")):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (type(error), str(error))
+
+
+@pytest.mark.parametrize("bad", [{"num_workers": 0}, {"cpus_per_worker": -1}, {"gpus_per_worker": float("nan")}])
+def test_resources_are_checked(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        WorkerResources(**{"num_workers": 1, **bad})

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+
+from fedray.config import ConfigError
+from fedray.sweep import load_space
+
+SPACES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
+
+GOOD = {
+    "name": "small",
+    "fixed": {"federation": {"num_rounds": 3}},
+    "search": {
+        "gan.n_critic": {"type": "int", "low": 1, "high": 5},
+        "gan.generator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+        "federation.aggregate": {"type": "choice", "values": ["both", "generator"]},
+    },
+    "goal": {"metric": "fid/domain-cnn/64"},
+    "num_trials": 4,
+    "start_points": [{"gan.n_critic": 5, "gan.generator_lr": 1e-3, "federation.aggregate": "both"}],
+}
+
+
+def write(tmp_path, **changes):
+    path = tmp_path / "space.yaml"
+    path.write_text(yaml.safe_dump(GOOD | changes))
+    return path
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
+def test_every_shipped_space_is_valid_and_starts_where_its_paper_does(path):
+    space = load_space(path)
+    assert space.start_points
+    assert space.num_trials >= 8
+
+
+def test_a_trial_is_the_fixed_config_with_its_values(tmp_path):
+    space = load_space(write(tmp_path))
+    config = space.trial_config({"gan.n_critic": 2, "gan.generator_lr": 5e-3, "federation.aggregate": "generator"})
+    assert (config.gan.n_critic, config.gan.generator_lr) == (2, 5e-3)
+    assert config.federation.num_rounds == 3
+
+
+def test_dimensions_are_optunas(tmp_path):
+    space = load_space(write(tmp_path))
+    kinds = [type(dimension.distribution()) for dimension in space.search.values()]
+    kinds_expected = [optuna.distributions.IntDistribution, optuna.distributions.FloatDistribution]
+    assert kinds == [*kinds_expected, optuna.distributions.CategoricalDistribution]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"search": {"gan.n_crit": {"type": "int", "low": 1, "high": 5}}}, "search.gan.n_crit is no config path; did you "
+         "mean 'gan.n_critic'?"),
+        ({"search": {"gan.n_critic": {"type": "int", "low": 0, "high": 5}}}, "gan.n_critic: input should be greater than "
+         "or equal to 1, but got 0"),
+        ({"search": {"gan.n_critic": {"type": "int", "low": 5, "high": 1}}}, "low must be <= high, but got 5 > 1"),
+        ({"search": {"gan.generator_lr": {"type": "float", "low": -1, "high": 1, "log": True}}}, "low must be > 0 on a log"),
+        ({"start_points": [{"gan.n_critic": 9, "gan.generator_lr": 1e-3, "federation.aggregate": "both"}]},
+         "start_points[0]: gan.n_critic must be within its search range, but got 9"),
+        ({"start_points": [{"gan.n_critic": 2}]}, "start_points[0] lacks a value for gan.generator_lr"),
+        ({"early_stopping": {"grace_rounds": 4}}, "early_stopping.grace_rounds must be <= federation.num_rounds (3)"),
+        ({"fixed": {"gan": {"n_critc": 3}}}, "fixed.gan.n_critc: there is no such key; did you mean 'fixed.gan.n_critic'?"),
+        ({"num_trials": 0}, "num_trials: input should be greater than or equal to 1, but got 0"),
+    ],
+)  # fmt: skip
+def test_problems_name_path_rule_and_value(tmp_path, changes, expected):
+    with pytest.raises(ConfigError) as caught:
+        load_space(write(tmp_path, **changes))
+    assert expected in str(caught.value)
+    assert "space.yaml" in str(caught.value)
+
+
+def test_all_problems_are_listed_at_once(tmp_path):
+    search = {"gan.n_crit": {"type": "int", "low": 1, "high": 2}, "sed": {"type": "int", "low": 1, "high": 2}}
+    with pytest.raises(ConfigError) as caught:
+        load_space(write(tmp_path, search=search, start_points=[]))
+    assert "gan.n_crit" in str(caught.value)
+    assert "sed is no config path; did you mean 'seed'?" in str(caught.value)
+
+
+def test_a_searched_value_cannot_be_fixed_on_the_command_line(tmp_path):
+    space = load_space(write(tmp_path))
+    fixed = space.trial_config({"gan.n_critic": 2})
+    with pytest.raises(ConfigError, match=r"gan\.n_critic is searched by small"):
+        space.with_changes(fixed, {})
+
+
+def test_sizes_can_be_changed_and_are_checked(tmp_path):
+    space = load_space(write(tmp_path))
+    assert space.with_changes(space.fixed, {"num_trials": 9}).num_trials == 9
+    with pytest.raises(ConfigError, match="num_trials"):
+        space.with_changes(space.fixed, {"num_trials": 0})
