@@ -1,8 +1,8 @@
 """Make a tile store of images: python jobs/prepare_data.py --images DIR --size 64 --out STORE [--csv FILE] [--help].
 
-DIR holds one folder a label, or the folders train and test with one folder a label in each. A CSV file has the columns
-image and label and may have domain, group (patient or slide) and split; its paths start from DIR, or from its own folder.
-Every image becomes its largest central square, resized with antialiasing, in RGB.
+DIR holds one folder a label, or the folders train and test with one folder a label in each. A CSV file has the
+columns image and label and may have domain, group (patient or slide) and split; its paths start from DIR, or from its
+own folder. Every image becomes its largest central square, resized with antialiasing, in RGB.
 """
 
 import signal
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     options = tyro.cli(PrepareOptions, args=argv, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
     console = Console(stderr=True)
     columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("decoding", total=None)
 
         def on_progress(done: int, total: int) -> None:

@@ -15,7 +15,6 @@ __all__ = [
     "ImportReport",
     "Partition",
     "PartitionError",
-    "PartitionError",
     "StoreError",
     "Tile",
     "TileStore",

@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import skimage.data
+import skimage  # loads its parts on their first use, so workers that find the store cached pay nothing
 from numpy.typing import NDArray
-from skimage.color import rgb2hed, rgb_from_hed
-from skimage.filters import gaussian, threshold_otsu
-from skimage.measure import label as label_regions
 
 from fedray.config import DataConfig
 from fedray.data.store import Split, Tile, TileStore
@@ -126,15 +123,17 @@ def tissue_masks(picture: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray
     Returns:
         Two masks, bool [H, W].
     """
-    dab = gaussian(rgb2hed(picture)[..., 2], sigma=4)  # smoothed over the nuclei, which DAB leaves blue
-    stained = dab > threshold_otsu(dab)
-    regions = label_regions(~stained, connectivity=1)
+    dab = skimage.filters.gaussian(
+        skimage.color.rgb2hed(picture)[..., 2], sigma=4
+    )  # smoothed over the nuclei, which DAB leaves blue
+    stained = dab > skimage.filters.threshold_otsu(dab)
+    regions = skimage.measure.label(~stained, connectivity=1)
     areas = np.bincount(regions.ravel())
     areas[0] = 0  # region 0 is what is stained
     gland: NDArray[np.bool_] = areas[regions] <= MAX_HOLE_PX
     connective = regions == np.argmax(areas)
     density = -np.log10((picture.astype(np.float64) + 1) / 256).sum(axis=-1)
-    return gland, connective & (gaussian(density, sigma=5) >= BLANK_DENSITY)
+    return gland, connective & (skimage.filters.gaussian(density, sigma=5) >= BLANK_DENSITY)
 
 
 def render(picture: NDArray[np.uint8], scanner: Scanner) -> NDArray[np.uint8]:
@@ -142,10 +141,10 @@ def render(picture: NDArray[np.uint8], scanner: Scanner) -> NDArray[np.uint8]:
     if scanner == SCANNERS["original"]:
         return picture
     visible = np.maximum(picture, 8)  # a channel of 0 has unbounded density: its change would be a coloured dot
-    change = rgb2hed(visible) * (np.asarray(scanner.stains) - 1)
+    change = skimage.color.rgb2hed(visible) * (np.asarray(scanner.stains) - 1)
     # The change of density is applied to the pixels: going through HED and back would lose colours outside it.
-    image = visible / 255 * np.exp(np.log(1e-6) * (change @ rgb_from_hed))
-    image = gaussian(image, sigma=scanner.blur_px, channel_axis=-1) if scanner.blur_px else image
+    image = visible / 255 * np.exp(np.log(1e-6) * (change @ skimage.color.rgb_from_hed))
+    image = skimage.filters.gaussian(image, sigma=scanner.blur_px, channel_axis=-1) if scanner.blur_px else image
     rendered: NDArray[np.uint8] = (image.clip(0, 1) * 255).round().astype(np.uint8)
     return rendered
 

@@ -23,9 +23,9 @@ class DecodeError(StoreError):
 def decode_tile(path: Path, size: int) -> Pixels:
     """Decode an image file into a tile.
 
-    The orientation that a camera wrote into the file is applied; transparency is laid over white, the colour of an empty
-    slide; 16 bits become 8. Then the largest central square is cut out and resized, antialiased. Of several frames the
-    first is taken.
+    The orientation that a camera wrote into the file is applied; transparency is laid over white, the colour of an
+    empty slide; 16 bits become 8. Then the largest central square is cut out and resized, antialiased. Of several
+    frames the first is taken.
 
     Args:
         path: The file.
@@ -76,8 +76,8 @@ def square(image: Image.Image, size: int) -> Image.Image:
 def decode_all(paths: Sequence[Path], size: int) -> Iterator[Pixels | DecodeError]:
     """Decode files on all cores, in their order; a file that cannot be decoded yields its error.
 
-    Threads, because Pillow decodes and resizes without the interpreter's lock: on 2 cores they were as fast as processes.
-    A few tiles a core are decoded ahead of the consumer, so memory stays bounded.
+    Threads, because Pillow decodes and resizes without the interpreter's lock: on 2 cores they were as fast as
+    processes. A few tiles a core are decoded ahead of the consumer, so memory stays bounded.
     """
     num_threads = os.cpu_count() or 1
     ahead: deque[Future[Pixels | DecodeError]] = deque()

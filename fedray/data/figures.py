@@ -1,26 +1,29 @@
 """The picture of a partition: how many tiles of each label, and of each domain, every client has."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from fedray.data.partitions import Partition
 from fedray.data.store import TileStore
 
+if TYPE_CHECKING:  # imported where it draws: every worker imports this package, and matplotlib costs it half a second
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 MAX_BARS = 200
 """Clients drawn as bars of their own; more are drawn as one outline per label, which stays fast and legible."""
 
 
-def draw_partition(store: TileStore, partition: Partition) -> Figure:
+def draw_partition(store: TileStore, partition: Partition) -> "Figure":
     """Draw tiles per client, stacked by label; a second panel stacks by domain where the store has several.
 
     The figure belongs to no window and no pyplot state: save it with ``figure.savefig(path)``.
     """
+    from matplotlib.figure import Figure
+
     panels = [("label", partition.counts(store.labels, len(store.label_names)), store.label_names)]
     if len(store.domain_names) > 1:
         panels.append(("domain", partition.counts(store.domains, len(store.domain_names)), store.domain_names))
@@ -36,8 +39,11 @@ def draw_partition(store: TileStore, partition: Partition) -> Figure:
     return figure
 
 
-def _draw_stack(axes: Axes, counts: NDArray[np.int64], names: Sequence[str], title: str) -> None:
+def _draw_stack(axes: "Axes", counts: NDArray[np.int64], names: Sequence[str], title: str) -> None:
     """Stack counts, int64 [num_clients, num_names], client by client."""
+    from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
+
     num_clients = len(counts)
     colors = colormaps["tab10" if len(names) <= 10 else "tab20"].resampled(max(10, len(names)))
     base = np.zeros(num_clients, dtype=np.int64)

@@ -84,7 +84,7 @@ def import_images(
     """Split, decode and write listed images. Nothing is written unless everything is.
 
     Raises:
-        StoreError: The output exists, a label cannot be split, or, with ``on_error='fail'``, an image cannot be decoded.
+        StoreError: The output exists, a label cannot be split, or an image cannot be decoded (``on_error='fail'``).
     """
     images = list(listed) if listed[0].split else split_images(listed, options.test_share, options.seed)
     label_names = sorted({image.label for image in images})

@@ -46,8 +46,8 @@ def list_folder(folder: str | Path) -> list[ListedImage]:
     has_splits = any(name in SPLITS for name in names)
     if has_splits and third:
         raise StoreError(
-            f"{folder} has a folder {third[0]!r}, but a tile store has two splits, train and test; move its images into "
-            "one of them, or name the images in a CSV file (--csv) with the split of each"
+            f"{folder} has a folder {third[0]!r}, but a tile store has two splits, train and test; move its images "
+            "into one of them, or name the images in a CSV file (--csv) with the split of each"
         )
     if has_splits and sorted(names) != sorted(SPLITS):
         raise StoreError(

@@ -15,10 +15,6 @@ Scheme = Callable[[Codes, Codes, Codes, int, PartitionConfig, np.random.Generato
 
 
 class PartitionError(ValueError):
-    """A partition cannot be made of these tiles. The message gives the rule and the numbers."""
-
-
-class PartitionError(ValueError):
     """The training tiles cannot be spread over the clients as asked. The message gives the rule and the numbers."""
 
 

@@ -15,6 +15,18 @@ FORMAT_VERSION = 1
 TILES_FILE = "tiles.arrow"
 METADATA_FILE = "store.json"
 
+_KEYS = (
+    "name",
+    "source",
+    "fingerprint",
+    "num_bytes",
+    "batch_rows",
+    "tile_size",
+    "channels",
+    "label_names",
+    "domain_names",
+)
+
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 """Names of the splits; the file holds their codes."""
@@ -147,12 +159,15 @@ class TileStore:
 
         Raises:
             IndexError: An index is outside [0, N).
+            TypeError: The indices are no integers.
         """
         if isinstance(indices, slice):
             indices = np.arange(len(self))[indices]
-        indices = np.asarray(indices, dtype=np.int64)
+        indices = np.asarray(indices)
         if len(indices) == 0:
             return np.empty((0, self.tile_size, self.tile_size, self.channels), np.uint8)
+        if indices.dtype.kind not in "iu":  # a mask would silently read tiles 0 and 1
+            raise TypeError(f"tile indices must be integers, but are {indices.dtype}")
         if indices.min() < 0 or indices.max() >= len(self):
             raise IndexError(f"tile indices must be in [0, {len(self)}), but got {indices.min()} to {indices.max()}")
         batch, row = np.divmod(indices, self._batch_rows)
@@ -195,5 +210,10 @@ def _read_metadata(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"the tile store {path} has format version {version}, but this FedRay reads version {FORMAT_VERSION}; "
             "run jobs/prepare_data.py again"
+        )
+    missing = [key for key in _KEYS if key not in metadata]
+    if missing:
+        raise StoreError(
+            f"the tile store {path} is damaged ({missing} not in {METADATA_FILE}); run jobs/prepare_data.py again"
         )
     return dict(metadata)

@@ -1,5 +1,6 @@
 """Which Ray the experiment runs on, and what it takes of it."""
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ def connect(address: str | None = None) -> ClusterSize:
     Args:
         address: Of a running cluster; unset: found as above.
     """
+    # Flower tells of every message it samples and aggregates; the round reports say it better.
+    logging.getLogger("flwr").setLevel(logging.ERROR)
     if not ray.is_initialized():
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         ray.init(address=address, log_to_driver=False, logging_level="WARNING", include_dashboard=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +44,7 @@ def save_samples(path: Path, store: TileStore, preview: NDArray[np.uint8], title
 
 def print_scores(console: Console, scores: dict[str, float], floor: dict[str, float]) -> None:
     """Print the final scores beside what real training tiles would score in the generator's place."""
-    table = Table(title="Scores of the averaged generator (lower is better)")
+    table = Table(title="Scores of the averaged generator (lower is better)", box=box.SIMPLE_HEAD)
     table.add_column("score")
     table.add_column("generated", justify="right")
     table.add_column("real tiles (floor)", justify="right")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from fedray.config import ExperimentConfig, load_config, save_config
+from fedray.config import ConfigError, ExperimentConfig, load_config, save_config
 from fedray.evaluation import Evaluator, Scores
 from fedray.experiment.cluster import connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
@@ -128,10 +128,16 @@ def _run_rounds(run: ExperimentRun, out: Path, tracked: TrackedRun, on_round: On
 
 
 def _open_folder(out: Path, config: ExperimentConfig) -> str:
-    """Make the folder of an experiment, or find it again. Returns the key that names the experiment in MLflow."""
+    """Make the folder of an experiment, or find it again. Returns the key that names the experiment in MLflow.
+
+    Raises:
+        ConfigError: The folder holds another experiment.
+    """
     out.mkdir(parents=True, exist_ok=True)
     identity = out / "experiment.json"
     if not identity.exists():
         save_config(config, out / "config.yaml")
         identity.write_text(json.dumps({"key": uuid.uuid4().hex}))
+    elif saved_config(out) != config:
+        raise ConfigError(f"{out} holds another experiment; continue that with --resume {out}, or choose another --out")
     return str(json.loads(identity.read_text())["key"])

@@ -26,7 +26,7 @@ from .jobs import Deadlines, Job
 logger = logging.getLogger(__name__)
 
 _DEATHS = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
-_STARTS_PER_WORKER = 3  # a set-up function that raises does so every time
+_STARTS_PER_WORKER = 2  # a set-up function that raises does so every time
 
 
 @dataclass(eq=False)
@@ -179,7 +179,7 @@ class Dispatcher:
     def _send_call(self, slot: _Slot) -> None:
         call = self._calls.popleft()
         try:
-            finished, result = call.send(slot.actor)
+            result, finished = call.send(slot.actor)
         except Exception as error:
             call.answer.set_exception(error)
             return
@@ -207,7 +207,7 @@ class Dispatcher:
                 self._waiting.appendleft(job)
             else:
                 died = f"{job.name}: its worker died, {job.tries} of {job.max_tries} times"
-                self._end(job, WorkerDiedError(f"{died} (last: {_first_line(error)})"))
+                self._end(job, WorkerDiedError(f"{died} (last: {_summary(error)})"))
 
     def _call_finished(self, slot: _Slot, future: "Future[Any]") -> None:
         slot.num_calls -= 1
@@ -256,7 +256,7 @@ class Dispatcher:
         """Replace a worker that died, and find out who died with it."""
         if slot not in self._slots:
             return
-        self._last_death = _first_line(error)
+        self._last_death = _summary(error)
         logger.warning("A worker died and is replaced: %s", self._last_death)
         self._replace(slot)
         if slot.was_up:  # with its node perhaps: do not spend a message's tries on finding out one by one
@@ -326,6 +326,7 @@ def _is_death(error: BaseException) -> bool:
     return isinstance(error, _DEATHS) and not isinstance(error, RayTaskError)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+def _summary(error: BaseException) -> str:
+    """One line of what Ray says about a death: the exception itself if the worker's set-up raised one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    return f"{type(error).__name__}: {lines[-1] if 'creation task' in lines[0] else lines[0]}"

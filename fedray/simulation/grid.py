@@ -239,7 +239,7 @@ class RayGrid(Grid):
         def start(actor: Any) -> Any:
             state = self._states.get(node.node_id)
             process = actor.process.options(num_returns=3)
-            outcome, delivery.reply, delivery.state = process.remote(
+            delivery.reply, delivery.state, outcome = process.remote(
                 self._app, node, delivery.message, delivery.content, state
             )
             return outcome

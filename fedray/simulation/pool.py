@@ -110,7 +110,7 @@ class WorkerPool:
         result: list[Any] = [None]
 
         def start(actor: Any) -> Any:
-            finished, result[0] = actor.call.options(num_returns=2).remote(function, *args)
+            result[0], finished = actor.call.options(num_returns=2).remote(function, *args)
             return finished
 
         name = f"the call of {getattr(function, '__qualname__', repr(function))}"

@@ -62,13 +62,17 @@ class Worker:
     def ready(self) -> None:
         """Return as soon as this worker is up."""
 
-    def call(self, function: Callable[..., Any], *args: Any) -> tuple[None, Any]:
-        """Run a function. Returns (nothing, its result): the first to wait for, the second to keep or fetch."""
-        return None, function(*args)
+    def call(self, function: Callable[..., Any], *args: Any) -> tuple[Any, None]:
+        """Run a function. Returns (its result, nothing): the second is to wait for.
+
+        What is waited for comes last, here and in :meth:`process`: Ray stores results in their order, so that it fails
+        if one of the others cannot be pickled.
+        """
+        return function(*args), None
 
     def process(
         self, app: AppRef, node: Node, message: Message, content: RecordDict, state: RecordDict | None
-    ) -> tuple[Outcome, Message, RecordDict | None]:
+    ) -> tuple[Message, RecordDict | None, Outcome]:
         """Pass a message through the client app.
 
         Args:
@@ -79,8 +83,8 @@ class Worker:
             state: The client's ``Context.state``, None if it has none yet.
 
         Returns:
-            The outcome, the reply (an error reply if the app failed) and the client's new state (None: unchanged, or
-            empty).
+            The reply (an error reply if the app failed), the client's new state (None: unchanged, or empty) and the
+            outcome.
         """
         message.content = content
         identify(message.metadata.run_id, node.node_id)
@@ -97,7 +101,7 @@ class Worker:
             new_state = share(context.state) if context.state else None
         except Exception as error:
             return _refused(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, error)
-        return Outcome(True, has_state=new_state is not None), _with_id(reply), new_state
+        return _with_id(reply), new_state, Outcome(True, has_state=new_state is not None)
 
     def _load(self, app: AppRef) -> ClientApp:
         if app.digest not in self._apps:
@@ -117,10 +121,10 @@ def _check_reply(reply: object, message: Message, context: Context, node: Node) 
         raise ValueError("a ClientApp must not change context.run_config")
 
 
-def _refused(message: Message, code: int, error: Exception) -> tuple[Outcome, Message, None]:
+def _refused(message: Message, code: int, error: Exception) -> tuple[Message, None, Outcome]:
     trace = "".join(traceback.format_exception(error)[-4:])
     reason = f"{type(error).__name__}: {error}\n{trace}"
-    return Outcome(False), _with_id(Message(Error(code, reason), reply_to=message)), None
+    return _with_id(Message(Error(code, reason), reply_to=message)), None, Outcome(False)
 
 
 def _with_id(reply: Message) -> Message:

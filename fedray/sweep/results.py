@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -68,13 +69,12 @@ def write_results(result: SweepResult) -> None:
 def print_trials(console: Console, result: SweepResult) -> None:
     """Print the trials, best first; start points are marked."""
     space = result.space
-    table = Table(
-        title=f"{space.name}: {space.goal.metric} ({'lower' if space.goal.mode == 'min' else 'higher'} is better)"
-    )
+    better = "lower" if space.goal.mode == "min" else "higher"
+    table = Table(title=f"{space.name}: {space.goal.metric} ({better} is better)", box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in ("trial", "outcome", "rounds", "score"):
-        table.add_column(name, justify="left" if name in ("trial", "outcome") else "right")
-    for path in space.search:
-        table.add_column(path.split(".")[-1], justify="right")
+        table.add_column(name, justify="left" if name in ("trial", "outcome") else "right", no_wrap=True)
+    for path in space.search:  # a heading of several lines, so that the table fits into 80 columns
+        table.add_column(path.split(".")[-1].replace("_", "\n"), justify="right", no_wrap=True)
     for row in result.trials.to_dict("records"):
         mark = " *" if row["start_point"] else ""
         score = "" if pd.isna(row["score"]) else f"{row['score']:.4g}"

@@ -1,6 +1,7 @@
 """run_sweep(space) -> SweepResult: Tune and Optuna over whole experiments; a stopped sweep continues where it was."""
 
 import json
+import logging
 import os
 import uuid
 from pathlib import Path
@@ -23,6 +24,18 @@ from fedray.sweep.space import SearchSpace, load_space
 from fedray.sweep.trial import FederatedTrial
 from fedray.tracking import TrackedRun, Tracker, check_tracking
 
+
+TUNE_ENVIRONMENT = {
+    # A snapshot after every event: a killed driver loses no trial that had ended. Rounds take seconds, it takes ms.
+    "TUNE_GLOBAL_CHECKPOINT_S": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # A round without evaluation has no score, and a diverged trial never will: both are told, neither is an error.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Results go to MLflow and Parquet, progress is SweepProgress's.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+"""Settings that Tune takes from the environment alone; what the user has set stays."""
 
 Search = tuple[OptunaSearcher, tune.ResultGrid]
 
@@ -92,17 +105,16 @@ def saved_space(out: Path) -> SearchSpace:
 
 def _search(space: SearchSpace, plan: SweepPlan, out: Path, tracking_uri: str, parent_run_id: str) -> Search:
     """Run the trials that are left; returns the searcher with the whole study, and Tune's results."""
-    # A snapshot after every event: a killed driver loses no trial that had ended. Rounds take seconds, it takes ms.
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "0")
-    # A round without evaluation has no score, and a diverged trial never will: both are told, neither is an error.
-    os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
-    os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+    for name, value in (TUNE_ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(plan.concurrent_trials)}).items():
+        os.environ.setdefault(name, value)
     trainable = tune.with_resources(
         tune.with_parameters(
             FederatedTrial, space=space, workers=plan.workers, tracking_uri=tracking_uri, parent_run_id=parent_run_id
         ),
         plan.placement(),
     )
+    # It looks for the result files of the loggers that are off.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     state = out.resolve() / "tune"
     if tune.Tuner.can_restore(str(state)):
         tuner = tune.Tuner.restore(str(state), trainable, resume_unfinished=True)
@@ -133,6 +145,7 @@ def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: Path)
             num_samples=space.num_trials,
             max_concurrent_trials=plan.concurrent_trials,
             reuse_actors=True,
+            trial_dirname_creator=_folder_name,
         ),
         run_config=tune.RunConfig(
             name=state.name,
@@ -145,6 +158,10 @@ def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: Path)
             verbose=0,
         ),
     )
+
+
+def _folder_name(trial: Any) -> str:
+    return str(trial.trial_id)
 
 
 def _end_trials(result: SweepResult, tracker: Tracker, parent_run_id: str) -> None:
@@ -190,10 +207,16 @@ def _last_arrays(grid: tune.ResultGrid, trial_id: str) -> Arrays:
 
 
 def _open_folder(out: Path, space: SearchSpace) -> str:
-    """Make the folder of a sweep, or find it again. Returns the key that names the sweep in MLflow."""
+    """Make the folder of a sweep, or find it again. Returns the key that names the sweep in MLflow.
+
+    Raises:
+        ConfigError: The folder holds another sweep.
+    """
     out.mkdir(parents=True, exist_ok=True)
     identity = out / "sweep.json"
     if not identity.exists():
         save_config(space, out / "sweep.yaml")
         identity.write_text(json.dumps({"key": uuid.uuid4().hex}))
+    elif saved_space(out) != space:
+        raise ConfigError(f"{out} holds another sweep; continue that one with --resume {out}, or choose another --out")
     return str(json.loads(identity.read_text())["key"])

@@ -87,11 +87,11 @@ class FederatedTrial(tune.Trainable):
         )
         self._open = True
         evaluate = partial(self._pool.run, timeout_s=EVALUATION_TIMEOUT_S)
-        self._run = ExperimentRun(config, make_grid(config, self._pool), evaluate)
+        self._grid = make_grid(config, self._pool)
+        self._run = ExperimentRun(config, self._grid, evaluate)
 
     def _end(self, status: Literal["FINISHED", "FAILED"]) -> None:
         if self._open:
             self._open = False
             self._tracked.finish(status)
-            grid = self._run.grid
-            grid.close()
+            self._grid.close()

@@ -1,5 +1,6 @@
 """Real-image statistics and extractors are computed once per store, by one process, and never mixed up."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -72,7 +73,8 @@ def test_two_processes_build_once_and_agree(cache: Path, make_store: MakeStore) 
         evaluator = Evaluator.prepare(TileStore.open({str(store.path)!r}), EvaluationConfig(num_samples=20))
         print(len(trained), evaluator.extractor.identity, evaluator.floor)
     """)
-    started = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    command, environment = [sys.executable, "-c", script], os.environ | {"OMP_NUM_THREADS": "1"}
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     answers = [process.communicate(timeout=200)[0].strip().split(" ", 1) for process in started]
     assert sorted(answer[0] for answer in answers) == ["0", "1"]
     assert answers[0][1] == answers[1][1]

@@ -27,7 +27,9 @@ each_ndarray = pytest.mark.parametrize("ndarray", NDARRAYS.values(), ids=NDARRAY
 
 
 def shared(array: Array) -> Array:
-    return share(RecordDict({"arrays": ArrayRecord({"w": array})}))["arrays"]["w"]
+    record = ArrayRecord()
+    record["w"] = array  # ArrayRecord({"w": array}) would copy it
+    return share(RecordDict({"arrays": record}))["arrays"]["w"]
 
 
 @each_ndarray

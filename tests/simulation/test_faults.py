@@ -104,12 +104,13 @@ def test_a_client_that_never_returns_costs_its_reply_only(grid):
 @pytest.mark.parametrize("where", ["ttl", "reply_timeout_s"])
 def test_a_message_has_a_deadline_of_its_own(pool, where):
     grid = RayGrid(app, 4, pool, reply_timeout_s=2 if where == "reply_timeout_s" else None)
-    grid.send_and_receive(messages(grid))  # both workers are up
-    replies = grid.send_and_receive(messages(grid, "hang", ttl=2 if where == "ttl" else None))
+    grid.send_and_receive(messages(grid))
+    last = messages(grid, "hang", node=3, ttl=5 if where == "ttl" else None)
+    replies = grid.send_and_receive(last)
     assert len(replies) == 4
     (late,) = (reply for reply in replies if reply.has_error())
     assert late.error.code == ErrorCode.MESSAGE_UNAVAILABLE
-    assert "'train' to client 2" in late.error.reason
+    assert "'train' to client 3" in late.error.reason
     assert not any(reply.has_error() for reply in grid.send_and_receive(messages(grid)))
 
 

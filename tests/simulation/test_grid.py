@@ -195,7 +195,7 @@ def test_messages_that_cannot_be_sent_are_refused_together(grid):
     good, late = to_all(grid)[:2]
     late.metadata.created_at -= 10 * late.metadata.ttl
     for bad in (Message(content(), 12345, "train"), late, answer(good)):
-        with pytest.raises(ValueError, match=r"no such node: 12345|expired|not replies"):
+        with pytest.raises(ValueError, match=r"no such node: (12345|1);|expired"):
             grid.push_messages([good, bad])
     assert good.metadata.message_id == ""
 
@@ -215,8 +215,10 @@ def test_one_pool_serves_one_grid_after_another_and_two_at_once(pool, grid):
     other = RayGrid(counting, 6, pool, run_config={"lr": 0.1})
     messages, other_messages = to_all(grid), to_all(other)  # built in an order that mixes up Flower's global identity
     ids, other_ids = grid.push_messages(messages), other.push_messages(other_messages)
-    assert grid._wait_for_any(set(ids), float("inf"))
-    assert other._wait_for_any(set(other_ids), float("inf"))
+    for one, wanted in ((grid, set(ids)), (other, set(other_ids))):
+        while wanted:
+            assert one._wait_for_any(wanted, float("inf"))
+            wanted -= {reply.metadata.reply_to_message_id for reply in one.pull_messages(wanted)}
     grid.close()
     replies = other.send_and_receive(to_all(other))
     assert {reply.metadata.run_id for reply in replies} == {other.run.run_id}
@@ -225,9 +227,8 @@ def test_one_pool_serves_one_grid_after_another_and_two_at_once(pool, grid):
     with pytest.raises(SimulationError, match="closed"):
         other.push_messages(to_all(other))
     last = RayGrid(counting, 6, pool)
-    assert len(pids) <= 2 == pool.resources.num_workers
-    again = set(metric(last.send_and_receive(to_all(last)), "pid"))
-    assert again <= {*pids, *(pool.run(os.getpid, timeout_s=60) for _ in range(4))}
+    pids |= set(metric(last.send_and_receive(to_all(last)), "pid"))
+    assert len(pids) <= pool.resources.num_workers == 2
 
 
 def test_an_app_that_cannot_be_pickled_is_refused_at_once(pool):

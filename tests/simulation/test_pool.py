@@ -1,6 +1,6 @@
+import asyncio
 import os
 import pickle
-from pathlib import Path
 
 import pytest
 import ray
@@ -63,7 +63,6 @@ def test_setup_and_thread_counts_come_before_anything_else(ray_session, tmp_path
         marker.write_text(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}")
 
     with WorkerPool(WorkerResources(1, cpus_per_worker=2), setup=setup) as pool:
-        assert marker.read_text() if marker.exists() else True
         pid = pool.run(os.getpid, timeout_s=120)
         assert marker.read_text() == f"{pid} 2"
 
@@ -83,49 +82,46 @@ def test_closing_is_idempotent_and_leaves_ray_alone(ray_session):
         round_of(grid)
 
 
+@ray.remote(num_cpus=0)
+class Meeting:
+    """Whoever arrives waits until two are there."""
+
+    def __init__(self) -> None:
+        self.num_there, self.complete = 0, asyncio.Event()
+
+    async def arrive(self) -> None:
+        self.num_there += 1
+        if self.num_there == 2:
+            self.complete.set()
+        await self.complete.wait()
+
+
+@ray.remote(num_cpus=0.5)
+class Trial:
+    def run(self, meeting: ray.actor.ActorHandle) -> tuple[int, str]:
+        with WorkerPool(WorkerResources(num_workers=4, cpus_per_worker=1)) as pool:
+            grid = RayGrid(app, 8, pool)
+            pids = round_of(grid)
+            ray.get(meeting.arrive.remote(), timeout=120)
+            group = pool.run(lambda: ray.get_runtime_context().get_placement_group_id(), timeout_s=60)
+            return len(pids | round_of(grid)), group
+
+
 def test_two_trials_in_two_placement_groups_at_once(ray_session):
     """As two Tune trials do: each an actor in its own group, each wanting more workers than its group holds."""
-
-    @ray.remote(num_cpus=0.5)
-    class Trial:
-        def run(self, here: str, other: str) -> tuple[int, list[str]]:
-            with WorkerPool(WorkerResources(num_workers=4, cpus_per_worker=1)) as pool:
-                grid = RayGrid(app, 8, pool)
-                pids = round_of(grid)
-                Path(here).touch()  # each trial goes on once both had workers at the same time
-                pool.run(_wait_for, other, timeout_s=120)
-                groups = pool.run(lambda: ray.get_runtime_context().get_placement_group_id(), timeout_s=60)
-                return len(pids | round_of(grid)), [groups]
-
     groups = [placement_group([{"CPU": 0.5}, {"CPU": 1}]) for _ in range(2)]
     ray.get([group.ready() for group in groups], timeout=60)
-    trials = [
-        Trial.options(
-            scheduling_strategy=PlacementGroupSchedulingStrategy(
-                group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
-            )
-        ).remote()
-        for group in groups
-    ]
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        marks = [f"{folder}/{i}" for i in range(2)]
-        results = ray.get([trials[i].run.remote(marks[i], marks[1 - i]) for i in range(2)], timeout=200)
-    for (num_workers, ids), group in zip(results, groups, strict=True):
-        assert num_workers == 1
-        assert ids == [group.id.hex()]
-    for trial in trials:
-        ray.kill(trial)
+    meeting = Meeting.remote()
+    trials = []
+    for group in groups:
+        strategy = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)
+        trials.append(Trial.options(scheduling_strategy=strategy).remote())
+    results = ray.get([trial.run.remote(meeting) for trial in trials], timeout=200)
+    assert results == [(1, group.id.hex()) for group in groups]
+    for actor in (*trials, meeting):
+        ray.kill(actor)
     for group in groups:
         remove_placement_group(group)
-
-
-def _wait_for(path: str) -> None:
-    import select
-
-    while not Path(path).exists():
-        select.select([], [], [], 0.05)
 
 
 def test_errors_survive_pickle():
