@@ -6,9 +6,12 @@ and for any number of workers.
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(seed: int, *path: str | int) -> int:
@@ -30,6 +33,8 @@ def stream(seed: int, *path: str | int) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, *path))
 
 
-def torch_stream(seed: int, *path: str | int, device: str | torch.device = "cpu") -> torch.Generator:
+def torch_stream(seed: int, *path: str | int, device: "str | torch.device" = "cpu") -> "torch.Generator":
     """Return the PyTorch generator at an address, on ``device``. Other arguments as in :func:`derive_seed`."""
+    import torch  # here: jobs that only read or write tiles start without it
+
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *path))

@@ -1,12 +1,20 @@
-"""What the whole suite shares: one local Ray, and no telemetry."""
+"""What the whole suite shares: one local Ray, one small store of tiles, a cache of its own, and no telemetry."""
 
 import os
 from collections.abc import Iterator
+from typing import Any
+
+# Before anything imports these libraries; worker processes inherit it. One thread a process: the tests' networks are
+# tiny, and several processes share two cores.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+from fedray.config import ExperimentConfig, override
+from fedray.data import TileStore, write_store
+from tests.small import SMALL, random_tiles
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +31,29 @@ def ray_session() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Stores and extractors are built into a folder of the suite's own, not the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDRAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> TileStore:
+    """40 tiles of 16 px, dark or bright, half of them for testing."""
+    path = tmp_path_factory.mktemp("stores") / "small"
+    return write_store(path, random_tiles(), label_names=["dark", "bright"])
+
+
+@pytest.fixture(scope="session")
+def small_config(small_store: TileStore) -> Any:
+    """Return a maker of small experiments: ``small_config(gan__n_critic=2)``."""
+
+    def make(**changes: Any) -> ExperimentConfig:
+        dotted = {name.replace("__", "."): value for name, value in changes.items()}
+        return override(ExperimentConfig(), {**SMALL, "data.store": str(small_store.path), **dotted}, "test")
+
+    return make

@@ -1,0 +1,31 @@
+"""A small experiment that finishes in seconds."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fedray.data import Tile
+
+SMALL: dict[str, Any] = {
+    "gan.latent_dim": 8,
+    "gan.generator_channels": 8,
+    "gan.discriminator_channels": 8,
+    "gan.batch_size": 8,
+    "gan.n_critic": 2,
+    "federation.num_clients": 2,
+    "federation.num_rounds": 2,
+    "evaluation.num_samples": 16,
+    "resources.device": "cpu",
+}
+"""Config paths and values, over the defaults."""
+
+
+def random_tiles(num: int = 40, size: int = 16) -> Iterator[Tile]:
+    """Yield dark tiles labelled 0 and bright ones labelled 1, half of each for testing."""
+    random = np.random.default_rng(0)
+    for index in range(num):
+        label = index % 2
+        pixels = random.integers(0, 128, (size, size, 3), dtype=np.uint8) + np.uint8(127 * label)
+        split = "test" if index % 4 >= 2 else "train"
+        yield Tile(pixels, label=label, domain=0, group=f"g{index}", split=split, source=f"tile {index}")
