@@ -11,7 +11,7 @@ env: $(VENV)/.complete
 
 $(VENV)/.complete: requirements.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip sync --quiet --python $(VENV) requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(VENV) requirements.lock
 	$(UV) pip install --quiet --python $(VENV) --no-deps --editable .
 	@touch $@
 

@@ -33,6 +33,15 @@ def ray_session() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.fixture(scope="session")
+def workers(ray_session: None, cache: None) -> Iterator[Any]:
+    """Two warm workers for whole experiments: starting them costs seconds, and experiments may share them."""
+    from fedray.simulation import WorkerPool, WorkerResources
+
+    with WorkerPool(WorkerResources(num_workers=2)) as pool:
+        yield pool
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Stores and extractors are built into a folder of the suite's own, not the user's cache."""

@@ -4,12 +4,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 from pydantic import BaseModel, ConfigDict
 
-from fedray.config.loading import override
+from fedray.config.loading import ConfigError, override, validate
+from fedray.config.paths import flatten
 from fedray.config.schema import ExperimentConfig
 
 
@@ -49,16 +50,60 @@ def parse_job(
         description: First paragraph of ``--help``.
 
     Raises:
-        ConfigError: The base file is invalid. (An invalid command line prints its error and exits with status 2.)
+        ConfigError: The base file is invalid, or a value breaks a rule. (An unknown option, or one that is no number
+            where one belongs, prints its error and exits with status 2.)
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument(f"--{base_option}", type=Path, dest="base")
+    first.add_argument(f"--{base_option}", type=Path, dest="base", metavar="FILE")
     base = first.parse_known_args(list(argv))[0].base
-    parsed = tyro.cli(options, args=argv, default=options(experiment=read_base(base)), description=description)
+    default = options(experiment=read_base(base))
+    parsed = tyro.cli(options, args=argv, default=default, description=description, registry=_UNVALIDATED)
+    _check_resume_alone(parsed, default)
+    experiment = validate(ExperimentConfig, parsed.experiment.model_dump(warnings=False), source="the command line")
     if parsed.data is not None:
-        experiment = override(parsed.experiment, {"data.store": parsed.data}, source="--data")
-        parsed = parsed.model_copy(update={"experiment": experiment})
-    return parsed
+        experiment = override(experiment, {"data.store": parsed.data}, source="--data")
+    return parsed.model_copy(update={"experiment": experiment})
+
+
+def _check_resume_alone(parsed: JobOptions, default: JobOptions) -> None:
+    """Refuse options that --resume would ignore."""
+    if parsed.resume is None:
+        return
+    before, after = (
+        flatten(job.model_dump(exclude={"resume", "dry_run"}, warnings=False)) for job in (default, parsed)
+    )
+    if given := [path for path in after if before[path] != after[path]]:
+        names = ", ".join("--" + path.removeprefix("experiment.").replace("_", "-") for path in given)
+        raise ConfigError(
+            f"--resume {parsed.resume} continues with the configuration that was started there, so it cannot be "
+            f"combined with {names}; leave that out, or start a new job without --resume"
+        )
+
+
+_UNVALIDATED = tyro.constructors.ConstructorRegistry()
+"""Parses options without their ranges: the whole configuration is validated after it, in the same words as a file."""
+
+
+@_UNVALIDATED.struct_rule
+def _unvalidated(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.StructConstructorSpec | None:
+    model: type[BaseModel] = info.type
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return None
+
+    def construct(**values: Any) -> BaseModel:
+        return model.model_construct(**values)
+
+    construct.__doc__ = model.__doc__  # tyro prints it above the section's options
+    hints = get_type_hints(model, include_extras=True)
+    return tyro.constructors.StructConstructorSpec(
+        instantiate=construct,
+        fields=tuple(
+            tyro.constructors.StructFieldSpec(
+                name=name, type=hints[name], default=getattr(info.default, name), helptext=field.description
+            )
+            for name, field in model.model_fields.items()
+        ),
+    )
 
 
 def run_job(main: Callable[[Sequence[str]], None], user_errors: tuple[type[Exception], ...]) -> int:
@@ -69,7 +114,7 @@ def run_job(main: Callable[[Sequence[str]], None], user_errors: tuple[type[Excep
         user_errors: Errors whose message tells the user all they need: printed alone, without a traceback.
 
     Returns:
-        The exit status: 0, 2 for a user error, 130 for Ctrl-C. Any other error keeps its traceback and status 1.
+        The exit status: 0, 2 for a user's error, 130 for Ctrl-C. Any other error keeps its traceback and status 1.
     """
     try:
         main(sys.argv[1:])

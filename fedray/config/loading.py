@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from fedray.config.paths import config_paths, flatten, nearest_name, nest
+from fedray.config.paths import config_paths, flatten, nearest_name, nest, sections
 from fedray.config.schema import ExperimentConfig
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -64,7 +64,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror or error}") from None
+        where = "" if Path(path).is_absolute() else f" (looked for from {Path.cwd()})"
+        raise ConfigError(f"cannot read the configuration file {path}{where}: {error.strerror or error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if content is None:
@@ -92,10 +93,12 @@ def describe(error: ValidationError, model: type[BaseModel], source: str) -> str
     for problem in error.errors():
         path = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            hint = nearest_name(path, config_paths(model))
+            hint = nearest_name(path, [*(paths := config_paths(model)), *sections(paths)])
             lines.append(f"{path}: there is no such key{hint}")
         elif problem["type"] == "value_error":
             lines.append(f"{path + ': ' if path else ''}{problem['ctx']['error']}")
+        elif problem["type"] == "missing":
+            lines.append(f"{path}: must be given")
         else:
             rule = problem["msg"][0].lower() + problem["msg"][1:]
             lines.append(f"{path}: {rule}, but got {problem['input']!r}")

@@ -21,6 +21,12 @@ def config_paths(model: type[BaseModel] = ExperimentConfig, prefix: str = "") ->
     return paths
 
 
+def sections(paths: Iterable[str]) -> list[str]:
+    """List the sections above some dotted paths: ``fixed`` and ``fixed.gan`` above ``fixed.gan.n_critic``."""
+    above = [path.split(".")[:-1] for path in paths]
+    return sorted({".".join(names[: depth + 1]) for names in above for depth in range(len(names))})
+
+
 def nearest_name(name: str, valid: Iterable[str]) -> str:
     """Return a hint such as ``; did you mean 'gan.n_critic'?``, or nothing where no valid name is near."""
     by_tail = {path.rsplit(".", 1)[-1]: path for path in valid}

@@ -26,7 +26,7 @@ def open_store(config: DataConfig) -> TileStore:
         if not Path(config.store).expanduser().exists():
             raise StoreError(
                 f"data.store must be a tile store's path or one of {sorted(DATASETS)}, but there is no {config.store!r}"
-                f"{nearest_name(config.store, DATASETS)}; make a store with jobs/prepare_data.py"
+                f"{nearest_name(config.store, DATASETS)} (jobs/prepare_data.py makes a store)"
             )
         return TileStore.open(config.store)
     folder = cache_dir() / "stores"

@@ -56,7 +56,7 @@ def partition_store(store: TileStore, config: PartitionConfig, num_clients: int,
     if not 1 <= num_clients <= len(train):
         raise PartitionError(
             f"num_clients must be from 1 to the number of training tiles, {len(train)} in {store.name!r}, "
-            f"but got {num_clients}; every client needs at least 1 tile"
+            f"but got {num_clients}; every client needs at least 1 tile, so lower federation.num_clients"
         )
     scheme = PARTITIONS[config.scheme]
     codes = (store.labels[train], store.domains[train], store.groups[train])
@@ -138,7 +138,8 @@ def domain(
     if not 2 <= len(present) <= num_clients:
         raise PartitionError(
             "partition 'domain' needs at least 2 domains and at least as many clients as domains, but got "
-            f"{len(present)} domains and {num_clients} clients"
+            f"{len(present)} domains and {num_clients} clients; choose another partition.scheme, or change "
+            "data.num_domains (for 'colon') or federation.num_clients"
         )
     parts: list[Codes] = [np.empty(0, np.int64)] * num_clients
     for i, code in enumerate(present):

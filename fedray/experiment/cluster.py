@@ -75,10 +75,19 @@ def plan_workers(config: ExperimentConfig, cluster: ClusterSize, num_experiments
         raise ResourceError(
             f"the experiment needs {wanted} x ({resources.cpus_per_worker:g} CPUs, {gpus:g} GPUs), but the cluster can "
             f"never run more than {slots} such workers: it has {cluster} (largest node: {cluster.largest_node_cpus:g} "
-            f"CPUs, {cluster.largest_node_gpus:g} GPUs); lower resources.num_workers or resources.cpus_per_worker"
-            + (", or set resources.device to cpu" if use_gpu else "")
+            f"CPUs, {cluster.largest_node_gpus:g} GPUs); {_remedy(resources.cpus_per_worker, gpus, slots, cluster)}"
         )
     return WorkerResources(wanted, resources.cpus_per_worker, gpus)
+
+
+def _remedy(cpus: float, gpus: float, slots: int, cluster: ClusterSize) -> str:
+    if gpus > cluster.largest_node_gpus:
+        return "set resources.device to cpu, or add GPU nodes to the cluster"
+    if cpus > cluster.largest_node_cpus:
+        return f"lower resources.cpus_per_worker to {cluster.largest_node_cpus:g} or less"
+    return f"lower resources.num_workers to {slots} or less, or lower resources.cpus_per_worker" + (
+        ", raise resources.workers_per_gpu, or set resources.device to cpu" if gpus else ""
+    )
 
 
 def _slots(cpus: float, gpus: float, cluster: ClusterSize) -> int:

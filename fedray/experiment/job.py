@@ -8,14 +8,14 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from fedray.config import ConfigError, ExperimentConfig, load_config, to_yaml
+from fedray.config import ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
 from fedray.config.cli import JobOptions, parse_job
 from fedray.data import PartitionError, StoreError
 from fedray.evaluation import EvaluationError
 from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
 from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import RoundResult
-from fedray.experiment.run import run_experiment, saved_config
+from fedray.experiment.run import check_experiment, run_experiment, saved_config
 from fedray.federation import DivergedError, FederationError
 from fedray.simulation import SimulationError
 from fedray.tracking import TrackingError, resolve_tracking_uri, ui_command
@@ -53,15 +53,23 @@ def train(argv: Sequence[str], description: str) -> None:
     """
 
     def base(path: Path | None) -> ExperimentConfig:
-        return load_config(path) if path else ExperimentConfig()
+        if path is None:
+            return ExperimentConfig()
+        if "search" in read_yaml(path):
+            raise ConfigError(
+                f"{path} is a search space, but --config takes the configuration of one experiment; run it with "
+                f"jobs/sweep_wgan.py --space {path}, or give --config what stands under `fixed`"
+            )
+        return load_config(path)
 
     options = parse_job(TrainOptions, argv, "config", base, description)
     config = saved_config(options.resume) if options.resume else options.experiment
+    out = options.resume or options.out or new_folder(config.gan.objective)
     if options.dry_run:
+        check_experiment(config, out)
         print(to_yaml(config) + f"# {plan_workers(config, cluster_size())}")
         return
     console = Console()
-    out = options.resume or options.out or new_folder(config.gan.objective)
     tracking_uri = resolve_tracking_uri(Path.cwd())
 
     def show(result: RoundResult) -> None:

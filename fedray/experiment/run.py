@@ -1,19 +1,21 @@
 """run_experiment(config) -> Result: data, federation, evaluation and tracking composed into one run."""
 
-import json
-import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
-from fedray.config import ConfigError, ExperimentConfig, load_config, save_config
-from fedray.evaluation import Evaluator, Scores
+from fedray.config import ExperimentConfig, load_config
+from fedray.data import TileStore
+from fedray.evaluation import Evaluator, Scores, score_names
 from fedray.experiment.cluster import connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
+from fedray.experiment.folder import EXPERIMENT, check_folder, check_resumable, is_started, open_folder
 from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult
 from fedray.experiment.tracked import ended, log_generator, log_round, open_run
@@ -42,15 +44,24 @@ class Result:
 
 
 def run_experiment(
-    config: ExperimentConfig, *, out: Path, tracking_uri: str, on_round: OnRound = lambda result: None
+    config: ExperimentConfig,
+    *,
+    out: Path,
+    tracking_uri: str,
+    on_round: OnRound = lambda result: None,
+    pool: WorkerPool | None = None,
 ) -> Result:
     """Run one experiment, or continue the one whose checkpoint is in ``out``.
+
+    Everything that can be wrong is checked before anything is written.
 
     Args:
         config: What to run.
         out: Folder for the results.
         tracking_uri: Of MLflow.
         on_round: Told after every round.
+        pool: Workers to run on, which stay for the next experiment (see :func:`start_workers`); unset: own ones,
+            started and ended here.
 
     Raises:
         ValueError: The data, the partition or the resources are impossible; the message says how.
@@ -58,15 +69,14 @@ def run_experiment(
         DivergedError: A loss exploded. The rounds before it are tracked, and the run ends as FAILED.
         FederationError: Too many clients failed.
     """
+    store = check_experiment(config, out)
+    resources = plan_workers(config, connect()) if pool is None else pool.resources
     check_tracking(tracking_uri)
-    store = local_store(config.data)
-    client_partition(config)  # an impossible partition is refused here, before anything is written or started
-    resources = plan_workers(config, connect())
     evaluator = Evaluator.prepare(store, config.evaluation)
-    key = _open_folder(out, config)
+    key = open_folder(out, EXPERIMENT, config)
     tracker = Tracker(tracking_uri, config.tracking.experiment)
-    with start_workers(config, resources) as pool:
-        run = ExperimentRun(config, make_grid(config, pool), partial(pool.run, timeout_s=EVALUATION_TIMEOUT_S))
+    with nullcontext(pool) if pool else start_workers(config, resources) as workers:
+        run = ExperimentRun(config, make_grid(config, workers), partial(workers.run, timeout_s=EVALUATION_TIMEOUT_S))
         run.load(out / "checkpoint")
         tracked = open_run(tracker, config, store, key=key)
         with ended(tracked):
@@ -78,6 +88,20 @@ def run_experiment(
                 log_generator(tracked, config, arrays)
     history = pd.read_parquet(out / "results.parquet")
     return Result(config, evaluation.scores, evaluator.floor, history, tracked.run_id, out)
+
+
+def check_experiment(config: ExperimentConfig, out: Path) -> TileStore:
+    """Refuse an experiment whose folder, data or partition is impossible; starts nothing. Returns the data.
+
+    Raises:
+        ValueError: The message names the value, the rule and the remedy.
+    """
+    saved = saved_config(out) if is_started(out, EXPERIMENT) else None
+    check_folder(out, EXPERIMENT, config, saved)
+    store = local_store(config.data)
+    client_partition(config)
+    score_names(config.evaluation, store)  # too few tiles to compare with are refused
+    return store
 
 
 EVALUATION_TIMEOUT_S = 1800.0
@@ -106,13 +130,14 @@ def saved_config(out: Path) -> ExperimentConfig:
     Raises:
         ConfigError: There is none.
     """
-    return load_config(out / "config.yaml")
+    check_resumable(out, EXPERIMENT)
+    return load_config(out / EXPERIMENT.config)
 
 
 def _run_rounds(run: ExperimentRun, out: Path, tracked: TrackedRun, on_round: OnRound) -> Evaluation:
     """Run the rounds that are left; keep history and checkpoints in the folder. Returns the last evaluation."""
     path = out / "results.parquet"
-    rows = pd.read_parquet(path).to_dict("records") if path.exists() else []
+    rows: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records") if path.exists() else []
     rows = [row for row in rows if row["round"] <= run.state.round_index]  # later ones were lost with their state
     evaluation = None
     while not run.done:
@@ -125,19 +150,3 @@ def _run_rounds(run: ExperimentRun, out: Path, tracked: TrackedRun, on_round: On
         log_round(tracked, result)
         on_round(result)
     return evaluation or run.evaluate()
-
-
-def _open_folder(out: Path, config: ExperimentConfig) -> str:
-    """Make the folder of an experiment, or find it again. Returns the key that names the experiment in MLflow.
-
-    Raises:
-        ConfigError: The folder holds another experiment.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    identity = out / "experiment.json"
-    if not identity.exists():
-        save_config(config, out / "config.yaml")
-        identity.write_text(json.dumps({"key": uuid.uuid4().hex}))
-    elif saved_config(out) != config:
-        raise ConfigError(f"{out} holds another experiment; continue that with --resume {out}, or choose another --out")
-    return str(json.loads(identity.read_text())["key"])

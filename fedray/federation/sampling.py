@@ -12,8 +12,10 @@ from fedray.randomness import stream
 def sample_clients(node_ids: list[int], fraction: float, seed: int, round_index: int) -> list[int]:
     """Draw a round's clients without replacement: the rounded fraction of all, at least one. Sorted."""
     num_sampled = max(1, round(fraction * len(node_ids)))
-    chosen = stream(seed, "sampling", round_index).choice(sorted(node_ids), num_sampled, replace=False)
-    return sorted(int(node) for node in chosen)
+    # Positions are drawn, not ids: Flower's ids go up to 2**64, which NumPy would turn into floats.
+    positions = stream(seed, "sampling", round_index).choice(len(node_ids), num_sampled, replace=False)
+    ordered = sorted(node_ids)
+    return [ordered[position] for position in sorted(positions)]
 
 
 class SampledGrid(Grid):

@@ -70,7 +70,12 @@ def print_trials(console: Console, result: SweepResult) -> None:
     """Print the trials, best first; start points are marked."""
     space = result.space
     better = "lower" if space.goal.mode == "min" else "higher"
-    table = Table(title=f"{space.name}: {space.goal.metric} ({better} is better)", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table = Table(
+        title=f"{space.name}: {space.goal.metric} ({better} is better)",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
     for name in ("trial", "outcome", "rounds", "score"):
         table.add_column(name, justify="left" if name in ("trial", "outcome") else "right", no_wrap=True)
     for path in space.search:  # a heading of several lines, so that the table fits into 80 columns

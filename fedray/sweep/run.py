@@ -1,19 +1,18 @@
 """run_sweep(space) -> SweepResult: Tune and Optuna over whole experiments; a stopped sweep continues where it was."""
 
-import json
 import logging
 import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
-from fedray.config import ConfigError, save_config
+from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import TileStore
 from fedray.evaluation import Evaluator, score_names
 from fedray.experiment import connect, describe, ended, evaluate_generator, log_generator, save_samples
+from fedray.experiment.folder import SWEEP, check_folder, check_resumable, is_started, open_folder
 from fedray.federation import client_partition, latest_round, load_checkpoint, local_store, shared_arrays
 from fedray.models import Arrays
 from fedray.sweep.plan import SweepPlan, plan_sweep
@@ -23,7 +22,6 @@ from fedray.sweep.searcher import OptunaSearcher
 from fedray.sweep.space import SearchSpace, load_space
 from fedray.sweep.trial import FederatedTrial
 from fedray.tracking import TrackedRun, Tracker, check_tracking
-
 
 TUNE_ENVIRONMENT = {
     # A snapshot after every event: a killed driver loses no trial that had ended. Rounds take seconds, it takes ms.
@@ -47,7 +45,7 @@ class SweepError(RuntimeError):
 def run_sweep(space: SearchSpace, *, out: Path, tracking_uri: str) -> SweepResult:
     """Run a sweep, or continue the one that was stopped in ``out``.
 
-    Everything that can be wrong is checked before anything is written or started.
+    Everything that can be wrong is checked before anything is written.
 
     Args:
         space: What to search.
@@ -59,13 +57,12 @@ def run_sweep(space: SearchSpace, *, out: Path, tracking_uri: str) -> SweepResul
         TrackingError: The tracking server does not answer.
         SweepError: No trial completed.
     """
-    check_tracking(tracking_uri)
-    store = local_store(space.fixed.data)
-    check_space(space, store)
+    store = check_sweep(space, out)
     plan = plan_sweep(space, connect())
+    check_tracking(tracking_uri)
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
     Evaluator.prepare(store, space.fixed.evaluation)
-    key = _open_folder(out, space)
+    key = open_folder(out, SWEEP, space)
     tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
     tags = {**describe(space.fixed, store), "fedray.sweep": space.name}
     parent = tracker.start_run(f"sweep {space.name}", key=key, params={}, tags=tags)
@@ -79,19 +76,43 @@ def run_sweep(space: SearchSpace, *, out: Path, tracking_uri: str) -> SweepResul
     return result
 
 
-def check_space(space: SearchSpace, store: TileStore) -> None:
-    """Refuse a space whose objective no evaluation yields, or whose partition is impossible.
+def check_sweep(space: SearchSpace, out: Path) -> TileStore:
+    """Refuse a sweep whose folder, data, objective or partition is impossible; starts nothing. Returns the data.
 
     Raises:
-        ConfigError: The objective is no score of this evaluation; the valid ones are named.
+        ValueError: The message names the value, the rule and the remedy.
+    """
+    check_folder(out, SWEEP, space, saved_space(out) if is_started(out, SWEEP) else None)
+    store = local_store(space.fixed.data)
+    check_space(space, store)
+    return store
+
+
+def check_space(space: SearchSpace, store: TileStore) -> None:
+    """Refuse a space whose objective no evaluation yields, or whose partition is impossible: fixed, or as searched.
+
+    Raises:
+        ConfigError: The objective is no score of this evaluation (the valid ones are named), or a searched value is
+            impossible.
         ValueError: The partition is impossible.
     """
-    names = score_names(space.fixed.evaluation, store)
+    _check_trial(space, space.fixed, store)
+    for path, dimension in space.search.items():
+        for value in dimension.examples():
+            config = space.trial_config({path: value})
+            try:
+                _check_trial(space, config, store if config.data == space.fixed.data else local_store(config.data))
+            except ValueError as error:
+                raise ConfigError(f"{space.name} searches {path}, but at {value} a trial cannot run: {error}") from None
+
+
+def _check_trial(space: SearchSpace, config: ExperimentConfig, store: TileStore) -> None:
+    names = score_names(config.evaluation, store)
     if space.goal.metric not in names:
         raise ConfigError(
             f"goal.metric must be one of {', '.join(names)}, but got {space.goal.metric!r} ({space.name})"
         )
-    client_partition(space.fixed)
+    client_partition(config)
 
 
 def saved_space(out: Path) -> SearchSpace:
@@ -100,7 +121,8 @@ def saved_space(out: Path) -> SearchSpace:
     Raises:
         ConfigError: There is none.
     """
-    return load_space(out / "sweep.yaml")
+    check_resumable(out, SWEEP)
+    return load_space(out / SWEEP.config)
 
 
 def _search(space: SearchSpace, plan: SweepPlan, out: Path, tracking_uri: str, parent_run_id: str) -> Search:
@@ -204,19 +226,3 @@ def _last_arrays(grid: tune.ResultGrid, trial_id: str) -> Arrays:
                 assert newest is not None, "a trial's checkpoint holds a round"
                 return shared_arrays(load_checkpoint(newest)[0])
     raise AssertionError(f"a complete trial has a checkpoint, but {trial_id} has none")
-
-
-def _open_folder(out: Path, space: SearchSpace) -> str:
-    """Make the folder of a sweep, or find it again. Returns the key that names the sweep in MLflow.
-
-    Raises:
-        ConfigError: The folder holds another sweep.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    identity = out / "sweep.json"
-    if not identity.exists():
-        save_config(space, out / "sweep.yaml")
-        identity.write_text(json.dumps({"key": uuid.uuid4().hex}))
-    elif saved_space(out) != space:
-        raise ConfigError(f"{out} holds another sweep; continue that one with --resume {out}, or choose another --out")
-    return str(json.loads(identity.read_text())["key"])

@@ -34,6 +34,10 @@ class FloatRange(_Strict):
     log: bool = False
     """Search on a logarithmic scale."""
 
+    def __str__(self) -> str:
+        """Say the bounds."""
+        return f"{self.low} to {self.high}"
+
     def distribution(self) -> optuna.distributions.BaseDistribution:
         """The same in Optuna's terms."""
         return optuna.distributions.FloatDistribution(self.low, self.high, log=self.log)
@@ -52,6 +56,10 @@ class IntRange(_Strict):
     log: bool = False
     """Search on a logarithmic scale."""
 
+    def __str__(self) -> str:
+        """Say the bounds."""
+        return f"{self.low} to {self.high}"
+
     def distribution(self) -> optuna.distributions.BaseDistribution:
         """The same in Optuna's terms."""
         return optuna.distributions.IntDistribution(self.low, self.high, log=self.log)
@@ -66,6 +74,10 @@ class Choice(_Strict):
 
     type: Literal["choice"]
     values: tuple[Value, ...] = Field(min_length=1)
+
+    def __str__(self) -> str:
+        """Say the values."""
+        return ", ".join(str(value) for value in self.values)
 
     def distribution(self) -> optuna.distributions.BaseDistribution:
         """The same in Optuna's terms."""
@@ -157,7 +169,9 @@ class SearchSpace(_Strict):
                 if dimension is None:
                     problems.append(f"{where}: {path} is not searched{nearest_name(path, self.search)}")
                 elif not _contains(dimension, value):
-                    problems.append(f"{where}: {path} must be within its search range, but got {value!r}")
+                    problems.append(
+                        f"{where}: {path} must be within its search range, but got {value!r} (the range is {dimension})"
+                    )
         return problems
 
     def trial_config(self, params: Mapping[str, Value]) -> ExperimentConfig:
@@ -177,8 +191,16 @@ class SearchSpace(_Strict):
         before, after = flatten(self.fixed.model_dump()), flatten(fixed.model_dump())
         both = [path for path in self.search if before[path] != after[path]]
         if both:
-            raise ConfigError(f"{both[0]} is searched by {self.name}, so it cannot be fixed; take it out of `search`")
-        return validate(SearchSpace, self.model_dump() | {"fixed": fixed.model_dump(), **changes}, source=self.name)
+            raise ConfigError(
+                f"{', '.join(both)} is searched by {self.name}, so it cannot be fixed to "
+                f"{', '.join(str(after[path]) for path in both)}; leave it out, or take it out of `search` in the "
+                "search space's file"
+            )
+        return validate(
+            SearchSpace,
+            self.model_dump() | {"fixed": fixed.model_dump(), **changes},
+            source=f"the search space {self.name} with the command line's values",
+        )
 
 
 def load_space(path: Path) -> SearchSpace:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fedray.config import ConfigError, ExperimentConfig, load_config
-from fedray.config.cli import JobOptions, parse_job
+from fedray.config.cli import JobOptions, parse_job, run_job
 
 
 class Options(JobOptions):
@@ -39,7 +39,6 @@ def test_a_base_file_with_problems_is_refused(tmp_path):
     ("argv", "expected"),
     [
         (["--gan.n-critc", "2"], "--gan.n-critic"),
-        (["--gan.n-critic", "0"], "greater than or equal to 1"),
         (["--partition.scheme", "random"], "majority-label"),
     ],
 )
@@ -48,6 +47,32 @@ def test_a_wrong_option_says_what_is_right(argv, expected, capsys):
         parse(*argv)
     assert caught.value.code == 2
     assert expected in capsys.readouterr().err
+
+
+def test_values_out_of_range_are_all_named_as_those_of_a_file_are():
+    with pytest.raises(ConfigError) as caught:
+        parse("--gan.n-critic", "0", "--federation.client-fraction", "2")
+    assert str(caught.value) == (
+        "2 problems in the command line:\n"
+        "  - gan.n_critic: input should be greater than or equal to 1, but got 0\n"
+        "  - federation.client_fraction: input should be less than or equal to 1, but got 2.0"
+    )
+
+
+@pytest.mark.parametrize("more", [["--gan.n-critic", "2"], ["--out", "elsewhere"], ["--data", "tiles"]])
+def test_resume_refuses_what_it_would_ignore(more):
+    with pytest.raises(ConfigError, match=rf"--resume run continues .* cannot be combined with {more[0]};"):
+        parse("--resume", "run", *more)
+    assert parse("--resume", "run", "--dry-run").resume == Path("run")
+
+
+@pytest.mark.parametrize(("error", "status"), [(ConfigError("no"), 2), (KeyboardInterrupt(), 130)])
+def test_a_job_ends_with_a_status_and_one_line(error, status, capsys):
+    def job(argv):
+        raise error
+
+    assert run_job(job, (ConfigError,)) == status
+    assert capsys.readouterr().err == ("error: no\n" if status == 2 else "stopped\n")
 
 
 def test_help_explains_every_field(capsys):

@@ -22,3 +22,8 @@ def test_every_client_is_as_likely_as_any_other():
         for node in sample_clients(list(counts), 0.3, 0, round_index):
             counts[node] += 1
     assert all(abs(count - 600) < 100 for count in counts.values())  # 600 expected, standard deviation 20
+
+
+def test_flowers_large_ids_stay_exact():
+    nodes = [2**64 - 1, 2**63 + 1, 3]
+    assert sample_clients(nodes, 1.0, 0, 1) == sorted(nodes)

@@ -1,0 +1,24 @@
+"""Run the GAN app on Flower's stock simulation and save the final arrays: python stock_simulation.py CONFIG OUT.npz."""
+
+import sys
+
+import numpy as np
+from flwr.serverapp import ServerApp
+from flwr.simulation import run_simulation
+
+from fedray.config import load_config
+from fedray.federation import client_app, federate, initial_state, make_strategy, shared_arrays
+
+config = load_config(sys.argv[1])
+server_app = ServerApp()
+
+
+@server_app.main()
+def main(grid, context):
+    state = initial_state(config)
+    list(federate(make_strategy(config.federation), grid, state, config))
+    np.savez(sys.argv[2], **shared_arrays(state))
+
+
+resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}, "init_args": {"num_cpus": 2, "address": "local"}}
+run_simulation(server_app, client_app, num_supernodes=config.num_clients, backend_config=resources)

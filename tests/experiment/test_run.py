@@ -1,0 +1,166 @@
+"""Whole experiments on real Ray, real MLflow and real tiles."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow import MlflowClient
+from PIL import Image
+
+from fedray import experiment
+from fedray.config import ConfigError, load_config
+from fedray.evaluation import score_names
+from fedray.federation import (
+    client_app,
+    federate,
+    initial_state,
+    latest_round,
+    load_checkpoint,
+    make_strategy,
+    shared_arrays,
+)
+from fedray.simulation import RayGrid, WorkerPool, WorkerResources
+from fedray.tracking import Tracker
+from tests.federation.local_grid import LocalGrid
+
+class StoppedError(Exception):
+    """Stands for whatever ends a process between two rounds."""
+
+
+@pytest.fixture
+def run_experiment(workers):
+    return partial(experiment.run_experiment, pool=workers)
+
+
+@pytest.fixture
+def uri(tmp_path):
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def final_arrays(out):
+    return shared_arrays(load_checkpoint(latest_round(out / "checkpoint"))[0])
+
+
+def assert_close(first, second):
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert np.allclose(value, second[name], atol=1e-6, rtol=1e-6), name
+
+
+def only_run(uri):
+    client = MlflowClient(uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("fedray").experiment_id])
+    return client, run
+
+
+def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(run_experiment, small_config, small_store, tmp_path, uri):
+    config = small_config()
+    seen = []
+    result = run_experiment(config, out=tmp_path / "run", tracking_uri=uri, on_round=seen.append)
+
+    assert list(result.scores) == score_names(config.evaluation, small_store)
+    assert [round_result.report.round_index for round_result in seen] == [1, 2]
+    history = pd.read_parquet(tmp_path / "run" / "results.parquet")
+    assert history["round"].tolist() == [1, 2]
+    assert history["fid/domain-cnn/16"].iloc[-1] == result.scores["fid/domain-cnn/16"]
+    assert load_config(tmp_path / "run" / "config.yaml") == config
+    assert Image.open(tmp_path / "run" / "samples.png").width > 300
+
+    client, run = only_run(uri)
+    assert (run.info.run_id, run.info.status) == (result.run_id, "FINISHED")
+    assert run.data.params["gan.n_critic"] == "2"
+    assert run.data.tags["fedray.dataset-fingerprint"] == small_store.fingerprint
+    fids = client.get_metric_history(result.run_id, "fid/domain-cnn/16")
+    assert [(m.step, m.value) for m in fids] == list(zip([1, 2], history["fid/domain-cnn/16"], strict=True))
+    artifacts = {item.path for item in client.list_artifacts(result.run_id)}
+    assert {"config.yaml", "partition.png", "samples.png", "images"} <= artifacts
+
+
+def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(run_experiment, small_config, tmp_path, uri):
+    import mlflow
+
+    result = run_experiment(small_config(), out=tmp_path / "run", tracking_uri=uri)
+    client, run = only_run(uri)
+    (output,) = run.outputs.model_outputs
+    model_uri = f"models:/{output.model_id}"
+    mlflow.set_tracking_uri(uri)
+    loaded = mlflow.pytorch.load_model(model_uri)
+
+    from fedray.models import Gan, TileShape
+
+    gan = Gan(result.config.gan, TileShape(16, 3, 2), seed=9)
+    gan.load(final_arrays(tmp_path / "run"))
+    noise, labels = torch.randn(5, 8), torch.tensor([0, 1, 1, 0, 1])
+    with torch.inference_mode():
+        assert torch.allclose(loaded(noise, labels), gan.generator_ema(noise, labels), atol=1e-6)
+        again = Tracker(uri, "fedray").load_generator(model_uri)
+        assert torch.allclose(again(noise, labels), gan.generator_ema(noise, labels), atol=1e-6)
+
+
+@pytest.mark.parametrize("aggregate", ["both", "generator"])
+def test_a_stopped_experiment_continues_to_the_same_end_in_the_same_run(run_experiment, small_config, tmp_path, uri, aggregate):
+    config = small_config(federation__num_rounds=3, federation__aggregate=aggregate)
+    whole = run_experiment(config, out=tmp_path / "whole", tracking_uri=f"sqlite:///{tmp_path / 'other.db'}")
+
+    def stop_after_two(result):
+        if result.report.round_index == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_experiment(config, out=tmp_path / "run", tracking_uri=uri, on_round=stop_after_two)
+    assert only_run(uri)[1].info.status == "FAILED"
+    resumed = run_experiment(config, out=tmp_path / "run", tracking_uri=uri)
+
+    assert_close(final_arrays(tmp_path / "whole"), final_arrays(tmp_path / "run"))
+    assert resumed.scores == pytest.approx(whole.scores, rel=1e-4)
+    assert resumed.history["round"].tolist() == [1, 2, 3]
+    client, run = only_run(uri)
+    assert run.info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "fid/domain-cnn/16")] == [1, 2, 3]
+
+
+def test_resuming_a_finished_experiment_changes_nothing(run_experiment, small_config, tmp_path, uri):
+    first = run_experiment(small_config(), out=tmp_path / "run", tracking_uri=uri)
+    arrays = final_arrays(tmp_path / "run")
+    again = run_experiment(small_config(), out=tmp_path / "run", tracking_uri=uri)
+    assert again.scores == pytest.approx(first.scores, rel=1e-6)
+    assert_close(arrays, final_arrays(tmp_path / "run"))
+
+
+def test_a_folder_of_another_experiment_is_refused(run_experiment, small_config, tmp_path, uri):
+    run_experiment(small_config(federation__num_rounds=1), out=tmp_path / "run", tracking_uri=uri)
+    with pytest.raises(ConfigError, match="holds another experiment"):
+        run_experiment(small_config(seed=5), out=tmp_path / "run", tracking_uri=uri)
+
+
+@pytest.mark.parametrize("mode", ["discriminator", "centralised"])
+def test_every_mode_runs_to_scores(run_experiment, small_config, tmp_path, uri, mode):
+    change = {"federation__mode": mode} if mode == "centralised" else {"federation__aggregate": mode}
+    result = run_experiment(small_config(**change), out=tmp_path / "run", tracking_uri=uri)
+    assert all(np.isfinite(list(result.scores.values())))
+
+
+def test_rounds_without_evaluation_have_losses_only(run_experiment, small_config, tmp_path, uri):
+    config = small_config(federation__num_rounds=3, evaluation__every=2)
+    history = run_experiment(config, out=tmp_path / "run", tracking_uri=uri).history
+    assert history["fid/domain-cnn/16"].notna().tolist() == [False, True, True]  # the last is always evaluated
+    assert history["loss/generator/loss"].notna().all()
+
+
+def test_any_number_of_workers_gives_what_a_plain_loop_gives(small_config, workers):
+    config = small_config(federation__num_clients=4)
+    state = initial_state(config)
+    list(federate(make_strategy(config.federation), LocalGrid(client_app, 4), state, config))
+    with WorkerPool(WorkerResources(num_workers=1)) as one:
+        for pool in (one, workers):
+            on_ray = initial_state(config)
+            list(federate(make_strategy(config.federation), RayGrid(client_app, 4, pool), on_ray, config))
+            assert_close(shared_arrays(state), shared_arrays(on_ray))
+
+
+def test_an_experiment_brings_its_own_workers_where_none_are_given(small_config, tmp_path, uri, ray_session):
+    config = small_config(federation__num_rounds=1, resources__num_workers=1)
+    result = experiment.run_experiment(config, out=tmp_path / "run", tracking_uri=uri)
+    assert result.history["clients"].tolist() == [2]

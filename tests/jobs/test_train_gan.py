@@ -1,0 +1,85 @@
+"""jobs/train_gan.py: its configuration file, its folder, and a run from the command line to scores."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from fedray.config import ExperimentConfig, load_config
+from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
+from fedray.sweep import load_space
+from tests.jobs.conftest import flat_yaml
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"gan.n_critc": 3}, "gan.n_critc: there is no such key; did you mean 'gan.n_critic'?"),
+        ({"gann.beta1": 0.5}, "gann: there is no such key; did you mean 'gan'?"),
+        ({"sed": 1}, "sed: there is no such key; did you mean 'seed'?"),
+        ({"gan.n_critic": 0}, "gan.n_critic: input should be greater than or equal to 1, but got 0"),
+        ({"gan.generator_lr": "fast"}, "gan.generator_lr: input should be a valid number"),
+        ({"partition.scheme": "random"}, "partition.scheme: input should be 'iid', 'majority-label', 'dirichlet' or"),
+    ],
+)
+def test_a_wrong_value_in_the_file(train_gan, refused, write_config, changes, expected):
+    path = write_config(changes)
+    message = refused(train_gan, "--config", path)
+    assert message.startswith(f"error: 1 problem in {path}:\n  - {expected}")
+
+
+def test_a_file_that_is_not_there(train_gan, refused, folder):
+    message = refused(train_gan, "--config", "none.yaml")
+    assert f"cannot read the configuration file none.yaml (looked for from {folder}): No such file" in message
+
+
+def test_a_search_space_in_place_of_a_configuration(train_gan, refused, write_space):
+    message = refused(train_gan, "--config", write_space())
+    assert "search" in message and "jobs/sweep_" in message
+
+
+def test_a_folder_of_another_experiment(train_gan, refused, write_config, folder):
+    config = write_config()
+    open_folder(folder / "run", EXPERIMENT, load_config(config))
+    message = refused(train_gan, "--config", config, "--out", "run", "--seed", 5)
+    assert "run holds another experiment (seed is 0 there, not 5)" in message
+    assert "--resume run, or choose another --out" in message
+
+
+def test_a_folder_of_a_sweep(train_gan, refused, write_config, write_space, folder):
+    open_folder(folder / "sweep", SWEEP, load_space(write_space()))
+    message = refused(train_gan, "--config", write_config(), "--out", "sweep")
+    assert "sweep holds another job's sweep" in message and "choose another --out" in message
+    message = refused(train_gan, "--resume", "sweep")
+    assert "no experiment to continue in sweep: it holds a sweep" in message
+
+
+def test_a_dry_run_prints_the_experiment_and_the_plan(train_gan, write_config, folder, no_new_ray):
+    done = train_gan("--config", write_config(), "--gan.latent-dim", 4, "--out", "run", "--dry-run")
+    assert (done.status, done.errors) == (0, "")
+    shown = ExperimentConfig.model_validate(yaml.safe_load(done.output))
+    assert (shown.gan.latent_dim, shown.gan.n_critic, shown.federation.num_clients) == (4, 2, 2)
+    assert "worker" in done.output.splitlines()[-1] and done.output.splitlines()[-1].startswith("# ")
+    assert list(folder.iterdir()) == []
+    no_new_ray()
+
+
+def test_help_explains_the_fields(train_gan):
+    done = train_gan("--help")
+    assert (done.status, done.errors) == (0, "")
+    for part in ("--config FILE", "--dry-run", "--resume DIR", "Adam learning rate of the generator, > 0",
+                 "How the generator is judged", "Run one federated"):  # fmt: skip
+        assert part in done.output
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_from_the_command_line_to_scores(train_gan, refused, write_config, folder):
+    config = write_config({"federation.num_rounds": 1})
+    done = train_gan("--config", config, "--out", "run")
+    assert done.status == 0, done.errors
+    assert "round 1/1: fid/domain-cnn/16" in done.output
+    assert "Compare in MLflow:   mlflow ui --backend-store-uri sqlite:///" in done.output
+    assert pd.read_parquet(folder / "run" / "results.parquet")["round"].tolist() == [1]
+    assert flat_yaml((folder / "run" / "config.yaml").read_text())["federation.num_rounds"] == 1
+
+    message = refused(train_gan, "--config", config, "--out", "run", "--gan.n-critic", 1)
+    assert "gan.n_critic is 2 there, not 1" in message
