@@ -1,6 +1,6 @@
 """One experiment composed of data, federation, evaluation and tracking: ``run_experiment(config, ...) -> Result``."""
 
-from fedray.experiment.cluster import ClusterSize, ResourceError, cluster_size, connect, plan_workers
+from fedray.experiment.cluster import ClusterSize, NodeSize, ResourceError, cluster_size, connect, plan_workers
 from fedray.experiment.evaluate import Evaluation, evaluate_generator
 from fedray.experiment.flower import server_app
 from fedray.experiment.job import USER_ERRORS, new_folder
@@ -21,6 +21,7 @@ __all__ = [
     "USER_ERRORS",
     "ClusterSize",
     "Evaluation",
+    "NodeSize",
     "ExperimentRun",
     "ResourceError",
     "Result",

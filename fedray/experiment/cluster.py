@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import ray
 import torch
@@ -16,18 +16,41 @@ class ResourceError(ValueError):
     """An experiment needs more than the cluster can ever have. The message has both numbers and the remedy."""
 
 
-@dataclass(frozen=True)
-class ClusterSize:
-    """Resources of all nodes of a cluster together, and of its largest node."""
+class NodeSize(NamedTuple):
+    """Resources of one node."""
 
     cpus: float
-    gpus: float
-    largest_node_cpus: float
-    largest_node_gpus: float
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
+class ClusterSize:
+    """Resources of a cluster, node by node: a worker is on one node, so totals do not say what fits."""
+
+    nodes: tuple[NodeSize, ...]
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all nodes."""
+        return sum(node.gpus for node in self.nodes)
+
+    @property
+    def largest_node_cpus(self) -> float:
+        """CPUs of the node that has most of them."""
+        return max((node.cpus for node in self.nodes), default=0.0)
+
+    @property
+    def largest_node_gpus(self) -> float:
+        """GPUs of the node that has most of them."""
+        return max((node.gpus for node in self.nodes), default=0.0)
+
+    def slots(self, cpus: float, gpus: float) -> int:
+        """Count the workers of a size that fit at a time."""
+        return sum(_times(node.cpus, cpus, node.gpus, gpus) for node in self.nodes)
 
     def __str__(self) -> str:
         """Say the totals."""
-        return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
+        return f"{sum(node.cpus for node in self.nodes):g} CPUs and {self.gpus:g} GPUs on {len(self.nodes)} node(s)"
 
 
 def connect(address: str | None = None) -> ClusterSize:
@@ -47,11 +70,9 @@ def connect(address: str | None = None) -> ClusterSize:
 def cluster_size() -> ClusterSize:
     """Measure the connected cluster; where none is connected, this machine, which would be the local one."""
     if not ray.is_initialized():
-        cpus, gpus = float(os.cpu_count() or 1), float(torch.cuda.device_count())
-        return ClusterSize(cpus, gpus, cpus, gpus)
-    nodes: list[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    node_cpus, node_gpus = ([node.get(kind, 0.0) for node in nodes] for kind in ("CPU", "GPU"))
-    return ClusterSize(sum(node_cpus), sum(node_gpus), max(node_cpus, default=0.0), max(node_gpus, default=0.0))
+        return ClusterSize((NodeSize(float(os.cpu_count() or 1), float(torch.cuda.device_count())),))
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return ClusterSize(tuple(NodeSize(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive))
 
 
 def plan_workers(config: ExperimentConfig, cluster: ClusterSize, num_experiments: int = 1) -> WorkerResources:
@@ -68,7 +89,7 @@ def plan_workers(config: ExperimentConfig, cluster: ClusterSize, num_experiments
     resources = config.resources
     use_gpu = resources.device == "cuda" or (resources.device == "auto" and cluster.gpus > 0)
     gpus = 1 / resources.workers_per_gpu if use_gpu else 0.0
-    slots = _slots(resources.cpus_per_worker, gpus, cluster)
+    slots = cluster.slots(resources.cpus_per_worker, gpus)
     clients_per_round = max(1, round(config.federation.client_fraction * config.num_clients))
     wanted = resources.num_workers or max(1, min(clients_per_round, slots // num_experiments))
     if wanted > slots:
@@ -90,9 +111,6 @@ def _remedy(cpus: float, gpus: float, slots: int, cluster: ClusterSize) -> str:
     )
 
 
-def _slots(cpus: float, gpus: float, cluster: ClusterSize) -> int:
-    """Workers that fit at all: a worker is on one node, so one larger than the largest node never fits."""
-    if cpus > cluster.largest_node_cpus or gpus > cluster.largest_node_gpus:
-        return 0
-    by_cpu = int(cluster.cpus / cpus + 1e-9)
-    return min(by_cpu, int(cluster.gpus / gpus + 1e-9)) if gpus else by_cpu
+def _times(node_cpus: float, cpus: float, node_gpus: float, gpus: float) -> int:
+    by_cpu = int(node_cpus / cpus + 1e-9)
+    return min(by_cpu, int(node_gpus / gpus + 1e-9)) if gpus else by_cpu

@@ -45,7 +45,5 @@ def plan_sweep(space: SearchSpace, cluster: ClusterSize) -> SweepPlan:
     """
     wanted = min(space.num_trials, space.max_concurrent)
     workers = plan_workers(space.fixed, cluster, num_experiments=wanted)
-    fit = int(cluster.cpus / (workers.num_workers * workers.cpus_per_worker) + 1e-9)
-    if workers.gpus_per_worker:
-        fit = min(fit, int(cluster.gpus / (workers.num_workers * workers.gpus_per_worker) + 1e-9))
-    return SweepPlan(workers, min(wanted, max(1, fit)), cluster)
+    fit = cluster.slots(workers.cpus_per_worker, workers.gpus_per_worker) // workers.num_workers
+    return SweepPlan(workers, min(wanted, fit), cluster)

@@ -188,6 +188,7 @@ def _folder_name(trial: Any) -> str:
 
 def _end_trials(result: SweepResult, tracker: Tracker, parent_run_id: str) -> None:
     """Say in each trial's run how it ended: Tune stops trials from outside, and they cannot say it themselves."""
+    tracker.delete_other_children(parent_run_id, set(result.trials["trial"]))
     for trial in result.trials.to_dict("records"):
         tags = {"fedray.outcome": str(trial["outcome"]), "fedray.sweep": result.space.name}
         run = tracker.start_run(

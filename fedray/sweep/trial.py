@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ray import tune
+from ray.tune.result import TRAINING_ITERATION
 
 from fedray.experiment import (
     EVALUATION_TIMEOUT_S,
@@ -54,6 +55,9 @@ class FederatedTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run one round. A diverged trial reports so and ends."""
+        if self._run.done:  # the driver was killed between the last round's checkpoint and its result
+            self._end("FINISHED")
+            return self._result(self._run.evaluate().scores)
         try:
             result = self._run.step()
         except DivergedError as error:
@@ -62,7 +66,11 @@ class FederatedTrial(tune.Trainable):
         log_round(self._tracked, result)
         if self._run.done:
             self._end("FINISHED")
-        return {**result.metrics, COMPLETED: self._run.done, "done": self._run.done}
+        return self._result(result.metrics)
+
+    def _result(self, metrics: dict[str, float]) -> dict[str, Any]:
+        done = self._run.done
+        return {**metrics, TRAINING_ITERATION: self._run.state.round_index, COMPLETED: done, "done": done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the federation as it is after this round."""

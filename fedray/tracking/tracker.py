@@ -5,7 +5,7 @@ import getpass
 import re
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,6 +111,23 @@ class Tracker:
             return [run.info.run_id for run in runs]
 
         return self._outlast(end, f"the unfinished runs of {parent_run_id} could not be ended")
+
+    def delete_other_children(self, parent_run_id: str, keys: Collection[str]) -> list[str]:
+        """Delete the child runs whose key is none of ``keys``; return their ids.
+
+        A driver that is killed while it creates a trial leaves a run behind whose trial nobody remembers. MLflow keeps
+        deleted runs until its garbage collection, so that they can be brought back.
+        """
+
+        def delete() -> list[str]:
+            query = f"tags.`{_PARENT}` = '{parent_run_id}'"
+            children = self._client.search_runs([self.experiment_id], query, max_results=50_000)
+            strangers = [run.info.run_id for run in children if run.data.tags.get(_KEY) not in keys]
+            for run_id in strangers:
+                self._client.delete_run(run_id)
+            return strangers
+
+        return self._outlast(delete, f"the forgotten runs of {parent_run_id} could not be deleted")
 
     def run_url(self, run_id: str) -> str | None:
         """Return the page of a run in the MLflow UI; None where no server runs."""

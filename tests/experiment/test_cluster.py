@@ -1,9 +1,9 @@
 import pytest
 
-from fedray.experiment import ClusterSize, ResourceError, plan_workers
+from fedray.experiment import ClusterSize, NodeSize, ResourceError, plan_workers
 
-LAPTOP = ClusterSize(cpus=8, gpus=0, largest_node_cpus=8, largest_node_gpus=0)
-GPUS = ClusterSize(cpus=64, gpus=8, largest_node_cpus=16, largest_node_gpus=2)
+LAPTOP = ClusterSize((NodeSize(8),))
+GPUS = ClusterSize((NodeSize(16, 2),) * 4)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,9 @@ GPUS = ClusterSize(cpus=64, gpus=8, largest_node_cpus=16, largest_node_gpus=2)
         (GPUS, {"resources__device": "auto", "resources__workers_per_gpu": 4, "federation__num_clients": 100}, 2,
          (16, 1.0, 0.25)),
         (GPUS, {"resources__device": "cpu", "federation__num_clients": 100}, 1, (64, 1.0, 0.0)),
+        # A worker is on one node: 16 CPUs hold one of 9, whatever the 64 of the cluster would.
+        (GPUS, {"resources__device": "cpu", "resources__cpus_per_worker": 9.0, "federation__num_clients": 100}, 1,
+         (4, 9.0, 0.0)),
     ],
 )  # fmt: skip
 def test_workers_are_planned_from_the_cluster(small_config, cluster, changes, experiments, expected):

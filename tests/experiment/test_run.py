@@ -25,6 +25,7 @@ from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tracking import Tracker
 from tests.federation.local_grid import LocalGrid
 
+
 class StoppedError(Exception):
     """Stands for whatever ends a process between two rounds."""
 
@@ -55,7 +56,9 @@ def only_run(uri):
     return client, run
 
 
-def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(run_experiment, small_config, small_store, tmp_path, uri):
+def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(
+    run_experiment, small_config, small_store, tmp_path, uri
+):
     config = small_config()
     seen = []
     result = run_experiment(config, out=tmp_path / "run", tracking_uri=uri, on_round=seen.append)
@@ -100,7 +103,9 @@ def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(run_expe
 
 
 @pytest.mark.parametrize("aggregate", ["both", "generator"])
-def test_a_stopped_experiment_continues_to_the_same_end_in_the_same_run(run_experiment, small_config, tmp_path, uri, aggregate):
+def test_a_stopped_experiment_continues_to_the_same_end_in_the_same_run(
+    run_experiment, small_config, tmp_path, uri, aggregate
+):
     config = small_config(federation__num_rounds=3, federation__aggregate=aggregate)
     whole = run_experiment(config, out=tmp_path / "whole", tracking_uri=f"sqlite:///{tmp_path / 'other.db'}")
 

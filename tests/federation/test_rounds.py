@@ -168,7 +168,9 @@ def failing_app(bad_partition):
 
 def test_a_failed_client_fails_the_run_with_its_reason(small_config):
     config = small_config(federation__num_clients=3)
-    with pytest.raises(FederationError, match=r"1 of 3 clients failed[\s\S]*OSError: the disk of this hospital is full"):
+    with pytest.raises(
+        FederationError, match=r"1 of 3 clients failed[\s\S]*OSError: the disk of this hospital is full"
+    ):
         run(config, grid=LocalGrid(failing_app(1), 3))
 
 

@@ -25,7 +25,7 @@ GOOD = {
 
 def write(tmp_path, **changes):
     path = tmp_path / "space.yaml"
-    path.write_text(yaml.safe_dump(GOOD | changes))
+    path.write_text(yaml.safe_dump(GOOD | changes, sort_keys=False))
     return path
 
 

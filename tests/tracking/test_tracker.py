@@ -90,6 +90,15 @@ def test_runs_of_dead_processes_are_ended(tracker: Tracker, uri: str) -> None:
     assert list(statuses.values()) == ["FINISHED", "KILLED", "RUNNING"]
 
 
+def test_children_without_a_trial_are_deleted_and_can_be_brought_back(tracker: Tracker, uri: str) -> None:
+    sweep, other = tracker.start_run("sweep"), tracker.start_run("another sweep")
+    known, stranger = (tracker.start_run(key, parent_run_id=sweep.run_id, key=key) for key in ("known", "stranger"))
+    elsewhere = tracker.start_run("stranger", parent_run_id=other.run_id, key="stranger")
+    assert tracker.delete_other_children(sweep.run_id, {"known"}) == [stranger.run_id]
+    stages = [MlflowClient(uri).get_run(run.run_id).info.lifecycle_stage for run in (known, stranger, elsewhere, sweep)]
+    assert stages == ["active", "deleted", "active", "active"]
+
+
 def test_a_deleted_experiment_is_named_with_the_remedy(tracker: Tracker, uri: str) -> None:
     MlflowClient(uri).delete_experiment(tracker.experiment_id)
     with pytest.raises(TrackingError, match="mlflow experiments restore"):

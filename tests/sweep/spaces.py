@@ -1,0 +1,38 @@
+"""A small sweep that finishes in seconds a trial."""
+
+from typing import Any
+
+from fedray.config import nest
+from fedray.sweep import SearchSpace
+from tests.small import SMALL
+
+METRIC = "fid/domain-cnn/16"
+EXPLODING = 1e15
+"""A learning rate with which no run survives its first round."""
+
+
+def small_space(store: Any, num_rounds: int = 3, **changes: Any) -> SearchSpace:
+    """Return a space over the small experiment; its first start point diverges, its second one works."""
+    fixed = SMALL | {
+        "data.store": str(store.path),
+        "federation.num_rounds": num_rounds,
+        "resources.num_workers": 2,
+    }
+    start = {"gan.n_critic": 2, "gan.generator_lr": 1e-3}
+    return SearchSpace.model_validate(
+        {
+            "name": "small",
+            "fixed": nest(fixed),
+            "search": {
+                "gan.n_critic": {"type": "int", "low": 1, "high": 3},
+                "gan.generator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+                "gan.discriminator_lr": {"type": "choice", "values": [1e-3, EXPLODING]},
+            },
+            "goal": {"metric": METRIC},
+            "num_trials": 5,
+            "max_concurrent": 4,
+            "early_stopping": {"grace_rounds": 1, "reduction_factor": 2},
+            "start_points": [start | {"gan.discriminator_lr": EXPLODING}, start | {"gan.discriminator_lr": 1e-3}],
+        }
+        | changes
+    )

@@ -1,0 +1,78 @@
+"""A sweep whose driver is killed goes on where it was."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from fedray.config import save_config
+from tests.sweep.spaces import METRIC, small_space
+
+
+def start(tmp_path, uri):
+    script = Path(__file__).with_name("run_small_sweep.py")
+    return subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), uri],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def test_a_killed_sweep_resumes_without_repeating_or_losing_a_trial(small_store, tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    good = {"gan.n_critic": 2, "gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
+    space = small_space(
+        small_store,
+        num_rounds=4,
+        num_trials=4,
+        early_stopping={"grace_rounds": 4},
+        start_points=[good | {"gan.n_critic": n_critic} for n_critic in (1, 2, 3, 1)],
+    )
+    space = space.with_changes(space.fixed.model_copy(update={"resources": _one_worker(space)}), {})
+    save_config(space, tmp_path / "space.yaml")
+
+    driver = start(tmp_path, uri)
+    shown = []
+    for line in driver.stdout:  # kill it in the middle of a trial, with at least one trial done
+        shown.append(line)
+        if "| 1/4 trials" in line or "| 2/4 trials" in line:
+            driver.send_signal(signal.SIGKILL)
+            break
+    driver.wait(timeout=60)
+    driver.stdout.close()
+    assert driver.returncode == -signal.SIGKILL, "".join(shown)
+
+    # The last line's own trial is still running for the driver, whatever its round was.
+    done_before = set(re.findall(r"trial (\w+) round 4", "".join(shown[:-1])))
+    assert done_before
+
+    resumed = start(tmp_path, uri)
+    output, _ = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, output
+    for key in done_before:
+        assert f"trial {key} round" not in output, "a finished trial was run again"
+
+    client = MlflowClient(uri)
+    experiment_id = client.get_experiment_by_name("fedray").experiment_id
+    trials = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert trials["outcome"].tolist() == ["complete"] * 4
+    assert trials["rounds"].tolist() == [4.0] * 4
+    runs = client.search_runs([experiment_id])
+    children = {run.data.tags["fedray.key"]: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    assert len(runs) == 5
+    assert set(children) == set(trials["trial"])
+    assert done_before <= set(children)
+    for run in children.values():
+        assert run.info.status == "FINISHED"
+        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, METRIC)]
+        assert sorted(set(steps)) == [1, 2, 3, 4]
+
+
+def _one_worker(space):
+    return space.fixed.resources.model_copy(update={"num_workers": 1})

@@ -1,0 +1,117 @@
+"""A whole sweep on real Ray and real MLflow: more trials than fit, one that diverges, some that are stopped early."""
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+from fedray.config import load_config
+from fedray.experiment import ResourceError
+from fedray.experiment.evaluate import evaluate_generator
+from fedray.federation import latest_round, load_checkpoint, shared_arrays
+from fedray.sweep import load_space, plan_sweep, run_sweep
+from fedray.sweep.plan import SweepPlan
+from tests.sweep.spaces import EXPLODING, METRIC, small_space
+
+SWEEP_RUN = "sweep small"
+
+
+@pytest.fixture(scope="module")
+def sweep(ray_session, small_store, tmp_path_factory):
+    """Five trials of two workers each on four CPUs: two fit at a time, three wait their turn."""
+    folder = tmp_path_factory.mktemp("sweep")
+    space = small_space(small_store)
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    result = run_sweep(space, out=folder / "out", tracking_uri=uri)
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("fedray").experiment_id], max_results=100)
+    return result, client, runs
+
+
+def test_more_trials_than_fit_all_end(sweep):
+    result, _, _ = sweep
+    assert len(result.trials) == 5
+    assert set(result.trials["outcome"]) <= {"complete", "pruned", "failed"}
+    assert "complete" in set(result.trials["outcome"])
+
+
+def test_the_table_is_best_first_and_the_best_is_complete(sweep):
+    trials = sweep[0].trials
+    complete = trials[trials["outcome"] == "complete"]
+    assert complete["score"].is_monotonic_increasing
+    assert trials["outcome"].iloc[0] == "complete"
+    assert complete["rounds"].eq(3).all()
+
+
+def test_a_diverged_trial_failed_in_its_first_round(sweep):
+    result, _, runs = sweep
+    exploded = result.trials[result.trials["gan.discriminator_lr"] == EXPLODING]
+    assert exploded["outcome"].eq("failed").all()
+    assert exploded["start_point"].any()
+    keys = set(exploded["trial"])
+    assert {run.info.status for run in runs if run.data.tags.get("fedray.key") in keys} == {"FAILED"}
+
+
+def test_mlflow_has_one_child_a_trial_with_its_config_its_rounds_and_its_outcome(sweep):
+    result, client, runs = sweep
+    (parent,) = [run for run in runs if run.info.run_name == SWEEP_RUN]
+    assert parent.info.status == "FINISHED"
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == len(runs) - 1 == 5
+    by_key = {run.data.tags["fedray.key"]: run for run in children}
+    for trial in result.trials.to_dict("records"):
+        run = by_key[trial["trial"]]
+        assert run.data.tags["fedray.outcome"] == trial["outcome"]
+        assert float(run.data.params["gan.generator_lr"]) == trial["gan.generator_lr"]
+        if trial["outcome"] != "failed":
+            assert run.info.status == "FINISHED"
+            history = client.get_metric_history(run.info.run_id, METRIC)
+            assert [metric.step for metric in history] == list(range(1, int(trial["rounds"]) + 1))
+            assert history[-1].value == trial["score"]
+
+
+def test_the_results_can_be_read_and_the_best_run_again(sweep):
+    result, _, _ = sweep
+    frame = pd.read_parquet(result.out / "results.parquet")
+    assert frame["trial"].tolist() == result.trials["trial"].tolist()
+    assert load_config(result.out / "best.yaml") == result.best_config
+    assert load_space(result.out / "sweep.yaml") == result.space
+    assert Image.open(result.out / "samples.png").width > 300
+
+
+def test_the_best_score_is_that_of_its_checkpoint(sweep):
+    result, _, _ = sweep
+    (checkpoint,) = (result.out / "tune" / result.best["trial"]).glob("checkpoint_*")
+    state, _ = load_checkpoint(latest_round(checkpoint / "federation"))
+    again = evaluate_generator(result.best_config, state.round_index, shared_arrays(state))
+    assert state.round_index == 3
+    assert again.scores[METRIC] == pytest.approx(result.best["score"], rel=1e-4)
+
+
+def test_a_finished_sweep_is_not_run_again(sweep, ray_session):
+    result, client, runs = sweep
+    again = run_sweep(result.space, out=result.out, tracking_uri=client.tracking_uri)
+    pd.testing.assert_frame_equal(again.trials, result.trials)
+    assert len(client.search_runs([runs[0].info.experiment_id], max_results=100)) == len(runs)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "max_concurrent", "num_trials", "expected"),
+    [(4, 4, 5, (2, 2)), (2, 4, 5, (2, 1)), (64, 4, 5, (2, 4)), (64, 8, 3, (2, 3))],
+)
+def test_trials_at_a_time_are_what_fits(small_store, cpus, max_concurrent, num_trials, expected):
+    from fedray.experiment import ClusterSize, NodeSize
+
+    space = small_space(small_store, max_concurrent=max_concurrent, num_trials=num_trials)
+    plan: SweepPlan = plan_sweep(space, ClusterSize((NodeSize(cpus),)))
+    assert (plan.workers.num_workers, plan.concurrent_trials) == expected
+    assert sum(bundle.get("CPU", 0) for bundle in plan.placement().bundles) == plan.workers.num_workers
+
+
+def test_a_trial_that_never_fits_is_refused_with_the_numbers(small_store, tmp_path, ray_session):
+    space = small_space(small_store, fixed=small_space(small_store).trial_config({}).model_dump() | {
+        "resources": {"num_workers": 1000, "device": "cpu"}
+    })  # fmt: skip
+    with pytest.raises(ResourceError, match="needs 1000 x .*never run more than 4 such workers"):
+        run_sweep(space, out=tmp_path / "out", tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,57 @@
+import pytest
+from ray import tune
+
+from fedray.simulation import WorkerResources
+from fedray.sweep.trial import FederatedTrial
+from tests.sweep.spaces import METRIC, small_space
+
+VALUES = {"gan.n_critic": 2, "gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def trial(ray_session, small_store, tmp_path_factory):
+    uri = f"sqlite:///{tmp_path_factory.mktemp('trial') / 'mlflow.db'}"
+    space = small_space(small_store, num_rounds=2, early_stopping={"grace_rounds": 1})
+    arguments = {"space": space, "workers": WorkerResources(1), "tracking_uri": uri, "parent_run_id": "sweep"}
+    trial = tune.with_parameters(FederatedTrial, **arguments)(dict(VALUES))
+    yield trial
+    trial.stop()
+
+
+def test_a_trial_continues_after_its_checkpoint_and_repeats_nothing_when_it_was_done(trial, tmp_path):
+    first = trial.train()
+    trial.save(str(tmp_path / "one"))
+    last = trial.train()
+    trial.save(str(tmp_path / "two"))
+    assert (first["completed"], last["completed"], last["done"]) == (False, True, True)
+
+    assert trial.reset(dict(VALUES))
+    trial.restore(str(tmp_path / "one"))
+    again = trial.train()
+    assert again["training_iteration"] == 2
+    assert again[METRIC] == pytest.approx(last[METRIC], rel=1e-4)
+
+    # Killed after the last checkpoint and before its result arrived: only the result is missing.
+    assert trial.reset(dict(VALUES))
+    trial.restore(str(tmp_path / "two"))
+    known = trial.train()
+    assert (known["training_iteration"], known["completed"], known["done"]) == (2, True, True)
+    assert known[METRIC] == pytest.approx(last[METRIC], rel=1e-4)
+
+
+def test_the_next_trial_runs_on_the_same_workers(trial):
+    from os import getpid
+
+    before = trial._pool.run(getpid, timeout_s=60)
+    assert trial.reset(dict(VALUES) | {"gan.n_critic": 1})
+    trial.train()
+    assert trial._pool.run(getpid, timeout_s=60) == before
+
+
+def test_a_diverged_round_is_reported_and_ends_the_trial(trial):
+    assert trial.reset(dict(VALUES) | {"gan.discriminator_lr": 1e15})
+    result = trial.train()
+    assert result["done"]
+    assert not result["completed"]
+    assert "smaller learning rates" in result["diverged"]
+    assert METRIC not in result
