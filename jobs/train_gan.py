@@ -1,4 +1,4 @@
-"""Run one federated (or centralised) GAN experiment: python jobs/train_gan.py [--config FILE] [--data STORE] [--help]."""
+"""Run one federated (or centralised) GAN experiment: python jobs/train_gan.py [--config FILE] [--data STORE]."""
 
 import sys
 from collections.abc import Sequence

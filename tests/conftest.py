@@ -33,9 +33,9 @@ def ray_session() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def workers(ray_session: None, cache: None) -> Iterator[Any]:
-    """Two warm workers for whole experiments: starting them costs seconds, and experiments may share them."""
+    """Two warm workers for the experiments of a module; other modules may need all the CPUs."""
     from fedray.simulation import WorkerPool, WorkerResources
 
     with WorkerPool(WorkerResources(num_workers=2)) as pool:

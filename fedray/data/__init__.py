@@ -1,6 +1,6 @@
 """Tile stores and partitions: the data sets, how images get into them, and which client has which tile."""
 
-from fedray.data.catalog import DATASETS, cache_dir, open_store
+from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store
 from fedray.data.figures import draw_partition
 from fedray.data.importers import ImportOptions, ImportReport, import_csv, import_folder
 from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store
@@ -18,6 +18,7 @@ __all__ = [
     "StoreError",
     "Tile",
     "TileStore",
+    "absolute_store",
     "cache_dir",
     "draw_partition",
     "import_csv",

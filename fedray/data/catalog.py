@@ -39,6 +39,14 @@ def open_store(config: DataConfig) -> TileStore:
             return DATASETS[config.store](config, folder / build)
 
 
+def absolute_store(config: DataConfig) -> DataConfig:
+    """Return the config with an absolute path of its store, for processes that run in other folders."""
+    path = Path(config.store).expanduser()
+    if config.store in DATASETS or not path.exists():
+        return config
+    return config.model_copy(update={"store": str(path.resolve())})
+
+
 def cache_dir() -> Path:
     """Return the folder for everything FedRay caches: ``$FEDRAY_CACHE``, or ``~/.cache/fedray``. Made where missing.
 

@@ -3,9 +3,10 @@
 from fedray.experiment.cluster import ClusterSize, NodeSize, ResourceError, cluster_size, connect, plan_workers
 from fedray.experiment.evaluate import Evaluation, evaluate_generator
 from fedray.experiment.flower import server_app
-from fedray.experiment.job import USER_ERRORS, new_folder
+from fedray.experiment.folder import new_folder, results_root
+from fedray.experiment.job import USER_ERRORS
 from fedray.experiment.report import print_scores, save_samples
-from fedray.experiment.rounds import ExperimentRun, RoundResult
+from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.run import (
     EVALUATION_TIMEOUT_S,
     Result,
@@ -21,8 +22,8 @@ __all__ = [
     "USER_ERRORS",
     "ClusterSize",
     "Evaluation",
-    "NodeSize",
     "ExperimentRun",
+    "NodeSize",
     "ResourceError",
     "Result",
     "RoundResult",
@@ -31,6 +32,7 @@ __all__ = [
     "describe",
     "ended",
     "evaluate_generator",
+    "generator_arrays",
     "log_generator",
     "log_round",
     "make_grid",
@@ -38,6 +40,7 @@ __all__ = [
     "open_run",
     "plan_workers",
     "print_scores",
+    "results_root",
     "run_experiment",
     "save_samples",
     "saved_config",

@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -28,6 +29,25 @@ EXPERIMENT = FolderKind("experiment", config="config.yaml", identity="experiment
 SWEEP = FolderKind("sweep", config="sweep.yaml", identity="sweep.json")
 
 _RESULTS = ("results.parquet", "best.yaml", "samples.png", "checkpoint", "tune")
+
+
+def results_root() -> Path:
+    """Return the folder for results and the local MLflow database: ``$FEDRAY_RESULTS``, else the working folder.
+
+    A Ray job works in a copy of the submitted folder that Ray removes with the cluster; there, unless told otherwise,
+    results go to ``~/fedray`` on the head node.
+    """
+    told = os.environ.get("FEDRAY_RESULTS")
+    if told:
+        return Path(told).expanduser()
+    here = Path.cwd()
+    return Path.home() / "fedray" if "runtime_resources" in here.parts else here
+
+
+def new_folder(name: str) -> Path:
+    """Name a folder for results, below ``runs/``."""
+    folder = results_root() / "runs" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 def check_folder(out: Path, kind: FolderKind, started: BaseModel, saved: BaseModel | None) -> None:

@@ -1,7 +1,6 @@
 """The single-experiment job's command line: options in, scores and a picture out."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from fedray.config.cli import JobOptions, parse_job
 from fedray.data import PartitionError, StoreError
 from fedray.evaluation import EvaluationError
 from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
+from fedray.experiment.folder import new_folder, results_root
 from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import RoundResult
 from fedray.experiment.run import check_experiment, run_experiment, saved_config
@@ -70,7 +70,7 @@ def train(argv: Sequence[str], description: str) -> None:
         print(to_yaml(config) + f"# {plan_workers(config, cluster_size())}")
         return
     console = Console()
-    tracking_uri = resolve_tracking_uri(Path.cwd())
+    tracking_uri = resolve_tracking_uri(results_root())
 
     def show(result: RoundResult) -> None:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items() if "/" in name)
@@ -82,8 +82,3 @@ def train(argv: Sequence[str], description: str) -> None:
         f"Results:             {out}/: results.parquet, config.yaml, samples.png, checkpoint/", soft_wrap=True
     )
     console.print(f"Compare in MLflow:   {ui_command(tracking_uri)}", soft_wrap=True)
-
-
-def new_folder(name: str) -> Path:
-    """Name a folder for results, below runs/."""
-    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"

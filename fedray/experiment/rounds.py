@@ -101,12 +101,9 @@ class ExperimentRun:
             tiles = sample_from_clients(self.grid, self.config, round_index, wanted_labels(self.config))
             evaluation: Evaluation = self._run_elsewhere(evaluate_tiles, self.config, tiles)
         else:
-            evaluation = self._run_elsewhere(evaluate_generator, self.config, round_index, self.generator_arrays())
+            arrays = generator_arrays(shared_arrays(self.state))
+            evaluation = self._run_elsewhere(evaluate_generator, self.config, round_index, arrays)
         return evaluation
-
-    def generator_arrays(self) -> Arrays:
-        """Arrays of the averaged generator; empty where generators stay with the clients."""
-        return {name: array for name, array in shared_arrays(self.state).items() if name.startswith("generator_ema.")}
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint from which :meth:`load` continues as if nothing had happened, and remove older ones.
@@ -126,6 +123,11 @@ class ExperimentRun:
         if isinstance(self.grid, RayGrid):
             self.grid.restore_state(client_states)
         self._start(state)
+
+
+def generator_arrays(arrays: Arrays) -> Arrays:
+    """Pick the averaged generator's arrays; none where generators stay with the clients."""
+    return {name: array for name, array in arrays.items() if name.startswith("generator_ema.")}
 
 
 def tile_sheet(preview: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -11,15 +11,15 @@ import pandas as pd
 import torch
 
 from fedray.config import ExperimentConfig, load_config
-from fedray.data import TileStore
+from fedray.data import TileStore, absolute_store
 from fedray.evaluation import Evaluator, Scores, score_names
 from fedray.experiment.cluster import connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
 from fedray.experiment.folder import EXPERIMENT, check_folder, check_resumable, is_started, open_folder
 from fedray.experiment.report import save_samples
-from fedray.experiment.rounds import ExperimentRun, RoundResult
+from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.tracked import ended, log_generator, log_round, open_run
-from fedray.federation import client_app, client_partition, local_store
+from fedray.federation import client_app, client_partition, local_store, shared_arrays
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tracking import TrackedRun, Tracker, check_tracking
 
@@ -69,6 +69,7 @@ def run_experiment(
         DivergedError: A loss exploded. The rounds before it are tracked, and the run ends as FAILED.
         FederationError: Too many clients failed.
     """
+    config = config.model_copy(update={"data": absolute_store(config.data)})
     store = check_experiment(config, out)
     resources = plan_workers(config, connect()) if pool is None else pool.resources
     check_tracking(tracking_uri)
@@ -84,7 +85,7 @@ def run_experiment(
             title = f"{config.gan.objective}, round {run.state.round_index}"
             save_samples(out / "samples.png", store, evaluation.preview, title)
             tracked.log_artifact(out / "samples.png")
-            if arrays := run.generator_arrays():
+            if arrays := generator_arrays(shared_arrays(run.state)):
                 log_generator(tracked, config, arrays)
     history = pd.read_parquet(out / "results.parquet")
     return Result(config, evaluation.scores, evaluator.floor, history, tracked.run_id, out)

@@ -10,10 +10,10 @@ from rich.console import Console
 from fedray.config import ExperimentConfig, to_yaml
 from fedray.config.cli import JobOptions, parse_job
 from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
-from fedray.experiment import cluster_size, new_folder
+from fedray.experiment import cluster_size, new_folder, results_root
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.results import print_trials
-from fedray.sweep.run import SweepError, check_sweep, run_sweep, saved_space
+from fedray.sweep.run import SweepError, check_sweep, run_sweep, saved_space, settle
 from fedray.sweep.space import SearchSpace, load_space
 from fedray.tracking import resolve_tracking_uri, ui_command
 
@@ -47,13 +47,13 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         return load_space(path or default_space).fixed
 
     options = parse_job(SweepOptions, argv, "space", fixed, description)
-    space = saved_space(options.resume) if options.resume else _chosen_space(options, default_space)
+    space = settle(saved_space(options.resume) if options.resume else _chosen_space(options, default_space))
     out = options.resume or options.out or new_folder(space.name)
     if options.dry_run:
         check_sweep(space, out)
         print(to_yaml(space) + f"# {plan_sweep(space, cluster_size())}")
         return
-    tracking_uri = resolve_tracking_uri(Path.cwd())
+    tracking_uri = resolve_tracking_uri(results_root())
     result = run_sweep(space, out=out, tracking_uri=tracking_uri)
     console = Console()
     print_trials(console, result)

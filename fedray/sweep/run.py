@@ -5,13 +5,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from fedray.config import ConfigError, ExperimentConfig
-from fedray.data import TileStore
+from fedray.data import TileStore, absolute_store
 from fedray.evaluation import Evaluator, score_names
-from fedray.experiment import connect, describe, ended, evaluate_generator, log_generator, save_samples
+from fedray.experiment import connect, describe, ended, generator_arrays, log_generator, save_samples
 from fedray.experiment.folder import SWEEP, check_folder, check_resumable, is_started, open_folder
 from fedray.federation import client_partition, latest_round, load_checkpoint, local_store, shared_arrays
 from fedray.models import Arrays
@@ -20,7 +22,7 @@ from fedray.sweep.progress import SweepProgress
 from fedray.sweep.results import SweepResult, trial_table, write_results
 from fedray.sweep.searcher import OptunaSearcher
 from fedray.sweep.space import SearchSpace, load_space
-from fedray.sweep.trial import FederatedTrial
+from fedray.sweep.trial import PREVIEW, FederatedTrial
 from fedray.tracking import TrackedRun, Tracker, check_tracking
 
 TUNE_ENVIRONMENT = {
@@ -57,6 +59,7 @@ def run_sweep(space: SearchSpace, *, out: Path, tracking_uri: str) -> SweepResul
         TrackingError: The tracking server does not answer.
         SweepError: No trial completed.
     """
+    space = settle(space)
     store = check_sweep(space, out)
     plan = plan_sweep(space, connect())
     check_tracking(tracking_uri)
@@ -74,6 +77,23 @@ def run_sweep(space: SearchSpace, *, out: Path, tracking_uri: str) -> SweepResul
         _end_trials(result, tracker, parent.run_id)
         _conclude(result, grid, store, parent)
     return result
+
+
+def settle(space: SearchSpace) -> SearchSpace:
+    """Fill in what the data decide: the goal's full name, and an absolute path of the store.
+
+    A score's name ends with the number of tiles really compared, which depends on the store: ``fid/domain-cnn``
+    becomes ``fid/domain-cnn/256``. A goal that names its number, and one that no evaluation yields, stay as they are.
+
+    Raises:
+        ValueError: The data cannot be opened or are too few to compare.
+    """
+    data = absolute_store(space.fixed.data)
+    names = score_names(space.fixed.evaluation, local_store(data))
+    full = [name for name in names if name.rpartition("/")[0] == space.goal.metric]
+    fixed = space.fixed.model_copy(update={"data": data})
+    goal = space.goal.model_copy(update={"metric": full[0]}) if full else space.goal
+    return space.model_copy(update={"fixed": fixed, "goal": goal})
 
 
 def check_sweep(space: SearchSpace, out: Path) -> TileStore:
@@ -208,22 +228,23 @@ def _conclude(result: SweepResult, grid: tune.ResultGrid, store: TileStore, pare
     if "complete" not in outcomes:
         raise SweepError(f"no trial of {space.name} ran all its rounds: {outcomes}; see the errors in {out / 'tune'}")
     write_results(result)
-    best, arrays = result.best, _last_arrays(grid, result.best["trial"])
-    evaluation = evaluate_generator(result.best_config, int(best["rounds"]), arrays)
+    best = result.best
+    arrays, preview = _last_checkpoint(grid, best["trial"])
     title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"
-    save_samples(out / "samples.png", store, evaluation.preview, title)
+    save_samples(out / "samples.png", store, preview, title)
     for name in ("results.parquet", "best.yaml", "samples.png"):
         parent.log_artifact(out / name)
-    log_generator(parent, result.best_config, arrays)
+    if generator := generator_arrays(arrays):
+        log_generator(parent, result.best_config, generator)
     parent.log_round(int(best["rounds"]), {space.goal.metric: float(best["score"])})
 
 
-def _last_arrays(grid: tune.ResultGrid, trial_id: str) -> Arrays:
-    """Read the arrays of a trial's last checkpoint, which is that of its last round."""
+def _last_checkpoint(grid: tune.ResultGrid, trial_id: str) -> tuple[Arrays, NDArray[np.uint8]]:
+    """Read the arrays and the preview of a trial's last checkpoint, which is that of its last round."""
     for trial in grid:
         if trial.metrics and trial.metrics["trial_id"] == trial_id and trial.checkpoint:
             with trial.checkpoint.as_directory() as folder:
                 newest = latest_round(Path(folder) / "federation")
                 assert newest is not None, "a trial's checkpoint holds a round"
-                return shared_arrays(load_checkpoint(newest)[0])
+                return shared_arrays(load_checkpoint(newest)[0]), np.load(Path(folder) / PREVIEW)
     raise AssertionError(f"a complete trial has a checkpoint, but {trial_id} has none")

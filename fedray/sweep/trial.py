@@ -4,6 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from ray import tune
 from ray.tune.result import TRAINING_ITERATION
 
@@ -21,9 +23,15 @@ from fedray.sweep.searcher import COMPLETED, DIVERGED
 from fedray.sweep.space import SearchSpace, Value
 from fedray.tracking import Tracker
 
+PREVIEW = "preview.npy"
+"""File of a checkpoint: the tiles of the last evaluation, [label, tile, H, W, C] uint8."""
+
 
 class FederatedTrial(tune.Trainable):
     """Runs one experiment after another in one placement group: ``reset_config`` begins the next on warm workers."""
+
+    _run: ExperimentRun
+    _preview: NDArray[np.uint8] | None
 
     def setup(
         self,
@@ -57,13 +65,16 @@ class FederatedTrial(tune.Trainable):
         """Run one round. A diverged trial reports so and ends."""
         if self._run.done:  # the driver was killed between the last round's checkpoint and its result
             self._end("FINISHED")
-            return self._result(self._run.evaluate().scores)
+            evaluation = self._run.evaluate()
+            self._preview = evaluation.preview
+            return self._result(evaluation.scores)
         try:
             result = self._run.step()
         except DivergedError as error:
             self._end("FAILED")
             return {DIVERGED: str(error), COMPLETED: False, "done": True}
         log_round(self._tracked, result)
+        self._preview = result.evaluation.preview if result.evaluation else self._preview
         if self._run.done:
             self._end("FINISHED")
         return self._result(result.metrics)
@@ -73,8 +84,10 @@ class FederatedTrial(tune.Trainable):
         return {**metrics, TRAINING_ITERATION: self._run.state.round_index, COMPLETED: done, "done": done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the federation as it is after this round."""
+        """Write the federation as it is after this round, and what its last evaluation showed."""
         self._run.save(Path(checkpoint_dir) / "federation")
+        if self._preview is not None:
+            np.save(Path(checkpoint_dir) / PREVIEW, self._preview)
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
         """Continue after the round of a checkpoint."""
@@ -94,6 +107,7 @@ class FederatedTrial(tune.Trainable):
             self._tracker, config, store, key=self.trial_id, parent_run_id=self._parent_run_id, name=name
         )
         self._open = True
+        self._preview = None
         evaluate = partial(self._pool.run, timeout_s=EVALUATION_TIMEOUT_S)
         self._grid = make_grid(config, self._pool)
         self._run = ExperimentRun(config, self._grid, evaluate)

@@ -31,7 +31,7 @@ def test_data_is_short_for_the_store():
 
 def test_a_base_file_with_problems_is_refused(tmp_path):
     (tmp_path / "base.yaml").write_text("gan: {n_critc: 2}\n")
-    with pytest.raises(ConfigError, match="did you mean 'gan.n_critic'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'gan.n_critic'"):
         parse("--config", str(tmp_path / "base.yaml"))
 
 

@@ -52,7 +52,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, expected):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="cannot read the configuration file .*none.yaml"):
+    with pytest.raises(ConfigError, match=r"cannot read the configuration file .*none.yaml"):
         load_config(tmp_path / "none.yaml")
 
 

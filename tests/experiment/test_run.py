@@ -85,7 +85,7 @@ def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(run_expe
     import mlflow
 
     result = run_experiment(small_config(), out=tmp_path / "run", tracking_uri=uri)
-    client, run = only_run(uri)
+    _, run = only_run(uri)
     (output,) = run.outputs.model_outputs
     model_uri = f"models:/{output.model_id}"
     mlflow.set_tracking_uri(uri)

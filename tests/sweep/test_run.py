@@ -112,6 +112,6 @@ def test_a_trial_that_never_fits_is_refused_with_the_numbers(small_store, tmp_pa
     space = small_space(small_store, fixed=small_space(small_store).trial_config({}).model_dump() | {
         "resources": {"num_workers": 1000, "device": "cpu"}
     })  # fmt: skip
-    with pytest.raises(ResourceError, match="needs 1000 x .*never run more than 4 such workers"):
+    with pytest.raises(ResourceError, match=r"needs 1000 x .*never run more than 4 such workers"):
         run_sweep(space, out=tmp_path / "out", tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert list(tmp_path.iterdir()) == []

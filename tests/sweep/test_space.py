@@ -50,23 +50,43 @@ def test_dimensions_are_optunas(tmp_path):
     assert kinds == [*kinds_expected, optuna.distributions.CategoricalDistribution]
 
 
+def critic(low, high):
+    return {"search": {"gan.n_critic": {"type": "int", "low": low, "high": high}}}
+
+
+def rate(**range_):
+    return {"search": {"gan.generator_lr": {"type": "float", **range_}}}
+
+
+START = GOOD["start_points"][0]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"search": {"gan.n_crit": {"type": "int", "low": 1, "high": 5}}}, "search.gan.n_crit is no config path; did you "
-         "mean 'gan.n_critic'?"),
-        ({"search": {"gan.n_critic": {"type": "int", "low": 0, "high": 5}}}, "gan.n_critic: input should be greater than "
-         "or equal to 1, but got 0"),
-        ({"search": {"gan.n_critic": {"type": "int", "low": 5, "high": 1}}}, "low must be <= high, but got 5 > 1"),
-        ({"search": {"gan.generator_lr": {"type": "float", "low": -1, "high": 1, "log": True}}}, "low must be > 0 on a log"),
-        ({"start_points": [{"gan.n_critic": 9, "gan.generator_lr": 1e-3, "federation.aggregate": "both"}]},
-         "start_points[0]: gan.n_critic must be within its search range, but got 9"),
+        (
+            {"search": {"gan.n_crit": {"type": "int", "low": 1, "high": 5}}},
+            "search.gan.n_crit is no config path; did you mean 'gan.n_critic'?",
+        ),
+        (critic(0, 5), "gan.n_critic: input should be greater than or equal to 1, but got 0"),
+        (critic(5, 1), "low must be <= high, but got 5 > 1"),
+        (rate(low=-1, high=1, log=True), "low must be > 0 on a log"),
+        (
+            {"start_points": [START | {"gan.n_critic": 9}]},
+            "start_points[0]: gan.n_critic must be within its search range, but got 9",
+        ),
         ({"start_points": [{"gan.n_critic": 2}]}, "start_points[0] lacks a value for gan.generator_lr"),
-        ({"early_stopping": {"grace_rounds": 4}}, "early_stopping.grace_rounds must be <= federation.num_rounds (3)"),
-        ({"fixed": {"gan": {"n_critc": 3}}}, "fixed.gan.n_critc: there is no such key; did you mean 'fixed.gan.n_critic'?"),
+        (
+            {"early_stopping": {"grace_rounds": 4}},
+            "early_stopping.grace_rounds must be <= federation.num_rounds (3)",
+        ),
+        (
+            {"fixed": {"gan": {"n_critc": 3}}},
+            "fixed.gan.n_critc: there is no such key; did you mean 'fixed.gan.n_critic'?",
+        ),
         ({"num_trials": 0}, "num_trials: input should be greater than or equal to 1, but got 0"),
     ],
-)  # fmt: skip
+)
 def test_problems_name_path_rule_and_value(tmp_path, changes, expected):
     with pytest.raises(ConfigError) as caught:
         load_space(write(tmp_path, **changes))
