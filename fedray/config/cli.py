@@ -106,6 +106,12 @@ def _unvalidated(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.St
     )
 
 
+def this_python() -> str:
+    """Return the command of the running interpreter, relative where it lies below the working folder."""
+    interpreter, here = Path(sys.executable), Path.cwd()
+    return str(interpreter.relative_to(here) if interpreter.is_relative_to(here) else interpreter)
+
+
 def run_job(main: Callable[[Sequence[str]], None], user_errors: tuple[type[Exception], ...]) -> int:
     """Run a job's main function on the command line.
 

@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 
 from fedray.config import ExperimentConfig, to_yaml
-from fedray.config.cli import JobOptions, parse_job
+from fedray.config.cli import JobOptions, parse_job, this_python
 from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
 from fedray.experiment import cluster_size, new_folder, results_root
 from fedray.sweep.plan import plan_sweep
@@ -57,7 +57,9 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     result = run_sweep(space, out=out, tracking_uri=tracking_uri)
     console = Console()
     print_trials(console, result)
-    console.print(f"Run the best again:  python jobs/train_gan.py --config {out / 'best.yaml'}", soft_wrap=True)
+    console.print(
+        f"Run the best again:  {this_python()} jobs/train_gan.py --config {out / 'best.yaml'}", soft_wrap=True
+    )
     console.print(f"Results:             {out}/: results.parquet, best.yaml, samples.png", soft_wrap=True)
     console.print(f"Compare in MLflow:   {ui_command(tracking_uri)}", soft_wrap=True)
 

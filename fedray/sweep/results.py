@@ -75,6 +75,7 @@ def print_trials(console: Console, result: SweepResult) -> None:
         box=box.SIMPLE_HEAD,
         collapse_padding=True,
         pad_edge=False,
+        show_edge=False,
     )
     for name in ("trial", "outcome", "rounds", "score"):
         table.add_column(name, justify="left" if name in ("trial", "outcome") else "right", no_wrap=True)

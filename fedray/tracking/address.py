@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fedray.config.cli import this_python
 from fedray.tracking.errors import shown
 
 SQLITE = "sqlite:///"
@@ -37,7 +38,7 @@ def ui_command(uri: str) -> str:
     """Return the command that opens the MLflow UI on this store; a password in the address is left out."""
     if is_server(uri):
         return f"python -m webbrowser {shlex.quote(shown(uri))}"
-    return f"mlflow ui --backend-store-uri {shlex.quote(shown(uri))}"
+    return f"{this_python()} -m mlflow ui --backend-store-uri {shlex.quote(shown(uri))}"
 
 
 def experiment_url(uri: str, experiment_id: str) -> str | None:

@@ -115,3 +115,20 @@ def test_a_trial_that_never_fits_is_refused_with_the_numbers(small_store, tmp_pa
     with pytest.raises(ResourceError, match=r"needs 1000 x .*never run more than 4 such workers"):
         run_sweep(space, out=tmp_path / "out", tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_over_private_generators_shows_the_clients_tiles_and_logs_no_generator(
+    small_store, tmp_path, ray_session, monkeypatch
+):
+    monkeypatch.chdir(small_store.path.parent)
+    space = small_space(small_store, num_trials=1, start_points=[], search={
+        "gan.n_critic": {"type": "int", "low": 2, "high": 2}
+    })  # fmt: skip
+    fixed = space.trial_config({"federation.aggregate": "discriminator", "data.store": small_store.path.name})
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    result = run_sweep(space.with_changes(fixed, {}), out=tmp_path / "out", tracking_uri=uri)
+    assert result.best["outcome"] == "complete"
+    assert Image.open(tmp_path / "out" / "samples.png").width > 300
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("fedray").experiment_id])
+    assert [run.outputs.model_outputs for run in runs] == [[], []]

@@ -32,6 +32,8 @@ def test_addresses_are_shown_without_secrets() -> None:
 
 
 def test_the_ui_is_opened_on_the_same_store() -> None:
-    assert ui_command("sqlite:////a b/mlflow.db") == "mlflow ui --backend-store-uri 'sqlite:////a b/mlflow.db'"
+    assert ui_command("sqlite:////a b/mlflow.db").endswith(
+        "python -m mlflow ui --backend-store-uri 'sqlite:////a b/mlflow.db'"
+    )
     assert ui_command("http://host:5000") == "python -m webbrowser http://host:5000"
     assert experiment_url("sqlite:////a/mlflow.db", "1") is None
