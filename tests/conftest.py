@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 # Before anything imports these libraries; worker processes inherit it. One thread a process: the tests' networks are
@@ -23,6 +24,7 @@ def ray_session() -> Iterator[None]:
     import ray
 
     ray.init(
+        address="local",  # never the Ray that somebody runs on this machine
         num_cpus=4,
         include_dashboard=False,
         log_to_driver=False,
@@ -34,7 +36,7 @@ def ray_session() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def workers(ray_session: None, cache: None) -> Iterator[Any]:
+def workers(ray_session: None, cache: Path) -> Iterator[Any]:
     """Two warm workers for the experiments of a module; other modules may need all the CPUs."""
     from fedray.simulation import WorkerPool, WorkerResources
 
@@ -43,11 +45,12 @@ def workers(ray_session: None, cache: None) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Stores and extractors are built into a folder of the suite's own, not the user's cache."""
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Stores and extractors are built into an empty folder of the suite's own, not the user's cache."""
+    path = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDRAY_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+        patch.setenv("FEDRAY_CACHE", str(path))
+        yield path
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +10,6 @@ from fedray.data import Tile, TileStore, open_store, write_store
 
 COLORECTAL = Path(__file__).parents[2].parent / "shared" / "data" / "colorectal-tiles"
 WriteImages = Callable[..., Path]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty cache directory for all tests of this folder."""
-    path = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDRAY_CACHE", str(path))
-        yield path
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +10,6 @@ from fedray.evaluation import Evaluator
 
 CONFIG = EvaluationConfig(num_samples=128)
 MakeStore = Callable[..., TileStore]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty cache directory for all tests of this folder."""
-    path = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDRAY_CACHE", str(path))
-        yield path
 
 
 @pytest.fixture(scope="session")

@@ -11,22 +11,23 @@ METRIC = "fid/domain-cnn/64"
 START = {"gan.n_critic": 4, "gan.generator_lr": 1e-3}
 
 
+SPACE = SearchSpace.model_validate(
+    {
+        "name": "small",
+        "search": {
+            "gan.n_critic": {"type": "int", "low": 1, "high": 5},
+            "gan.generator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+        },
+        "goal": {"metric": METRIC},
+        "num_trials": 8,
+        "start_points": [START],
+    }
+)
+
+
 @pytest.fixture
 def searcher():
-    return OptunaSearcher(
-        SearchSpace.model_validate(
-            {
-                "name": "small",
-                "search": {
-                    "gan.n_critic": {"type": "int", "low": 1, "high": 5},
-                    "gan.generator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
-                },
-                "goal": {"metric": METRIC},
-                "num_trials": 8,
-                "start_points": [START],
-            }
-        )
-    )
+    return OptunaSearcher(SPACE)
 
 
 def result(score, round_index, **more):
@@ -92,20 +93,7 @@ def test_a_saved_search_goes_on_as_if_nothing_had_happened(searcher, tmp_path):
     running = searcher.suggest("b")
     searcher.save(str(tmp_path / "searcher.pkl"))
     expected = searcher.suggest("c")
-    again = OptunaSearcher(
-        SearchSpace.model_validate(
-            {
-                "name": "small",
-                "search": {
-                    "gan.n_critic": {"type": "int", "low": 1, "high": 5},
-                    "gan.generator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
-                },
-                "goal": {"metric": METRIC},
-                "num_trials": 8,
-                "start_points": [START],
-            }
-        )
-    )
+    again = OptunaSearcher(SPACE)
     again.restore(str(tmp_path / "searcher.pkl"))
     assert again.suggest("b") == running
     assert again.suggest("c") == expected
