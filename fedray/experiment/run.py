@@ -146,8 +146,9 @@ def _run_rounds(run: ExperimentRun, out: Path, tracked: TrackedRun, on_round: On
         evaluation = result.evaluation
         rows.append({"round": result.report.round_index, **result.metrics})
         pd.DataFrame(rows).to_parquet(path)
-        if run.done or run.state.round_index % run.config.federation.checkpoint_every == 0:
-            run.save(out / "checkpoint")
         log_round(tracked, result)
+        if run.done or run.state.round_index % run.config.federation.checkpoint_every == 0:
+            tracked.flush()  # first: a killed run goes on after its checkpoint and does not log those rounds again
+            run.save(out / "checkpoint")
         on_round(result)
     return evaluation or run.evaluate()

@@ -85,6 +85,7 @@ class FederatedTrial(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the federation as it is after this round, and what its last evaluation showed."""
+        self._tracked.flush()  # first: a killed trial goes on after its checkpoint and does not log those rounds again
         self._run.save(Path(checkpoint_dir) / "federation")
         if self._preview is not None:
             np.save(Path(checkpoint_dir) / PREVIEW, self._preview)
