@@ -17,8 +17,10 @@ server_app = ServerApp()
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the experiment that the run config describes by config paths (``gan.n_critic=2``), and log its rounds."""
-    config = config_of(context, num_nodes=len(list(grid.get_node_ids())))
+    config = config_of(context, num_nodes=1)
     Evaluator.prepare(local_store(config.data), config.evaluation, training_device(config.resources))
+    # Only now: the stock simulation starts this function while it is still registering its SuperNodes.
+    config = config_of(context, num_nodes=len(list(grid.get_node_ids())))
     run = ExperimentRun(config, grid)
     while not run.done:
         result = run.step()

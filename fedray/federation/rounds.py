@@ -178,5 +178,12 @@ def _check_convergence(losses: dict[str, float], round_index: int) -> None:
 
 
 def _as_before(arrays: ArrayRecord, before: ArrayRecord) -> ArrayRecord:
-    """Give the averaged arrays their dtypes back: Flower's average turns integer buffers into float64."""
-    return to_record({name: array.numpy().astype(before[name].dtype, copy=False) for name, array in arrays.items()})
+    """Give the averaged arrays their dtypes back: Flower's average turns integer buffers into float64.
+
+    They are rounded, not cut off: the mean of equal counters may come out as 1.9999999.
+    """
+    typed = {}
+    for name, array in arrays.items():
+        value, dtype = array.numpy(), np.dtype(before[name].dtype)
+        typed[name] = (np.rint(value) if dtype.kind in "iu" else value).astype(dtype, copy=False)
+    return to_record(typed)

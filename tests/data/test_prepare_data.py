@@ -54,8 +54,15 @@ def test_a_stopped_job_leaves_nothing(write_images: WriteImages, tmp_path: Path,
     for i in range(20_000):
         (folder / f"{i}.png").hardlink_to(folder / "a" / "0.png")
     csv.write_text("image,label\n" + "".join(f"{i}.png,a\n" for i in range(20_000)))
-    job = subprocess.Popen([*COMMAND, "--csv", csv, "--size", "512", "--out", tmp_path / "store"],
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)  # fmt: skip
+    job = subprocess.Popen(
+        [*COMMAND, "--csv", csv, "--size", "512", "--out", tmp_path / "store"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        # A suite that a shell runs in the background inherits an ignored Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     partial = tmp_path / ".store.partial" / "tiles.arrow"
     deadline = time.monotonic() + 60
     while not partial.exists() and job.poll() is None and time.monotonic() < deadline:

@@ -1,6 +1,7 @@
 """Run the GAN app on Flower's stock simulation and save the final arrays: python stock_simulation.py CONFIG OUT.npz."""
 
 import sys
+import time
 
 import numpy as np
 from flwr.serverapp import ServerApp
@@ -16,6 +17,9 @@ server_app = ServerApp()
 @server_app.main()
 def main(grid, context):
     state = initial_state(config)
+    deadline = time.monotonic() + 60
+    while len(list(grid.get_node_ids())) < config.num_clients and time.monotonic() < deadline:
+        time.sleep(0.01)  # the stock engine starts this function while it is still registering its nodes
     list(federate(make_strategy(config.federation), grid, state, config))
     np.savez(sys.argv[2], **shared_arrays(state))
 

@@ -52,6 +52,12 @@ def plain_pass(config, client_id, arrays, round_index=1, optimizers=None, gan=No
     return gan, len(tiles), optimizers
 
 
+def plain_pass_with_steps(config, steps):
+    gan = Gan(config.gan, TileShape(16, 3, 2), config.seed)
+    local_pass(gan, Optimizers(gan), *client_tiles(config, 0), num_steps=steps, steps_before=0, seed=0)
+    return gan.arrays()
+
+
 def test_a_round_is_the_mean_of_the_clients_weighted_by_their_tiles(small_config):
     config = small_config(federation__num_clients=3, federation__num_rounds=1)
     start = shared_arrays(initial_state(config))
@@ -136,6 +142,15 @@ def test_dtypes_stay_as_they_were(small_config):
     before = shared_arrays(initial_state(config))
     after = shared_arrays(run(config)[0])
     assert {name: value.dtype for name, value in before.items()} == {name: value.dtype for name, value in after.items()}
+
+
+def test_equal_integer_buffers_stay_what_they_are(small_config):
+    """Ten weights of 0.1 add up to less than 1: a mean that is cut off would lose a step of every counter."""
+    config = small_config(federation__num_clients=10, federation__num_rounds=1, federation__local_steps=2)
+    after = shared_arrays(run(config)[0])
+    counters = {name: value for name, value in after.items() if name.endswith("num_batches_tracked")}
+    expected = plain_pass_with_steps(config, 2)
+    assert counters == {name: expected[name] for name in counters}
 
 
 def test_a_fraction_of_the_clients_takes_part_and_all_do_in_time(small_config):

@@ -77,7 +77,7 @@ def test_from_the_command_line_to_scores(train_gan, refused, write_config, folde
     done = train_gan("--config", config, "--out", "run")
     assert done.status == 0, done.errors
     assert "round 1/1: fid/domain-cnn/16" in done.output
-    assert "Compare in MLflow:   mlflow ui --backend-store-uri sqlite:///" in done.output
+    assert "python -m mlflow ui --backend-store-uri sqlite:///" in done.output
     assert pd.read_parquet(folder / "run" / "results.parquet")["round"].tolist() == [1]
     assert flat_yaml((folder / "run" / "config.yaml").read_text())["federation.num_rounds"] == 1
 

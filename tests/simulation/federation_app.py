@@ -9,6 +9,8 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 NUM_CLIENTS, NUM_ROUNDS = 5, 4
+# The stock engine starts the server while it still registers nodes; FedAvg would sample a fraction of those it sees.
+ALL_NODES = ("min_train_nodes", "min_evaluate_nodes", "min_available_nodes")
 
 client_app = ClientApp()
 
@@ -51,7 +53,7 @@ def make_server_app(out: str) -> ServerApp:
     @app.main()
     def main(grid: Grid, context: Context) -> None:
         start = ArrayRecord({"w": Array(np.zeros(4)), "counter": Array(np.zeros((2, 2), np.float32))})
-        result = FedAvg(min_available_nodes=NUM_CLIENTS).start(grid, start, num_rounds=NUM_ROUNDS)
+        result = FedAvg(**dict.fromkeys(ALL_NODES, NUM_CLIENTS)).start(grid, start, num_rounds=NUM_ROUNDS)
         found = {f"arrays/{name}": array.numpy() for name, array in result.arrays.items()}
         for kind in ("train_metrics_clientapp", "evaluate_metrics_clientapp"):
             for round_index, metrics in getattr(result, kind).items():
