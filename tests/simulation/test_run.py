@@ -28,8 +28,8 @@ def federation():
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess:
-    # Flower's engine shuts Ray down at its end, and must not find ours: it gets a process of its own.
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    # Flower's engine shuts Ray down at its end, and must find neither ours nor one that somebody runs on this machine.
+    environment = os.environ | {"RAY_ADDRESS": "local"}
     return subprocess.run(
         [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
     )
