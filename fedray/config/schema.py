@@ -99,6 +99,9 @@ class FederationConfig(_Section):
     """The server's aggregation rule; 'fedavg' averages weighted by client size (McMahan et al. 2017)."""
     keep_optimizer: bool = True
     """Keep the Adam moments on the client from round to round; off: every round starts with fresh ones."""
+    merge_replies: bool = False
+    """Average replies on the workers before they travel: less memory and traffic with many clients or large networks;
+    two runs then agree to float rounding, instead of digit for digit."""
     max_failed_share: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of a round's clients that may fail before the run does, in [0, 1)."""
     round_timeout_s: Positive = 3600.0

@@ -44,7 +44,10 @@ class RoundResult:
             "round-seconds": report.duration_s,
             "clients": report.num_clients,
             "clients-failed": report.num_failed,
+            **{f"round-seconds/{part}": seconds for part, seconds in report.times.items()},
         }
+        if report.utilisation is not None:
+            figures["worker-utilisation"] = report.utilisation
         scores = self.evaluation.scores if self.evaluation else {}
         return {
             **scores,

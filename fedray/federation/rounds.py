@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
-from fedray.config import ExperimentConfig
+from fedray.config import ExperimentConfig, FederationConfig
 from fedray.federation.client import LABELS, TILES, tile_shape
 from fedray.federation.messages import (
     CONFIG,
@@ -23,6 +23,7 @@ from fedray.federation.messages import (
 )
 from fedray.federation.sampling import SampledGrid, sample_clients
 from fedray.models import Arrays, Gan
+from fedray.simulation import RayGrid, RoundTiming, merged_nodes
 
 
 class FederationError(RuntimeError):
@@ -59,6 +60,12 @@ class RoundReport:
     """Clients that failed or did not answer in time."""
     duration_s: float
     """Wall time of the round in seconds, without evaluation."""
+    times: dict[str, float]
+    """Parts of ``duration_s`` in seconds: ``aggregation``, and ``dispatch``, ``compute``, ``merge`` and ``transfer``
+    (see :class:`fedray.simulation.RoundTiming`) where the grid measures them; ``compute`` and ``merge`` are sums over
+    the workers."""
+    utilisation: float | None
+    """Share of the workers' time spent on clients, from 0 to 1; None where the grid does not measure it."""
 
 
 def initial_state(config: ExperimentConfig) -> FederationState:
@@ -91,16 +98,37 @@ def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: Ex
     messages = list(
         strategy.configure_train(round_index, state.arrays, experiment_record(config), SampledGrid(grid, clients))
     )
-    replies = grid.send_and_receive(messages, timeout=config.federation.round_timeout_s)
+    replies, timing = _exchange(strategy, grid, messages, config.federation)
     answered = _check_replies(messages, replies, round_index, config)
+    received = time.monotonic()
     arrays, metrics = strategy.aggregate_train(round_index, answered)
     assert arrays is not None and metrics is not None, "a round with replies aggregates to something"
     losses = {name: float(value) for name, value in metrics.items() if "/" in name and isinstance(value, int | float)}
     counts = {name: float(value) for name, value in metrics.items() if "/" not in name and isinstance(value, float)}
     _check_convergence(losses, round_index)
     state.arrays, state.round_index = _as_before(arrays, state.arrays), round_index
-    num_failed = len(messages) - len(answered)
-    return RoundReport(round_index, losses, counts, len(answered), num_failed, time.monotonic() - started)
+    num_answered = sum(len(merged_nodes(reply)) for reply in answered)
+    ended = time.monotonic()
+    return RoundReport(
+        round_index=round_index,
+        losses=losses,
+        counts=counts,
+        num_clients=num_answered,
+        num_failed=len(messages) - num_answered,
+        duration_s=ended - started,
+        times={**(timing.parts if timing else {}), "aggregation": ended - received},
+        utilisation=timing.utilisation if timing else None,
+    )
+
+
+def _exchange(
+    strategy: Strategy, grid: Grid, messages: list[Message], federation: FederationConfig
+) -> tuple[list[Message], RoundTiming | None]:
+    """Send messages and wait for the replies, merged on the workers if that is configured and the grid can."""
+    if not isinstance(grid, RayGrid):
+        return list(grid.send_and_receive(messages, timeout=federation.round_timeout_s)), None
+    asking = strategy if federation.merge_replies else None
+    return grid.exchange(messages, asking, timeout=federation.round_timeout_s), grid.timing
 
 
 LOSS_LIMIT = 1e6
@@ -153,15 +181,17 @@ def _check_replies(
     """Return the good replies in client order, which fixes the order of summation."""
     replies = list(replies)
     answered = sorted((r for r in replies if not r.has_error()), key=lambda reply: reply.metadata.src_node_id)
+    num_answered = sum(len(merged_nodes(reply)) for reply in answered)
     allowed = config.federation.max_failed_share * len(messages)
-    if not answered or len(messages) - len(answered) > allowed:
+    if not answered or len(messages) - num_answered > allowed:
         raise FederationError(_failure_text(messages, replies, round_index))
     return answered
 
 
 def _failure_text(messages: list[Message], replies: list[Message], round_index: int) -> str:
     reasons = {reply.metadata.src_node_id: reply.error.reason for reply in replies if reply.has_error()}
-    silent = {message.metadata.dst_node_id for message in messages} - {r.metadata.src_node_id for r in replies}
+    heard = {node for reply in replies for node in merged_nodes(reply)}
+    silent = {message.metadata.dst_node_id for message in messages} - heard
     reasons |= dict.fromkeys(silent, "no reply within federation.round_timeout_s")
     lines = [f"  - client node {node}: {reason}" for node, reason in sorted(reasons.items())[:5]]
     more = [f"  - and {len(reasons) - 5} more"] if len(reasons) > 5 else []

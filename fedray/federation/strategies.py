@@ -8,6 +8,7 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 
 from fedray.config import FederationConfig
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, WEIGHT
+from fedray.simulation import mergeable
 
 
 def fedavg() -> Strategy:
@@ -33,6 +34,7 @@ def make_strategy(federation: FederationConfig) -> Strategy:
     return STRATEGIES[federation.strategy]()
 
 
+@mergeable
 def mean_losses(replies: Iterable[RecordDict], weighted_by_key: str) -> MetricRecord:
     """Average each network's losses over the steps that all clients took, and count tiles and steps.
 

@@ -3,17 +3,22 @@
 from .arrays import SharedArray
 from .errors import DeadlineExceededError, NoWorkerError, SimulationError, WorkerDiedError
 from .grid import RayGrid
+from .merging import mergeable, merged_nodes
 from .pool import WorkerPool, WorkerResources
 from .run import run_simulation
+from .timing import RoundTiming
 
 __all__ = [
     "DeadlineExceededError",
     "NoWorkerError",
     "RayGrid",
+    "RoundTiming",
     "SharedArray",
     "SimulationError",
     "WorkerDiedError",
     "WorkerPool",
     "WorkerResources",
+    "mergeable",
+    "merged_nodes",
     "run_simulation",
 ]

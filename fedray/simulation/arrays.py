@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.constant import SType
 from numpy.typing import NDArray
 
@@ -107,14 +107,44 @@ def share(content: RecordDict) -> RecordDict:
     return shared
 
 
+def fresh(content: RecordDict) -> RecordDict:
+    """Copy the records and not their arrays' memory: what one client does to its message no other may see."""
+    copy = RecordDict()
+    for name, record in content.items():
+        copy[name] = _fresh_arrays(record) if isinstance(record, ArrayRecord) else _fresh_values(record)
+    return copy
+
+
+def _fresh_arrays(record: ArrayRecord) -> ArrayRecord:
+    copy = ArrayRecord()
+    for name, array in record.items():
+        copy[name] = _twin(array)
+    return copy
+
+
+def _fresh_values(record: MetricRecord | ConfigRecord) -> MetricRecord | ConfigRecord:
+    copy: Any = record.copy()
+    for name, value in record.items():
+        if isinstance(value, list):
+            copy[name] = list(value)
+    return copy  # type: ignore[no-any-return]
+
+
+def _twin(array: Array) -> Array:
+    twin = object.__new__(type(array))
+    twin.__dict__.update(array.__dict__)
+    return twin
+
+
 def _share_record(record: ArrayRecord) -> ArrayRecord:
     shared = ArrayRecord()  # ArrayRecord(dict) would make plain arrays of its items again
     for name, array in record.items():
-        shared[name] = _share_array(array)
+        shared[name] = share_array(array)
     return shared
 
 
-def _share_array(array: Array) -> Array:
+def share_array(array: Array) -> Array:
+    """Return ``array`` as a :class:`SharedArray` without a copy if it is in ``.npy`` form, else itself."""
     if isinstance(array, SharedArray) or array.stype != SType.NUMPY:
         return array
     ndarray = _ndarray_within(array.data)

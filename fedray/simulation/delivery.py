@@ -1,58 +1,72 @@
-"""A message on its way through the pool, and what comes back."""
+"""A message on its way to a client, and what comes back."""
 
-import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-import ray
-from flwr.app import Error, Message
+from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 
 from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
-from .jobs import Job
+from .packing import Packed, unpack
+
+
+class StateRef(NamedTuple):
+    """Where a client's state is: in a parcel in the object store."""
+
+    parcel: Any
+    place: int
+    ray_node: str
+
+
+@dataclass(eq=False)
+class Merged:
+    """A reply of which the arrays are the mean over several clients."""
+
+    content: RecordDict
 
 
 @dataclass(eq=False)
 class Delivery:
-    """A message on its way. All times are ``time.monotonic()``.
+    """A message on its way.
 
     Attributes:
-        message: The message, without its content.
-        content: Reference to the message's content.
-        job: Its work for the pool.
-        reply: Reference to the reply, once the worker has the message.
-        state: Reference to the client's state after it.
+        message: The message.
+        content: Reference to its content.
+        tries: How many workers have died while they may have been at it.
+        reply: The packed reply.
+        merged: The reply that this one is part of.
         error: What went wrong, if there is no reply.
         failure: Why no message can be run at all.
+        state: The client's state after it: a place, None for an empty one.
+        changes_state: Whether ``state`` is to be taken.
     """
 
     message: Message
     content: Any
-    job: Job = field(init=False)
-    reply: Any = None
-    state: Any = None
+    tries: int = 0
+    reply: Packed | None = None
+    merged: Merged | None = None
     error: Error | None = None
     failure: SimulationError | None = None
-    deadline: float = field(init=False)
+    state: StateRef | None = None
+    changes_state: bool = False
+    message_id: str = field(init=False)
+    node_id: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Compute when the message expires."""
-        metadata = self.message.metadata
-        self.deadline = time.monotonic() + metadata.created_at + metadata.ttl - time.time()
+        """Note what is asked for often."""
+        self.message_id = self.message.metadata.message_id
+        self.node_id = self.message.metadata.dst_node_id
 
-    @property
-    def message_id(self) -> str:
-        """The message's id."""
-        return self.message.metadata.message_id
-
-    @property
-    def node_id(self) -> int:
-        """The client's node id."""
-        return self.message.metadata.dst_node_id
+    def forget(self) -> None:
+        """Forget what came back: it is to run again."""
+        self.reply = self.merged = self.error = self.state = None
+        self.changes_state = False
 
     def fail(self, error: BaseException) -> None:
         """Turn an error into what the server app gets: an error reply, or an exception if nothing can be run."""
+        self.forget()
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, WorkerDiedError):
             self.error = Error(ErrorCode.CLIENT_APP_CRASHED, reason)
@@ -60,20 +74,14 @@ class Delivery:
             self.error = Error(ErrorCode.MESSAGE_UNAVAILABLE, reason)
         elif isinstance(error, SimulationError):
             self.failure = error
-        else:  # the worker could not even unpickle the message, or pickle the reply
+        else:  # the worker could not even unpickle the message
             self.error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason)
 
-    def fetch_reply(self) -> Message:
+    def open(self) -> Message:
         """Return the reply. Its arrays stay in shared memory."""
-        if self.error is None:
-            try:
-                seconds_left = max(60.0, self.deadline - time.monotonic())
-                reply: Message = ray.get(self.reply, timeout=seconds_left)
-                self.reply = None  # from here on the arrays in it are what holds the memory
-                return reply
-            except ray.exceptions.RayError as error:  # the object is lost with its node
-                self.fail(error)
-        assert self.error is not None
-        answer = Message(self.error, reply_to=self.message)
-        answer.metadata.__dict__["_message_id"] = str(uuid4())
-        return answer
+        if self.reply is not None:
+            reply: Message = unpack(self.reply)
+            return reply
+        reply = Message(self.merged.content if self.merged else self.error, reply_to=self.message)  # type: ignore[arg-type]
+        reply.metadata.__dict__["_message_id"] = str(uuid4())  # Flower has no setter: its SuperLink gives the ids
+        return reply

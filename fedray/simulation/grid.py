@@ -4,8 +4,9 @@ import copy
 import logging
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -15,22 +16,25 @@ from flwr.app import Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
 from flwr.supercore.run import Run
 from ray import cloudpickle
 
 from .arrays import share
-from .delivery import Delivery
+from .balance import Estimates
+from .delivery import Delivery, StateRef
 from .errors import SimulationError
 from .identity import identify
-from .jobs import Job
+from .lots import FIRST_NODE_ID, AppRef, Order
+from .merging import calling_strategy, merge_rule
+from .packing import pack, unpack
 from .pool import WorkerPool
-from .worker import AppRef, Node, Outcome
+from .timing import RoundClock, RoundTiming
+from .wave import Wave
 
 logger = logging.getLogger(__name__)
 
-_GRACE_S = (
-    30.0  # the dispatcher keeps the messages' deadlines; whoever waits for a reply waits at most this much longer
-)
+_GRACE_S = 30.0  # waves keep the messages' deadlines; whoever waits for a reply waits at most this much longer
 
 
 class RayGrid(Grid):
@@ -38,6 +42,9 @@ class RayGrid(Grid):
 
     Clients' ``Context.state`` stays in Ray's object store from one message to the next, and is the grid's, not a
     worker's. Messages to one client run one after another. Any thread may use the grid.
+
+    Attributes:
+        timing: Where the time of the last :meth:`send_and_receive` with messages went, None before the first.
     """
 
     def __init__(
@@ -57,9 +64,13 @@ class RayGrid(Grid):
             num_supernodes: Number of clients, at least 1.
             pool: The workers. They outlive the grid.
             run_config: What the clients find in ``Context.run_config``.
-            reply_timeout_s: How long a worker may take for one message; then it is killed and the message answered
+            reply_timeout_s: How long a worker may take for one client; then it is killed and the message answered
                 with an error. None: as long as the message is valid (its ``ttl``).
-            max_tries: How many workers may die over one message before it is answered with an error.
+            max_tries: How many workers may die over one client before its message is answered with an error.
+
+        Raises:
+            ValueError: An argument is out of its range.
+            SimulationError: The app cannot be pickled.
         """
         if num_supernodes < 1:
             raise ValueError(f"num_supernodes must be >= 1, but got {num_supernodes}")
@@ -67,16 +78,17 @@ class RayGrid(Grid):
             raise ValueError(f"max_tries must be >= 1, but got {max_tries}")
         self._pool, self._reply_timeout_s, self._max_tries = pool, reply_timeout_s, max_tries
         self._app = _ship(client_app)
-        # Sorted by id, clients are in the order of their partitions.
-        first = SUPERLINK_NODE_ID + 1
-        config = dict(run_config or {})
-        self._nodes = {first + i: Node(first + i, i, num_supernodes, config) for i in range(num_supernodes)}
-        self._states: dict[int, Any] = {}  # node id -> reference to a RecordDict
+        self._node_ids = range(FIRST_NODE_ID, FIRST_NODE_ID + num_supernodes)
+        self._run_config = dict(run_config or {})
+        self._states: dict[int, StateRef] = {}  # by node id
+        self._estimates: dict[str, Estimates] = defaultdict(Estimates)  # by message type
         self._deliveries: dict[str, Delivery] = {}  # by message id, until their reply is pulled
         self._finished: dict[str, Delivery] = {}  # those with a reply, in the order in which they finished
-        self._queues: dict[int, deque[Delivery]] = {}  # per node; the first is with the pool
+        self._waves: dict[str, Wave] = {}  # by message id, until finished
+        self._queues: dict[int, deque[partial[None]]] = {}  # nodes at work, and the waves that wait for each
         self._changed = threading.Condition()
         self._closed = False
+        self.timing: RoundTiming | None = None
         self.set_run(Run.create_empty(run_id=uuid4().int >> 65))
 
     # What Flower asks of a grid.
@@ -104,10 +116,10 @@ class RayGrid(Grid):
     def get_node_ids(self) -> list[int]:
         """Return the clients' ids, in the order of their partitions."""
         self._identify()
-        return list(self._nodes)
+        return list(self._node_ids)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Send messages; the pool works on them from now on. Each gets an id.
+        """Send messages; the pool works on them from now on. Each gets an id, and will get a reply of its own.
 
         Returns:
             The messages' ids, in their order.
@@ -116,26 +128,7 @@ class RayGrid(Grid):
             ValueError: A message has no content, is a reply, has expired, or is for a node that is not there.
                 None is sent.
         """
-        messages = list(messages)
-        for message in messages:
-            self._check(message)
-        references: dict[int, Any] = {}  # one object in the store for all messages with the same content
-        deliveries = []
-        for message in messages:
-            key = id(message.content)
-            if key not in references:
-                references[key] = ray.put(share(message.content))
-            deliveries.append(self._delivery(message, references[key]))
-        with self._changed:
-            if self._closed:
-                raise SimulationError("the grid is closed; make a new one on the same pool")
-            for delivery in deliveries:
-                self._deliveries[delivery.message_id] = delivery
-                waiting = self._queues.setdefault(delivery.node_id, deque())
-                waiting.append(delivery)
-                if len(waiting) == 1:
-                    self._pool.submit(delivery.job)
-        return [delivery.message_id for delivery in deliveries]
+        return self._send(list(messages), None, RoundClock())
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return the replies that are there and were not yet pulled, in the order in which they finished.
@@ -143,50 +136,61 @@ class RayGrid(Grid):
         Raises:
             SimulationError: A message could not be run at all, because there are no workers.
         """
-        wanted = set(message_ids)
-        with self._changed:
-            finished = [self._finished.pop(name) for name in list(self._finished) if name in wanted]
-            for delivery in finished:
-                del self._deliveries[delivery.message_id]
-        for delivery in finished:
-            if delivery.failure is not None:
-                raise delivery.failure
-        replies = [delivery.fetch_reply() for delivery in finished]
-        for reply in replies:
-            if reply.has_error():
-                logger.error("Client %d: %s", reply.metadata.src_node_id, reply.error.reason)
-        return replies
+        return self._pull(set(message_ids))[0]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Send messages and wait for the replies. As :meth:`exchange`, for the strategy whose ``start`` is asking."""
+        return self.exchange(messages, calling_strategy(), timeout=timeout)
+
+    # Beyond Flower.
+
+    def exchange(
+        self, messages: Iterable[Message], strategy: Strategy | None, *, timeout: float | None = None
+    ) -> list[Message]:
         """Send messages and wait for the replies.
 
         Args:
             messages: The messages.
+            strategy: Who will aggregate the replies. If it takes a weighted mean of them, workers merge theirs, and
+                :func:`merged_nodes` says for whom a reply stands. None: every reply is wanted.
             timeout: Seconds to wait at most. Messages that are not answered by then are forgotten: their workers are
                 killed and replaced, their clients' states stay as they were.
 
         Returns:
             The replies, in the order in which they finished.
+
+        Raises:
+            ValueError: As :meth:`push_messages`.
+            SimulationError: A message could not be run at all, because there are no workers.
         """
-        waiting_for = set(self.push_messages(messages))
-        replies: list[Message] = []
+        clock = RoundClock()
+        waiting_for = set(self._send(list(messages), strategy, clock))
+        num_messages, replies = len(waiting_for), list[Message]()
         try:
             deadline = self._latest(waiting_for) if timeout is None else time.monotonic() + timeout
             while waiting_for and self._wait_for_any(waiting_for, deadline):
-                new = self.pull_messages(waiting_for)
-                waiting_for -= {reply.metadata.reply_to_message_id for reply in new}
+                new, answered = self._pull(waiting_for)
+                waiting_for -= answered
+                replies += new
+            if waiting_for:
+                self._conclude(waiting_for)
+                new, answered = self._pull(waiting_for)
+                waiting_for -= answered
                 replies += new
         finally:
             self._forget(waiting_for)
+        if num_messages:
+            self.timing = clock.stop(num_messages - len(waiting_for), len(replies))
+            logger.info("%s", self.timing)
         return replies
-
-    # Beyond Flower.
 
     def state_snapshot(self) -> dict[int, RecordDict]:
         """Return the states of the clients that have one, by node id. For checkpoints, between rounds."""
         with self._changed:
             states = dict(self._states)
-        return dict(zip(states, ray.get(list(states.values())), strict=True))
+        parcels = {state.parcel: None for state in states.values()}
+        read = dict(zip(parcels, ray.get(list(parcels)), strict=True))
+        return {node_id: unpack(read[state.parcel][state.place]) for node_id, state in states.items()}
 
     def restore_state(self, states: Mapping[int, RecordDict]) -> None:
         """Set the clients' states to a snapshot. Clients that are not in it have none afterwards.
@@ -194,11 +198,12 @@ class RayGrid(Grid):
         Raises:
             ValueError: A node id that is not in this grid.
         """
-        if unknown := sorted(set(states) - set(self._nodes)):
+        if unknown := sorted(node_id for node_id in states if node_id not in self._node_ids):
             raise ValueError(
-                f"no such node(s): {unknown}; this grid has {len(self._nodes)} nodes from {min(self._nodes)} on"
+                f"no such node(s): {unknown}; this grid has {len(self._node_ids)} nodes from {self._node_ids[0]} on"
             )
-        references = {node_id: ray.put(share(state)) for node_id, state in states.items()}
+        here = ray.get_runtime_context().get_node_id()
+        references = {node: StateRef(ray.put([pack(share(state))]), 0, here) for node, state in states.items()}
         with self._changed:
             if self._queues:
                 raise SimulationError(
@@ -213,7 +218,7 @@ class RayGrid(Grid):
             self._forget(set(self._deliveries))
             self._states.clear()
 
-    # Inside.
+    # Sending.
 
     def _identify(self) -> None:
         """Claim the process-global identity: another grid in this process may have set it last."""
@@ -223,82 +228,140 @@ class RayGrid(Grid):
         metadata = message.metadata
         if not message.has_content() or metadata.reply_to_message_id:
             raise ValueError(f"a grid sends messages with content that are not replies, but got {metadata}")
-        if metadata.dst_node_id not in self._nodes:
-            raise ValueError(f"no such node: {metadata.dst_node_id}; this grid has {list(self._nodes)[:3]} ...")
+        if metadata.dst_node_id not in self._node_ids:
+            raise ValueError(f"no such node: {metadata.dst_node_id}; this grid has {list(self._node_ids)[:3]} ...")
         if metadata.created_at + metadata.ttl <= time.time():
             raise ValueError(f"message expired: its ttl of {metadata.ttl:g} s is over")
 
-    def _delivery(self, message: Message, content: Any) -> Delivery:
-        metadata = message.metadata.__dict__  # Flower has no setters for these: its SuperLink writes them
-        metadata.update(_message_id=str(uuid4()), _run_id=self._run.run_id, _src_node_id=SUPERLINK_NODE_ID)
-        bare = copy.copy(message)
-        bare.content = RecordDict()
-        delivery = Delivery(copy.deepcopy(bare), content)
-        node = self._nodes[delivery.node_id]
+    def _send(self, messages: list[Message], strategy: Strategy | None, clock: RoundClock) -> list[str]:
+        for message in messages:
+            self._check(message)
+        contents: dict[int, Any] = {}  # one object in the store for all messages with the same content
+        waves: dict[Any, list[Delivery]] = defaultdict(list)
+        later: list[tuple[Any, Delivery]] = []
+        deliveries = []
+        with self._changed:
+            if self._closed:
+                raise SimulationError("the grid is closed; make a new one on the same pool")
+            for message in messages:
+                key = id(message.content)
+                if key not in contents:
+                    contents[key] = ray.put(share(message.content))
+                metadata = message.metadata.__dict__  # Flower has no setters for these: its SuperLink writes them
+                metadata.update(_message_id=str(uuid4()), _run_id=self._run.run_id, _src_node_id=SUPERLINK_NODE_ID)
+                delivery = Delivery(message, contents[key])
+                deliveries.append(delivery)
+                self._deliveries[delivery.message_id] = delivery
+                kind = (metadata["_message_type"], metadata["_group_id"], metadata["_ttl"])
+                if delivery.node_id in self._queues:
+                    later.append((kind, delivery))
+                else:
+                    self._queues[delivery.node_id] = deque()
+                    waves[kind].append(delivery)
+            for kind, delivery in later:
+                self._queues[delivery.node_id].append(partial(self._start_wave, kind, [delivery], strategy, clock))
+            for kind, members in waves.items():
+                self._start_wave(kind, members, strategy, clock)
+        return [delivery.message_id for delivery in deliveries]
 
-        def start(actor: Any) -> Any:
-            state = self._states.get(node.node_id)
-            process = actor.process.options(num_returns=3)
-            delivery.reply, delivery.state, outcome = process.remote(
-                self._app, node, delivery.message, delivery.content, state
-            )
-            return outcome
-
-        delivery.job = Job(
-            start,
-            lambda outcome: self._done(delivery, outcome),
-            lambda error: self._failed(delivery, error),
-            name=f"message {delivery.message.metadata.message_type!r} to client {node.partition_id}",
-            max_tries=self._max_tries,
-            deadline=delivery.deadline,
-            run_timeout_s=self._reply_timeout_s,
+    def _start_wave(
+        self, kind: tuple[str, str, float], members: list[Delivery], strategy: Strategy | None, clock: RoundClock
+    ) -> None:
+        message_type, group_id, ttl = kind
+        oldest = min(delivery.message.metadata.created_at for delivery in members)
+        order = Order(
+            wave_id=uuid4().hex,
+            app=self._app,
+            run_id=self._run.run_id,
+            num_partitions=len(self._node_ids),
+            run_config=self._run_config,
+            message_type=message_type,
+            group_id=group_id,
+            ttl=ttl,
+            rule=merge_rule(strategy, message_type),
         )
-        return delivery
+        wave = Wave(
+            self._pool.dispatcher,
+            order,
+            members,
+            states=self._states,
+            estimates=self._estimates[message_type],
+            clock=clock,
+            on_finished=self._take_in,
+            deadline=time.monotonic() + oldest + ttl - time.time(),
+            reply_timeout_s=self._reply_timeout_s,
+            max_tries=self._max_tries,
+        )
+        self._waves.update(dict.fromkeys((delivery.message_id for delivery in members), wave))
+        self._pool.dispatcher.serve(wave)
 
-    def _done(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Keep a message's reply and state. Runs on the dispatcher's thread."""
+    # Receiving.
+
+    def _take_in(self, deliveries: list[Delivery]) -> None:
+        """Keep replies and states. Runs on the dispatcher's thread."""
         with self._changed:
-            if delivery.message_id not in self._deliveries:
-                return  # forgotten
-            if outcome.has_state:
-                self._states[delivery.node_id] = delivery.state
-            elif outcome.succeeded:
-                self._states.pop(delivery.node_id, None)
-            self._finish(delivery)
+            for delivery in deliveries:
+                if self._deliveries.get(delivery.message_id) is delivery:
+                    self._finished[delivery.message_id] = delivery
+                    if delivery.state is not None:
+                        self._states[delivery.node_id] = delivery.state
+                    elif delivery.changes_state:
+                        self._states.pop(delivery.node_id, None)
+                    delivery.content = None  # the store may free it
+                    self._release(delivery)
+            self._changed.notify_all()
 
-    def _failed(self, delivery: Delivery, error: BaseException) -> None:
-        """Answer a message that has no reply. Runs on the dispatcher's thread."""
-        with self._changed:
-            if delivery.message_id in self._deliveries:
-                delivery.fail(error)
-                self._finish(delivery)
-
-    def _finish(self, delivery: Delivery) -> None:
-        delivery.content = delivery.state = None  # the store may free them
-        self._finished[delivery.message_id] = delivery
-        self._leave_queue(delivery)
-        self._changed.notify_all()
-
-    def _leave_queue(self, delivery: Delivery) -> None:
+    def _release(self, delivery: Delivery) -> None:
         """Let the node's next message go."""
-        waiting = self._queues.get(delivery.node_id)
-        if not waiting or delivery not in waiting:
+        if self._waves.pop(delivery.message_id, None) is None:
             return
-        was_first = waiting[0] is delivery
-        waiting.remove(delivery)
-        if not waiting:
+        waiting = self._queues[delivery.node_id]
+        if waiting:
+            waiting.popleft()()
+        else:
             del self._queues[delivery.node_id]
-        elif was_first:
-            self._pool.submit(waiting[0].job)
+
+    def _pull(self, message_ids: set[str]) -> tuple[list[Message], set[str]]:
+        """Return the new replies, and the ids of the messages that they answer."""
+        with self._changed:
+            finished = [self._finished.pop(name) for name in list(self._finished) if name in message_ids]
+            for delivery in finished:
+                del self._deliveries[delivery.message_id]
+        replies: list[Message] = []
+        opened: set[int] = set()
+        for delivery in finished:
+            if delivery.failure is not None:
+                raise delivery.failure
+            if delivery.merged is None or id(delivery.merged) not in opened:
+                opened.add(id(delivery.merged))
+                replies.append(delivery.open())
+        for reply in replies:
+            if reply.has_error():
+                logger.error("Client %d: %s", reply.metadata.src_node_id, reply.error.reason)
+        return replies, {delivery.message_id for delivery in finished}
+
+    def _conclude(self, message_ids: set[str]) -> None:
+        """Time is up: save what the workers have done."""
+        with self._changed:
+            waves = {self._waves[name] for name in message_ids if name in self._waves}
+        saved = [threading.Event() for _ in waves]
+        for wave, event in zip(waves, saved, strict=True):
+            if not self._pool.dispatcher.post(partial(wave.conclude, event.set)):
+                event.set()
+        for event in saved:
+            event.wait(_GRACE_S)
 
     def _forget(self, message_ids: set[str]) -> None:
         with self._changed:
             forgotten = [self._deliveries.pop(name) for name in message_ids if name in self._deliveries]
+            names = {delivery.message_id for delivery in forgotten}
+            for wave in {self._waves[name] for name in names if name in self._waves}:
+                self._pool.dispatcher.post(partial(wave.abandon, names))
             for delivery in forgotten:
                 delivery.content = None
-                if self._finished.pop(delivery.message_id, None) is None:
-                    self._pool.withdraw(delivery.job)
-                    self._leave_queue(delivery)
+                self._finished.pop(delivery.message_id, None)
+            for delivery in forgotten:
+                self._release(delivery)
 
     def _wait_for_any(self, message_ids: set[str], deadline: float) -> bool:
         """Wait until one of the messages has a reply, or until the deadline."""
@@ -308,7 +371,9 @@ class RayGrid(Grid):
 
     def _latest(self, message_ids: set[str]) -> float:
         with self._changed:
-            return max((self._deliveries[name].deadline for name in message_ids), default=0.0) + _GRACE_S
+            valid_until = [self._deliveries[name].message.metadata for name in message_ids]
+        latest = max((metadata.created_at + metadata.ttl for metadata in valid_until), default=0.0)
+        return time.monotonic() + latest - time.time() + _GRACE_S
 
 
 def _ship(client_app: ClientApp) -> AppRef:

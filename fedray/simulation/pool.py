@@ -5,7 +5,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from .dispatch import Dispatcher
 from .errors import DeadlineExceededError
 from .jobs import Job
 from .resources import describe_capacity
-from .worker import Worker
+from .worker import CONTROL, Worker
 
 _CLOSE_TIMEOUT_S = 10.0
 _GRACE_S = 10.0  # the dispatcher keeps the deadlines; whoever waits for it waits this much longer
@@ -52,6 +52,10 @@ class WorkerPool:
 
     Inside a placement group (a Tune trial's) the workers are part of it. A worker that dies is replaced. Use the pool
     as a context manager, or ``close()`` it.
+
+    Attributes:
+        resources: How many workers there are to be, and what each gets.
+        dispatcher: Who works on what. For grids.
     """
 
     def __init__(
@@ -70,14 +74,14 @@ class WorkerPool:
         """
         self.resources = resources
         self.start_timeout_s = start_timeout_s
-        self._dispatcher = Dispatcher(
+        self.dispatcher = Dispatcher(
             _worker_factory(resources, setup),
             resources.num_workers,
             start_timeout_s,
             lambda: describe_capacity(resources.num_workers, resources.cpus_per_worker, resources.gpus_per_worker),
         )
         # A pool that is forgotten, not closed, gives its workers back all the same.
-        self._stop = weakref.finalize(self, self._dispatcher.stop)
+        self._stop = weakref.finalize(self, self.dispatcher.stop)
         self._stop.atexit = False  # Ray ends the workers with their driver
 
     def call(self, function: Callable[..., Any], *args: Any) -> ray.ObjectRef:
@@ -89,7 +93,7 @@ class WorkerPool:
         Raises:
             SimulationError: No worker could start.
         """
-        answer = self._dispatcher.call(lambda actor: actor.call.options(num_returns=2).remote(function, *args))
+        answer = self.dispatcher.call(lambda actor: actor.call.options(num_returns=2).remote(function, *args))
         return answer.result(self.start_timeout_s + _GRACE_S)
 
     def run(self, function: Callable[..., Any], *args: Any, timeout_s: float, max_tries: int = 3) -> Any:
@@ -116,27 +120,24 @@ class WorkerPool:
         name = f"the call of {getattr(function, '__qualname__', repr(function))}"
         deadline = time.monotonic() + timeout_s
         job = Job(start, answer.set_result, answer.set_exception, name, max_tries=max_tries, deadline=deadline)
-        self.submit(job)
+        self.dispatcher.submit(job)
         try:
             answer.result(timeout_s + _GRACE_S)
             return ray.get(result[0], timeout=max(0.0, deadline - time.monotonic()) + _GRACE_S)
         except GetTimeoutError as error:
             raise DeadlineExceededError(f"the result of {name} did not arrive within {timeout_s:g} s") from error
         finally:
-            self.withdraw(job)  # nothing to withdraw unless we were interrupted
+            self.dispatcher.withdraw(job)  # nothing to withdraw unless we were interrupted
 
-    def submit(self, job: Job) -> None:
-        """Have a worker do a job as soon as one is free. For grids; others use :meth:`run`."""
-        self._dispatcher.submit(job)
-
-    def withdraw(self, job: Job) -> None:
-        """Forget a job; a worker that is at it is killed and replaced. For grids."""
-        self._dispatcher.withdraw(job)
+    def resize(self, num_workers: int) -> None:
+        """Keep another number of workers. Those that are too many end as soon as they have nothing to do."""
+        self.resources = replace(self.resources, num_workers=num_workers)
+        self.dispatcher.resize(num_workers)
 
     def close(self) -> None:
         """Kill the workers. Whoever waits for work gets a SimulationError. Idempotent; Ray itself stays up."""
         self._stop()
-        self._dispatcher.join(_CLOSE_TIMEOUT_S)
+        self.dispatcher.join(_CLOSE_TIMEOUT_S)
 
     def __enter__(self) -> Self:
         """Return the pool."""
@@ -157,6 +158,7 @@ def _worker_factory(resources: WorkerResources, setup: Callable[[], None] | None
         "num_cpus": resources.cpus_per_worker,
         "num_gpus": resources.gpus_per_worker,
         "max_restarts": 0,  # the dispatcher replaces dead workers itself
+        "concurrency_groups": {CONTROL: 1},
         "runtime_env": {"env_vars": thread_counts},  # read when a library is first imported: later is too late
     }
     context = ray.get_runtime_context()
@@ -164,5 +166,5 @@ def _worker_factory(resources: WorkerResources, setup: Callable[[], None] | None
     if group is not None and context.should_capture_child_tasks_in_placement_group:
         # Explicitly, because replacements are started from the dispatcher's thread, which belongs to no task.
         options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group)
-    actor_class = ray.remote(Worker).options(**options)
+    actor_class = ray.remote(**options)(Worker)
     return lambda: actor_class.remote(setup)

@@ -1,53 +1,44 @@
-"""The worker process: a Ray actor that passes messages through a Flower ClientApp."""
+"""The worker process: a Ray actor that runs lots of clients through a Flower ClientApp.
 
+Its methods run in two threads: ``run`` and ``call`` one after another in the first, all others at once in the second,
+so that the driver can take clients back from a worker that is busy, and save what is done from one that hangs.
+"""
+
+import threading
+import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import ray
-from flwr.app import Context, Error, Message, RecordDict, UserConfig
+from flwr.app import Context, Error, Message, Metadata, RecordDict
+from flwr.app.message.message import make_message
 from flwr.clientapp import ClientApp
-from flwr.common.constant import NUM_PARTITIONS_KEY, PARTITION_ID_KEY, ErrorCode
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from ray import cloudpickle
 
-from .arrays import share
+from .arrays import fresh, share
 from .identity import identify
+from .lots import AppRef, Lot, Order, Report, Task
+from .merging import RunningMean
+from .packing import unpack
+from .shift import Shift
+
+CONTROL = "control"
+"""Ray's concurrency group of the methods that answer while clients run."""
 
 _APPS_KEPT = 4  # a pool serves one grid after another: the apps of long finished ones must not pile up
+_SMALL_MEAN_BYTES = 64_000  # a mean that small travels with the report, instead of waiting to be asked for
 
 
-@dataclass(frozen=True)
-class AppRef:
-    """A client app in the object store: its bytes are fetched once per worker."""
-
-    digest: str
-    pickled: Sequence[Any]  # one ObjectRef, in a list so that Ray does not resolve it with every message
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class Node:
-    """What a client knows about itself."""
-
-    node_id: int
-    partition_id: int
-    num_partitions: int
-    run_config: UserConfig
-
-    def context(self, run_id: int, state: RecordDict) -> Context:
-        """Return the node's context in a run."""
-        config: UserConfig = {PARTITION_ID_KEY: self.partition_id, NUM_PARTITIONS_KEY: self.num_partitions}
-        return Context(run_id, self.node_id, config, state, dict(self.run_config))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a message went: the small result that the driver waits for; reply and state stay in the object store."""
-
-    succeeded: bool
-    has_state: bool = False
+def _control(method: _Method) -> _Method:
+    answering: _Method = ray.method(concurrency_group=CONTROL)(method)
+    return answering
 
 
 class Worker:
@@ -58,50 +49,142 @@ class Worker:
         if setup is not None:
             setup()
         self._apps: OrderedDict[str, ClientApp] = OrderedDict()
+        self._shifts: dict[int, Shift] = {}
+        self._parcels: dict[int, list[Any]] = {}
+        self._means: dict[str, RunningMean] = {}
+        self._held: dict[str, Any] = {}
+        self._lock = threading.Lock()
 
-    def ready(self) -> None:
-        """Return as soon as this worker is up."""
+    def ready(self) -> str:
+        """Return the id of the Ray node this worker is on, as soon as it is up."""
+        node_id: str = ray.get_runtime_context().get_node_id()
+        return node_id
 
     def call(self, function: Callable[..., Any], *args: Any) -> tuple[Any, None]:
         """Run a function. Returns (its result, nothing): the second is to wait for.
 
-        What is waited for comes last, here and in :meth:`process`: Ray stores results in their order, so that it fails
-        if one of the others cannot be pickled.
+        What is waited for comes last, here and in :meth:`hand_over`: Ray stores results in their order, so that it
+        fails if one of the others cannot be pickled.
         """
         return function(*args), None
 
-    def process(
-        self, app: AppRef, node: Node, message: Message, content: RecordDict, state: RecordDict | None
-    ) -> tuple[Message, RecordDict | None, Outcome]:
-        """Pass a message through the client app.
+    def run(self, lot: Lot, *contents: RecordDict) -> Report | None:
+        """Run a lot's clients.
 
         Args:
-            app: The client app.
-            node: The client.
-            message: The message, without its content.
-            content: The message's content.
-            state: The client's ``Context.state``, None if it has none yet.
+            lot: The lot.
+            contents: The distinct contents of the messages.
 
         Returns:
-            The reply (an error reply if the app failed), the client's new state (None: unchanged, or empty) and the
-            outcome.
+            The report on those that ran here, None if the lot was closed from outside.
         """
-        message.content = content
-        identify(message.metadata.run_id, node.node_id)
+        shift = Shift(lot, self._mean(lot.order))
+        with self._lock:
+            self._shifts[lot.lot_id] = shift
+        states = _States(lot)
+        while (position := shift.start_next()) is not None:
+            task = lot.tasks[position]
+            message = _message(lot.order, task, contents[task.content])
+            reply, state, seconds = self._process(lot.order, task, message, states)
+            try:
+                shift.record(position, reply, state, seconds)
+            except Exception as error:  # it cannot be pickled
+                shift.record(position, _refused(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, error), None, seconds)
+        return self.close(lot.lot_id)
+
+    # What the driver asks for while clients run.
+
+    @_control
+    def take_back(self, lot_id: int) -> list[int] | None:
+        """Give up half of the clients that wait. Returns their positions in the lot, None if it is not running."""
+        shift = self._shifts.get(lot_id)
+        return None if shift is None else shift.take_back()
+
+    @_control
+    def running(self, lot_id: int) -> tuple[int, float] | None:
+        """Return the position of the client that runs now and its seconds until now, None if none does."""
+        shift = self._shifts.get(lot_id)
+        return None if shift is None else shift.running()
+
+    @_control
+    def close(self, lot_id: int) -> Report | None:
+        """End a lot before its last client is done; that one is forgotten. Returns the report, None if it is over."""
+        shift = self._shifts.get(lot_id)
+        closed = None if shift is None else shift.close()
+        if shift is None or closed is None:
+            return None
+        report, parcels = closed
+        with self._lock:
+            del self._shifts[lot_id]
+            if parcels:
+                self._parcels[lot_id] = parcels
+        if shift.mean is not None and report.merged and shift.mean.nbytes <= _SMALL_MEAN_BYTES:
+            report.mean = self.take_mean(shift.lot.order.wave_id)[0]
+        return report
+
+    @_control
+    def hand_over(self, lot_id: int) -> list[Any]:
+        """Return a lot's parcels, and None after them."""
+        with self._lock:
+            return [*self._parcels.pop(lot_id), None]
+
+    @_control
+    def take_mean(self, wave_id: str) -> tuple[RecordDict, None]:
+        """Return the mean that a wave's replies were merged into, and None after it."""
+        with self._lock:
+            mean = self._means.pop(wave_id)
+        return mean.content(), None
+
+    @_control
+    def forget(self, wave_id: str) -> None:
+        """Drop a wave's mean: nobody will ask for it."""
+        with self._lock:
+            self._means.pop(wave_id, None)
+
+    @_control
+    def hold(self, references: list[Any], release: list[str]) -> None:
+        """Keep copies of objects on this node, and let others go: the states of clients that live on another node."""
+        for name in release:
+            self._held.pop(name, None)
+        for reference in references:
+            self._held[reference.hex()] = ray.get(reference)
+
+    # Inside.
+
+    def _mean(self, order: Order) -> RunningMean | None:
+        if order.rule is None:
+            return None
+        with self._lock:
+            return self._means.setdefault(order.wave_id, RunningMean(order.rule))
+
+    def _process(
+        self, order: Order, task: Task, message: Message, states: "_States"
+    ) -> tuple[Message, RecordDict | None, float]:
+        """Pass a message through the client app.
+
+        Returns:
+            The reply (an error reply if the app failed), the client's new state (None: as before), seconds in the app.
+        """
+        identify(order.run_id, task.node_id)
+        started = time.perf_counter()
         try:
-            client_app = self._load(app)
+            client_app = self._load(order.app)
         except Exception as error:
-            return _refused(message, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, error)
+            return _refused(message, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, error), None, 0.0
         try:
-            context = node.context(message.metadata.run_id, state if state is not None else RecordDict())
+            context = order.context(task.node_id, states.of(task))
+            started = time.perf_counter()
             reply = client_app(message, context)
-            _check_reply(reply, message, context, node)
+            seconds = time.perf_counter() - started
+            _check_reply(reply, message, context, order)
             if reply.has_content():
                 reply.content = share(reply.content)
-            new_state = share(context.state) if context.state else None
+            state = share(context.state) if context.state or task.state >= 0 else None
         except Exception as error:
-            return _refused(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, error)
-        return _with_id(reply), new_state, Outcome(True, has_state=new_state is not None)
+            seconds = time.perf_counter() - started
+            return _refused(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, error), None, seconds
+        reply.metadata.__dict__["_message_id"] = str(uuid4())  # Flower has no setter: its SuperLink gives the ids
+        return reply, state, seconds
 
     def _load(self, app: AppRef) -> ClientApp:
         if app.digest not in self._apps:
@@ -112,21 +195,49 @@ class Worker:
         return self._apps[app.digest]
 
 
-def _check_reply(reply: object, message: Message, context: Context, node: Node) -> None:
+class _States:
+    """The states of a lot's clients, read from their parcels when they are asked for."""
+
+    def __init__(self, lot: Lot) -> None:
+        self._references = lot.states
+        self._parcels: dict[int, Any] = {}
+
+    def of(self, task: Task) -> RecordDict:
+        """Return a client's state, an empty one if it has none."""
+        if task.state < 0:
+            return RecordDict()
+        if task.state not in self._parcels:
+            self._parcels[task.state] = ray.get(self._references[task.state])
+        state: RecordDict = unpack(self._parcels[task.state][task.place])
+        return state
+
+
+def _message(order: Order, task: Task, content: RecordDict) -> Message:
+    metadata = Metadata(
+        run_id=order.run_id,
+        message_id=task.message_id,
+        src_node_id=SUPERLINK_NODE_ID,
+        dst_node_id=task.node_id,
+        reply_to_message_id="",
+        group_id=order.group_id,
+        created_at=task.created_at,
+        ttl=order.ttl,
+        message_type=order.message_type,
+    )
+    return make_message(metadata, fresh(content))
+
+
+def _check_reply(reply: object, message: Message, context: Context, order: Order) -> None:
     if not isinstance(reply, Message):
         raise TypeError(f"a ClientApp must return a Message, but returned {type(reply).__name__}")
     if reply.metadata.reply_to_message_id != message.metadata.message_id:
         raise ValueError("a ClientApp must return Message(..., reply_to=message), but its reply is to another message")
-    if context.run_config != node.run_config:
+    if context.run_config != order.run_config:
         raise ValueError("a ClientApp must not change context.run_config")
 
 
-def _refused(message: Message, code: int, error: Exception) -> tuple[Message, None, Outcome]:
+def _refused(message: Message, code: int, error: Exception) -> Message:
     trace = "".join(traceback.format_exception(error)[-4:])
-    reason = f"{type(error).__name__}: {error}\n{trace}"
-    return _with_id(Message(Error(code, reason), reply_to=message)), None, Outcome(False)
-
-
-def _with_id(reply: Message) -> Message:
-    reply.metadata.__dict__["_message_id"] = str(uuid4())  # Flower has no setter: its SuperLink gives the ids
+    reply = Message(Error(code, f"{type(error).__name__}: {error}\n{trace}"), reply_to=message)
+    reply.metadata.__dict__["_message_id"] = str(uuid4())
     return reply

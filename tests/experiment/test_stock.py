@@ -50,5 +50,5 @@ def test_the_flower_app_in_pyproject_names_every_config_path_it_can():
     missing = {path for path in defaults if path not in app["config"] and defaults[path] is not None}
     assert {path.split(".")[0] for path in missing} <= {"resources", "tracking", "federation"}
     assert {path for path in missing if path.startswith("federation")} == {
-        "federation.num_clients", "federation.checkpoint_every",
+        "federation.num_clients", "federation.checkpoint_every", "federation.merge_replies",
     }  # fmt: skip

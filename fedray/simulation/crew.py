@@ -1,0 +1,162 @@
+"""The workers of a pool: started, checked, replaced when they die, and kept at the number asked for."""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
+
+if TYPE_CHECKING:
+    from .jobs import Job
+
+logger = logging.getLogger(__name__)
+
+_DEATHS = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
+_STARTS_PER_WORKER = 2  # a set-up function that raises does so every time
+
+Watch = Callable[[Any, Callable[["Future[Any]"], None]], None]
+
+
+@dataclass(eq=False)
+class WorkerSlot:
+    """One worker's place: its actor, where that is, and what it is doing."""
+
+    actor: Any
+    up: bool = False
+    was_up: bool = False
+    ray_node: str = ""
+    job: "Job | None" = None
+    num_calls: int = 0
+    unwanted: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether it could take a job."""
+        return self.up and self.job is None and self.num_calls == 0 and not self.unwanted
+
+
+class Crew:
+    """Workers, on the dispatcher's thread."""
+
+    def __init__(
+        self, start_worker: Callable[[], Any], num_workers: int, watch: Watch, on_gone: Callable[[WorkerSlot], None]
+    ) -> None:
+        """Ask for all workers.
+
+        Args:
+            start_worker: Returns a new actor.
+            num_workers: How many to keep.
+            watch: Has a function called with a reference's future on the dispatcher's thread.
+            on_gone: Is told of every worker that died or was killed.
+        """
+        self._start_worker, self._watch, self._on_gone = start_worker, watch, on_gone
+        self.slots: list[WorkerSlot] = []
+        self.none_up_since = time.monotonic()
+        self.last_death = ""
+        self._starts_left = 0
+        self._wanted = 0
+        self.resize(num_workers)
+
+    @property
+    def up(self) -> list[WorkerSlot]:
+        """Those that can work."""
+        return [slot for slot in self.slots if slot.up and not slot.unwanted]
+
+    @property
+    def idle(self) -> list[WorkerSlot]:
+        """Those that wait for work."""
+        return [slot for slot in self.slots if slot.idle]
+
+    def resize(self, num_workers: int) -> None:
+        """Keep another number of workers. Those that are too many go as soon as they are idle."""
+        more = num_workers - self._wanted
+        self._wanted = num_workers
+        self._starts_left += max(0, more) * _STARTS_PER_WORKER
+        for slot in self.slots:
+            slot.unwanted = False
+        surplus = sorted(self.slots, key=lambda slot: (slot.job is not None, slot.num_calls, slot.was_up))
+        for slot in surplus[: max(0, len(self.slots) - num_workers)]:
+            slot.unwanted = True
+            self.dismiss(slot)
+        while len(self.slots) < num_workers:
+            self._add()
+
+    def dismiss(self, slot: WorkerSlot) -> None:
+        """Let an unwanted worker go if it is not at work."""
+        if slot.unwanted and slot.job is None and slot.num_calls == 0:
+            self._remove(slot)
+
+    def lose(self, slot: WorkerSlot, error: BaseException) -> None:
+        """Replace a worker that died, and find out who died with it."""
+        if slot not in self.slots:
+            return
+        self.last_death = summary(error)
+        logger.warning("A worker died and is replaced: %s", self.last_death)
+        self.replace(slot)
+        if slot.was_up:  # with its node perhaps: do not spend a client's tries on finding out one by one
+            for other in self.slots:
+                if other.idle:
+                    self._check(other)
+
+    def replace(self, slot: WorkerSlot) -> None:
+        """Kill a worker and start another."""
+        if slot not in self.slots:
+            return
+        self._remove(slot)
+        if self._starts_left > 0 and len(self.slots) < self._wanted:
+            self._add()
+
+    def end(self) -> None:
+        """Kill all workers and start none."""
+        slots, self.slots = self.slots, []
+        self._wanted = 0
+        if ray.is_initialized():
+            for slot in slots:
+                ray.kill(slot.actor)
+
+    def _add(self) -> None:
+        self._starts_left -= 1
+        slot = WorkerSlot(self._start_worker())
+        self.slots.append(slot)
+        self._check(slot)
+
+    def _remove(self, slot: WorkerSlot) -> None:
+        self.slots.remove(slot)
+        ray.kill(slot.actor)
+        if slot.was_up:
+            self.none_up_since = time.monotonic()
+        self._on_gone(slot)
+
+    def _check(self, slot: WorkerSlot) -> None:
+        """Have a worker say that it is up; until then it gets no work."""
+        slot.up = False
+        if slot.was_up:
+            self.none_up_since = time.monotonic()
+        self._watch(slot.actor.ready.remote(), partial(self._checked, slot))
+
+    def _checked(self, slot: WorkerSlot, future: "Future[Any]") -> None:
+        if slot not in self.slots:
+            return
+        if (error := future.exception()) is not None:
+            self.lose(slot, error)
+            return
+        if not slot.was_up:
+            self._starts_left += 1
+        slot.up = slot.was_up = True
+        slot.ray_node = future.result()
+
+
+def is_death(error: BaseException) -> bool:
+    """Tell a worker's death from an error that the work itself raised (which may well be one of Ray's)."""
+    return isinstance(error, _DEATHS) and not isinstance(error, RayTaskError)
+
+
+def summary(error: BaseException) -> str:
+    """One line of what Ray says about a death: the exception itself if the worker's set-up raised one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    return f"{type(error).__name__}: {lines[-1] if 'creation task' in lines[0] else lines[0]}"

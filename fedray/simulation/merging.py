@@ -1,0 +1,215 @@
+"""Weighted means where the replies are made: which strategies take one for the single replies, and how it is summed.
+
+A weighted mean of weighted means, each with the sum of its weights, is the weighted mean of all. So a worker can answer
+for all its clients with one reply, and a strategy that only averages cannot tell the difference but by rounding.
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi, Strategy
+from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
+from numpy.typing import NDArray
+
+from .arrays import SharedArray, share_array
+
+MERGED = "fedray.merged"
+"""ConfigRecord of a merged reply; ``node-ids`` says whose replies it stands for."""
+
+MergeMetrics = Callable[[list[RecordDict], str], MetricRecord]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+# FedProx has FedAvg's own. The others change the mean that FedAvg's returns, and do not look at replies themselves.
+_MERGEABLE: set[Callable[..., Any]] = {
+    aggregate_metricrecords,
+    FedAvg.aggregate_evaluate,
+    *(kind.aggregate_train for kind in (FedAvg, FedAvgM, FedAdagrad, FedAdam, FedYogi)),
+}
+
+_BLOCK = 1 << 16  # elements: product and sum of a block stay in the cache, 2.5 times as fast as on whole arrays
+
+
+def mergeable(function: _Function) -> _Function:
+    """Declare (as a decorator) that a function gives the same when it is applied in stages.
+
+    For an override of ``aggregate_train`` that looks at replies only through ``super()``, and for an aggregation of
+    metrics ``(list[RecordDict], weighted_by_key) -> MetricRecord`` of which the result is itself such a record.
+    """
+    _MERGEABLE.add(function)
+    return function
+
+
+@dataclass(frozen=True)
+class MergeRule:
+    """How replies may be merged into one.
+
+    Attributes:
+        weight_key: The metric that a reply is weighted by.
+        merge_metrics: Aggregates MetricRecords.
+        with_arrays: Whether replies carry arrays.
+    """
+
+    weight_key: str
+    merge_metrics: MergeMetrics
+    with_arrays: bool
+
+
+def merge_rule(strategy: Strategy | None, message_type: str) -> MergeRule | None:
+    """Return how replies for this strategy may be merged, None if it must see every one."""
+    if not isinstance(strategy, FedAvg):
+        return None
+    kind = type(strategy)
+    if kind._check_and_log_replies is not FedAvg._check_and_log_replies:
+        return None
+    if message_type.partition(".")[0] == MessageType.TRAIN:
+        aggregate: Callable[..., Any] = kind.aggregate_train
+        merge_metrics, with_arrays = strategy.train_metrics_aggr_fn, True
+    elif message_type.partition(".")[0] == MessageType.EVALUATE:
+        aggregate = kind.aggregate_evaluate
+        merge_metrics, with_arrays = strategy.evaluate_metrics_aggr_fn, False
+    else:
+        return None
+    if aggregate not in _MERGEABLE or merge_metrics not in _MERGEABLE:
+        return None
+    return MergeRule(strategy.weighted_by_key, merge_metrics, with_arrays)
+
+
+def calling_strategy() -> Strategy | None:
+    """Find the strategy whose ``start`` is asking, None if it is another caller.
+
+    Flower's ``Strategy.start`` does not tell the grid who asks, so its frame on the stack has to. An override of
+    ``start`` is not recognised, and gets single replies.
+    """
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code is not Strategy.start.__code__:
+        frame = frame.f_back  # type: ignore[assignment]
+    strategy: Strategy | None = None if frame is None else frame.f_locals["self"]
+    return strategy
+
+
+def merged_nodes(reply: Message) -> list[int]:
+    """Return the ids of the nodes that a reply stands for: one, unless workers merged it."""
+    if reply.has_content() and MERGED in reply.content:
+        return list(reply.content.config_records[MERGED]["node-ids"])  # type: ignore[arg-type]
+    return [reply.metadata.src_node_id]
+
+
+class MeanArray(SharedArray):
+    """An array of a merged reply. Only the strategy's average reads it, so ``numpy()`` need not copy."""
+
+    def numpy(self) -> NDArray[Any]:
+        """Return the held memory itself, read-only."""
+        return self.view()
+
+
+class RunningMean:
+    """Weighted mean of replies that come one after another, in the memory of one."""
+
+    def __init__(self, rule: MergeRule) -> None:
+        """Start with no reply."""
+        self._rule = rule
+        self._like: Any = None  # what replies must have in common
+        self._totals: dict[str, NDArray[Any]] = {}
+        self._array_key, self._metric_key = "", ""
+        self._metrics: list[MetricRecord] = []
+        self._weights: list[float] = []
+        self.node_ids: list[int] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the arrays in bytes."""
+        return sum(total.nbytes for total in self._totals.values())
+
+    def add(self, node_id: int, content: RecordDict) -> bool:
+        """Add a reply's content, or return False: it is not like the others, or has no weight, and must stand alone."""
+        parts = self._parts(content)
+        if parts is None:
+            return False
+        arrays, metrics, weight, like = parts
+        if self._like is None:
+            self._like = like
+            self._array_key, self._metric_key = like[0], like[1]
+        elif like != self._like:
+            return False
+        for name, array in arrays.items():
+            if name in self._totals:
+                _add_scaled(self._totals[name], array, weight)
+            else:
+                self._totals[name] = _scaled(array, weight)
+        self._metrics.append(metrics)
+        self._weights.append(weight)
+        self.node_ids.append(node_id)
+        return True
+
+    def content(self) -> RecordDict:
+        """Return the mean as the content of a reply whose weight is the sum of the weights. It ends this mean."""
+        total_weight = sum(self._weights)
+        merged = self._rule.merge_metrics(
+            [RecordDict({self._metric_key: record}) for record in self._metrics], self._rule.weight_key
+        )
+        merged[self._rule.weight_key] = total_weight
+        content = RecordDict({self._metric_key: merged, MERGED: ConfigRecord({"node-ids": self.node_ids})})
+        if self._rule.with_arrays:
+            means = ArrayRecord()
+            for (name, total), dtype in zip(self._totals.items(), self._like[-1], strict=True):
+                np.divide(total, total_weight, out=total)
+                means[name] = MeanArray(np.asarray(total, _mean_dtype(dtype)))
+            content[self._array_key] = means
+        return content
+
+    def _parts(self, content: RecordDict) -> tuple[dict[str, NDArray[Any]], MetricRecord, float, Any] | None:
+        array_records = [(name, record) for name, record in content.items() if isinstance(record, ArrayRecord)]
+        metric_records = [(name, record) for name, record in content.items() if isinstance(record, MetricRecord)]
+        if len(metric_records) != 1 or len(array_records) != (1 if self._rule.with_arrays else 0):
+            return None  # the strategy will say what is wrong, or does not mind
+        ((metric_key, metrics),) = metric_records
+        weight = metrics.get(self._rule.weight_key)
+        if not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            return None
+        array_key, arrays = "", dict[str, NDArray[Any]]()
+        if self._rule.with_arrays:
+            ((array_key, record),) = array_records
+            for name, array in record.items():
+                shared = share_array(array)
+                if not isinstance(shared, SharedArray) or shared.view().dtype.kind not in "fiubc":
+                    return None
+                arrays[name] = shared.view()
+        lengths = tuple((name, len(value) if isinstance(value, list) else -1) for name, value in metrics.items())
+        shapes = tuple((name, array.shape) for name, array in arrays.items())
+        dtypes = tuple(array.dtype for array in arrays.values())
+        return arrays, metrics, weight, (array_key, metric_key, lengths, shapes, dtypes)
+
+
+@lru_cache(maxsize=64)
+def _mean_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What Flower's average makes of a dtype: floats stay, integers become float64."""
+    return np.asarray(np.zeros(1, dtype) * 0.5).dtype
+
+
+@lru_cache(maxsize=64)
+def _total_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    # Sums of weights in the thousands leave float16's range.
+    return np.promote_types(_mean_dtype(dtype), np.float32)
+
+
+def _scaled(array: NDArray[Any], weight: float) -> NDArray[Any]:
+    return np.asarray(np.multiply(array, weight, dtype=_total_dtype(array.dtype)))
+
+
+def _add_scaled(total: NDArray[Any], array: NDArray[Any], weight: float) -> None:
+    """Add ``weight * array`` to ``total`` in place."""
+    if array.size <= _BLOCK or not (array.flags.c_contiguous and total.flags.c_contiguous):
+        np.add(total, _scaled(array, weight), out=total)
+        return
+    source, target = array.reshape(-1), total.reshape(-1)
+    product = np.empty(_BLOCK, total.dtype)
+    for start in range(0, source.size, _BLOCK):
+        block = source[start : start + _BLOCK]
+        np.multiply(block, weight, out=product[: block.size], dtype=total.dtype)
+        target[start : start + _BLOCK] += product[: block.size]

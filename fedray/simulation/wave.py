@@ -1,0 +1,432 @@
+"""Messages that were sent together, on their way through the workers: cut into lots, balanced, merged, saved, counted.
+
+A wave lives on the dispatcher's thread. A lot goes to an idle worker and is at least some milliseconds of work, so that
+calls cost little; an idle worker for which nothing is left gets clients that wait on another one, so that a bad guess
+costs little too. What a client left behind counts only once it has reached the driver's node (replies, means) or the
+object store (states): until then a lost worker means that its clients run again, from the states they had before.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from flwr.app import RecordDict
+from ray.exceptions import RayTaskError
+
+from .balance import Estimates, take_lot
+from .crew import WorkerSlot
+from .delivery import Delivery, Merged, StateRef
+from .dispatch import Dispatcher
+from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
+from .jobs import Job
+from .lots import NO_STATE, Lot, Order, Report, Task
+from .timing import RoundClock
+
+_LOOK_AGAIN_S = 0.1  # a worker is behind its estimate, or not yet at its lot: when to ask it for clients again
+_CONTROL_TIMEOUT_S = 10.0  # a worker that holds Python's global lock cannot answer; it is killed then
+
+_lot_ids = itertools.count()
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A lot on a worker."""
+
+    slot: WorkerSlot
+    lot_id: int
+    deliveries: list[Delivery]
+    estimate_s: float
+    started: float = field(default_factory=time.monotonic)
+    job: Job = field(init=False)
+    taken: set[int] = field(default_factory=set)
+    asked: bool = False
+    exhausted: bool = False
+
+    def left(self) -> list[int]:
+        """Positions of the clients that are still this worker's."""
+        return [position for position in range(len(self.deliveries)) if position not in self.taken]
+
+
+class Wave:
+    """Deliveries with one order. All methods but the constructor run on the dispatcher's thread."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        order: Order,
+        deliveries: list[Delivery],
+        *,
+        states: Mapping[int, StateRef],
+        estimates: Estimates,
+        clock: RoundClock,
+        on_finished: Callable[[list[Delivery]], None],
+        deadline: float,
+        reply_timeout_s: float | None,
+        max_tries: int,
+    ) -> None:
+        """Hold the deliveries until the dispatcher asks for work.
+
+        Args:
+            dispatcher: Of the pool.
+            order: What the messages have in common.
+            deliveries: The messages, for distinct clients.
+            states: The clients' states, by node id.
+            estimates: The clients' times.
+            clock: Takes the times of the round.
+            on_finished: Gets deliveries as soon as they are finished.
+            deadline: ``time.monotonic()`` at which unfinished messages are answered with an error.
+            reply_timeout_s: How long a worker may take for one client.
+            max_tries: How many workers may die over one client.
+        """
+        self._dispatcher, self.order = dispatcher, order
+        self._states, self._estimates, self._clock = states, estimates, clock
+        self._on_finished, self._reply_timeout_s, self._max_tries = on_finished, reply_timeout_s, max_tries
+        self._unfinished = dict.fromkeys(deliveries)
+        self._pending = estimates.longest_first(deliveries)
+        self._alone: list[Delivery] = []  # a worker died while it had them: each gets a lot of its own
+        self._flights: dict[WorkerSlot, _Flight] = {}
+        self._held: dict[WorkerSlot, list[Delivery]] = {}  # merged into a mean that is still with its worker
+        self._num_asked: dict[WorkerSlot, int] = {}  # answers of workers that are on their way
+        self._closing: dict[WorkerSlot, _Flight] = {}  # to be killed as soon as what they have done is saved
+        self._concluding: Callable[[], None] | None = None
+        self._timer = dispatcher.at(deadline, self._expire)
+        self._look_timer: Any = None
+
+    # What the dispatcher asks of a source.
+
+    def next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
+        """Cut a lot for an idle worker."""
+        if self._concluding:
+            return None
+        if self._alone:
+            deliveries = [self._alone.pop()]
+        else:
+            num_up = self._dispatcher.num_up
+            deliveries = take_lot(self._pending, self._estimates, num_idle, num_up, self._at_home(slot.ray_node))
+        return self._fly(slot, deliveries) if deliveries else None
+
+    def worker_idle(self) -> None:
+        """Take clients back from the worker that is busy for longest."""
+        flights = [f for f in self._flights.values() if not f.asked and not f.exhausted and len(f.deliveries) > 1]
+        if self._concluding or self._pending or self._alone or not flights:
+            return
+        longest = max(flights, key=self._seconds_left)
+        if self._seconds_left(longest) < _LOOK_AGAIN_S / 10:
+            self._look_later()
+            return
+        longest.asked = True
+        self._ask(longest.slot, [longest.slot.actor.take_back.remote(longest.lot_id)], partial(self._taken, longest))
+
+    def worker_lost(self, slot: WorkerSlot) -> None:
+        """Run again what was only on that worker."""
+        self._run_again(self._held.pop(slot, []))
+        self._settle()
+
+    def fail(self, error: SimulationError) -> None:
+        """Answer everything with an error."""
+        self._finish_failed(self._unfinished, error)
+        self._end()
+
+    # What the grid asks for.
+
+    def conclude(self, then: Callable[[], None]) -> None:
+        """Save what is done, forget the rest, and call ``then``."""
+        if self._concluding is not None or not self._unfinished:
+            then()
+            return
+        self._concluding = then
+        for flight in list(self._flights.values()):
+            self._close(flight)
+        self._settle()
+
+    def abandon(self, message_ids: set[str]) -> None:
+        """Forget messages. If none is left, a worker that is at one is killed and replaced."""
+        for delivery in [d for d in self._unfinished if d.message_id in message_ids]:
+            del self._unfinished[delivery]
+        if not self._unfinished:
+            self._end()
+
+    # Lots.
+
+    def _fly(self, slot: WorkerSlot, deliveries: list[Delivery]) -> Job:
+        flight = _Flight(slot, next(_lot_ids), deliveries, sum(map(self._estimates.of, deliveries)))
+        flight.job = Job(
+            partial(self._send, flight),
+            partial(self._landed, flight),
+            partial(self._crashed, flight),
+            name=f"{len(deliveries)} {self.order.message_type!r} message(s)",
+        )
+        self._flights[slot] = flight
+        if self._reply_timeout_s is not None:
+            self._watch_timeout(flight, self._reply_timeout_s)
+        return flight.job
+
+    def _send(self, flight: _Flight, actor: Any) -> Any:
+        tasks = []
+        contents: dict[Any, int] = {}
+        parcels: dict[Any, int] = {}
+        for delivery in flight.deliveries:
+            state, place = -1, -1
+            if (reference := self._states.get(delivery.node_id)) is not None:
+                state, place = parcels.setdefault(reference.parcel, len(parcels)), reference.place
+            content = contents.setdefault(delivery.content, len(contents))
+            created_at = delivery.message.metadata.created_at
+            tasks.append(Task(delivery.node_id, delivery.message_id, created_at, content, state, place))
+        started = actor.run.remote(Lot(flight.lot_id, self.order, tasks, list(parcels)), *contents)
+        self._clock.sent(flight.slot)
+        return started
+
+    def _landed(self, flight: _Flight, report: Report | None) -> None:
+        self._flights.pop(flight.slot, None)
+        if report is not None:  # else it was closed, and the report comes on its own
+            flight.taken |= {*report.seconds, *report.left}
+            self._take_in(flight, report)
+        self._settle()
+
+    def _crashed(self, flight: _Flight, error: BaseException) -> None:
+        """Run the lot's clients again, each alone: one of them may be the cause."""
+        self._flights.pop(flight.slot, None)
+        deliveries = [flight.deliveries[position] for position in flight.left()]
+        flight.taken |= set(flight.left())
+        if not isinstance(error, WorkerDiedError):
+            self._finish_failed(deliveries, error)
+        else:
+            for delivery in deliveries:
+                delivery.tries += 1
+            given_up = [d for d in deliveries if d.tries >= self._max_tries]
+            for delivery in given_up:
+                died = f"{self._name(delivery)}: its worker died, {delivery.tries} of {self._max_tries} times"
+                self._finish_failed([delivery], WorkerDiedError(f"{died} ({error})"))
+            self._alone += [d for d in deliveries if d in self._unfinished]
+        self._settle()
+
+    def _taken(self, flight: _Flight, answer: list[Any] | BaseException) -> None:
+        flight.asked = False
+        if isinstance(answer, BaseException) or answer[0] is None:  # the lot is over, or has not begun
+            self._look_later()
+            return
+        flight.exhausted = not answer[0]
+        flight.taken |= set(answer[0])
+        self._run_again(flight.deliveries[position] for position in sorted(answer[0]))
+
+    # Reports.
+
+    def _take_in(self, flight: _Flight, report: Report) -> None:
+        """Take what a lot's clients left behind, as soon as it is safe."""
+        for position, seconds in report.seconds.items():
+            self._estimates.note(flight.deliveries[position], seconds)
+        self._clock.landed(sum(report.seconds.values()), report.merge_s)
+        self._run_again(flight.deliveries[position] for position in report.left)
+        if report.num_parcels == 0:
+            self._accept(flight, report, [])
+            return
+        handed = flight.slot.actor.hand_over.options(num_returns=report.num_parcels + 1).remote(flight.lot_id)
+        needed = [handed[index] for index in report.large_replies.values()]  # states stay where they are
+
+        def arrived(answer: list[Any] | BaseException) -> None:
+            if isinstance(answer, BaseException):
+                self._dispatcher.replace(flight.slot)  # its mean may have parts of what will run again
+                self._run_again(flight.deliveries[position] for position in report.seconds)
+            else:
+                large = dict(zip(report.large_replies, answer, strict=False))
+                report.replies.update(large)
+                self._accept(flight, report, handed)
+
+        self._ask(flight.slot, [*needed, handed[-1]], arrived)
+
+    def _accept(self, flight: _Flight, report: Report, parcels: list[Any]) -> None:
+        for position, place in report.states.items():
+            delivery = flight.deliveries[position]
+            delivery.changes_state = True
+            if place != NO_STATE:
+                delivery.state = StateRef(parcels[place[0]], place[1], flight.slot.ray_node)
+        single = [flight.deliveries[position] for position in report.replies]
+        for delivery, reply in zip(single, report.replies.values(), strict=True):
+            delivery.reply = reply
+        self._finish(single)
+        merged = [flight.deliveries[position] for position in report.merged]
+        if report.mean is not None:
+            self._finish_merged(merged, report.mean)
+        elif merged:
+            if self._dispatcher.is_up(flight.slot):
+                self._held.setdefault(flight.slot, []).extend(merged)
+            else:
+                self._run_again(merged)
+
+    def _collect(self, slot: WorkerSlot) -> None:
+        """Fetch the mean that a worker holds."""
+        members = self._held.pop(slot)
+
+        def arrived(answer: list[Any] | BaseException) -> None:
+            if isinstance(answer, RayTaskError):
+                self._finish_failed(members, answer)
+            elif isinstance(answer, BaseException):
+                self._run_again(members)
+            else:
+                self._finish_merged(members, answer[0])
+
+        mean, _ = slot.actor.take_mean.options(num_returns=2).remote(self.order.wave_id)
+        self._ask(slot, [mean], arrived)
+
+    # Ends.
+
+    def _settle(self) -> None:
+        """Go on to what comes next, if nothing is on its way."""
+        if self._num_asked or (self._flights and not self._concluding):
+            return
+        if (self._pending or self._alone) and not self._concluding:
+            return
+        for slot in list(self._held):
+            self._collect(slot)
+        if self._num_asked:
+            return
+        if not self._unfinished or self._concluding:
+            self._end()
+
+    def _end(self) -> None:
+        """Leave the dispatcher. Workers that are still at a lot are killed, means that wait are dropped."""
+        self._timer.cancel()
+        self._dispatcher.retire(self)
+        self._pending.clear()
+        self._alone.clear()
+        flights, self._flights = list(self._flights.values()), {}
+        for flight in flights:
+            self._dispatcher.end_job(flight.job)
+        for slot in self._held:
+            slot.actor.forget.remote(self.order.wave_id)
+        self._held.clear()
+        then, self._concluding = self._concluding, None
+        if then is not None:
+            then()
+
+    def _finish(self, deliveries: list[Delivery]) -> None:
+        mine = [delivery for delivery in deliveries if delivery in self._unfinished]
+        for delivery in mine:
+            del self._unfinished[delivery]
+        if mine:
+            self._on_finished(mine)
+
+    def _finish_merged(self, members: list[Delivery], content: RecordDict) -> None:
+        merged = Merged(content)
+        for delivery in members:
+            delivery.merged = merged
+        self._finish(members)
+
+    def _finish_failed(self, deliveries: Iterable[Delivery], error: BaseException) -> None:
+        failed = list(deliveries)
+        for delivery in failed:
+            delivery.fail(error)
+        self._finish(failed)
+
+    def _run_again(self, deliveries: Iterable[Delivery]) -> None:
+        again = [delivery for delivery in deliveries if delivery in self._unfinished]
+        for delivery in again:
+            delivery.forget()
+        self._pending.extend(again)
+
+    # Deadlines.
+
+    def _expire(self) -> None:
+        """Answer what is not finished by the messages' deadline with an error."""
+        self.conclude(self._fail_late)
+
+    def _fail_late(self) -> None:
+        for delivery in list(self._unfinished):
+            late = DeadlineExceededError(f"{self._name(delivery)} was not finished by its deadline")
+            self._finish_failed([delivery], late)
+
+    def _watch_timeout(self, flight: _Flight, seconds: float) -> None:
+        def look() -> None:
+            if self._flights.get(flight.slot) is flight and not self._concluding:
+                running = flight.slot.actor.running.remote(flight.lot_id)
+                self._ask(flight.slot, [running], partial(self._running, flight))
+
+        self._dispatcher.at(time.monotonic() + seconds, look)
+
+    def _running(self, flight: _Flight, answer: list[Any] | BaseException) -> None:
+        assert self._reply_timeout_s is not None
+        if isinstance(answer, BaseException) or self._flights.get(flight.slot) is not flight:
+            return
+        position, seconds = answer[0] or (-1, 0.0)
+        if seconds < self._reply_timeout_s:
+            self._watch_timeout(flight, self._reply_timeout_s - seconds)
+            return
+        self._close(flight, flight.deliveries[position])
+
+    def _close(self, flight: _Flight, culprit: Delivery | None = None) -> None:
+        """Save what a busy worker has done, then kill it. ``culprit`` fails, unless it made it after all."""
+
+        def closed(answer: list[Any] | BaseException) -> None:
+            report = None if isinstance(answer, BaseException) else answer[0]
+            if report is not None:
+                flight.taken |= {*report.seconds, *report.left}
+                self._take_in(flight, report)
+            if culprit is not None and flight.deliveries.index(culprit) not in flight.taken:
+                flight.taken.add(flight.deliveries.index(culprit))
+                limit = f"within {self._reply_timeout_s:g} s on a worker"
+                self._finish_failed([culprit], DeadlineExceededError(f"{self._name(culprit)} was not finished {limit}"))
+            self._drop_flight(flight)
+            if flight.slot in self._held:
+                self._collect(flight.slot)
+
+        self._closing[flight.slot] = flight
+        self._dispatcher.at(time.monotonic() + _CONTROL_TIMEOUT_S, partial(self._kill, flight))
+        self._ask(flight.slot, [flight.slot.actor.close.remote(flight.lot_id)], closed)
+
+    def _drop_flight(self, flight: _Flight) -> None:
+        """Run the clients again of which nothing will be heard."""
+        lost = flight.left()
+        flight.taken |= set(lost)
+        self._run_again(flight.deliveries[position] for position in lost)
+
+    def _kill(self, flight: _Flight) -> None:
+        if self._closing.get(flight.slot) is flight:
+            del self._closing[flight.slot]
+            self._drop_flight(flight)
+            if self._flights.pop(flight.slot, None) is flight:
+                self._dispatcher.end_job(flight.job)
+
+    # Helpers.
+
+    def _ask(self, slot: WorkerSlot, references: list[Any], then: Callable[[list[Any] | BaseException], None]) -> None:
+        """Call ``then`` with a worker's answers. A worker that is being closed is killed after the last of them."""
+
+        def answered(answer: list[Any] | BaseException) -> None:
+            self._num_asked[slot] -= 1
+            then(answer)
+            if not self._num_asked[slot]:
+                del self._num_asked[slot]
+                if (flight := self._closing.get(slot)) is not None:
+                    self._kill(flight)
+                self._settle()
+
+        self._num_asked[slot] = self._num_asked.get(slot, 0) + 1
+        self._dispatcher.ask(slot, references, answered)
+
+    def _seconds_left(self, flight: _Flight) -> float:
+        """Estimate for how long a worker is still busy. One that is late is expected to take as long again."""
+        elapsed = time.monotonic() - flight.started
+        left = sum(self._estimates.of(flight.deliveries[position]) for position in flight.left()) - elapsed
+        return left if left > 0 else elapsed
+
+    def _look_later(self) -> None:
+        def look() -> None:
+            self._look_timer = None  # that the thread wakes up is enough: it looks for work by itself
+
+        if self._look_timer is None:
+            self._look_timer = self._dispatcher.at(time.monotonic() + _LOOK_AGAIN_S, look)
+
+    def _at_home(self, ray_node: str) -> Callable[[Delivery], bool]:
+        """Tell the clients of which the state need not travel to a Ray node."""
+
+        def at_home(delivery: Delivery) -> bool:
+            state = self._states.get(delivery.node_id)
+            return state is None or state.ray_node == ray_node
+
+        return at_home
+
+    def _name(self, delivery: Delivery) -> str:
+        return f"message {self.order.message_type!r} to client {self.order.partition_of(delivery.node_id)}"
