@@ -86,6 +86,12 @@ class Crew:
         while len(self.slots) < num_workers:
             self._add()
 
+    def grow(self, room: int, limit: int) -> None:
+        """Add as many workers as there is room for, up to a limit in all. Those that still start take of the room."""
+        starting = sum(not slot.up for slot in self.slots)
+        if (num_workers := min(limit, self._wanted + max(0, room - starting))) > self._wanted:
+            self.resize(num_workers)
+
     def dismiss(self, slot: WorkerSlot) -> None:
         """Let an unwanted worker go if it is not at work."""
         if slot.unwanted and slot.job is None and slot.num_calls == 0:

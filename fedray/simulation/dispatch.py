@@ -10,6 +10,7 @@ import math
 import queue
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -52,6 +53,7 @@ class Dispatcher:
         self._jobs: deque[Job] = deque()
         self._calls: deque[_Call] = deque()
         self._sources: list[Source] = []
+        self._listeners: list[weakref.WeakMethod[Callable[[WorkerSlot], None]]] = []
         self._timers = Timers()
         self._stopped = False
         self._gate = threading.Lock()  # no event may slip in behind the last one
@@ -88,6 +90,15 @@ class Dispatcher:
         """Keep another number of workers."""
         self.post(partial(self._crew.resize, num_workers))
 
+    def grow(self, room: Callable[[], int], limit: int) -> None:
+        """Add workers if there is room for more, up to a limit.
+
+        Args:
+            room: Says how many more could start now.
+            limit: How many workers there may be in all.
+        """
+        self.post(lambda: self._crew.grow(room(), limit))
+
     def stop(self) -> None:
         """Fail what is not done, kill the workers, end the thread. Idempotent."""
         self.post(self._stop)
@@ -119,9 +130,13 @@ class Dispatcher:
         """Kill a worker and start another."""
         self._crew.replace(slot)
 
-    def neighbour(self, slot: WorkerSlot) -> WorkerSlot | None:
+    def elsewhere(self, ray_node: str) -> WorkerSlot | None:
         """Return a worker on another Ray node, None if there is none."""
-        return next((other for other in self._crew.up if other.ray_node != slot.ray_node), None)
+        return next((slot for slot in self._crew.up if slot.ray_node != ray_node), None)
+
+    def tell_of_lost_workers(self, listener: "weakref.WeakMethod[Callable[[WorkerSlot], None]]") -> None:
+        """Call a method with every worker that is gone from now on, as long as its object lives."""
+        self._listeners = [other for other in self._listeners if other() is not None] + [listener]
 
     def retire(self, source: Source) -> None:
         """Ask a source for no more work."""
@@ -283,6 +298,9 @@ class Dispatcher:
     def _worker_gone(self, slot: WorkerSlot) -> None:
         for source in list(self._sources):
             source.worker_lost(slot)
+        for listener in self._listeners:
+            if (method := listener()) is not None:
+                method(slot)
 
     def _seconds_to_next_timer(self) -> float | None:
         next_one = self._timers.next()

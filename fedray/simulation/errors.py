@@ -15,3 +15,7 @@ class WorkerDiedError(SimulationError):
 
 class DeadlineExceededError(SimulationError, TimeoutError):
     """A piece of work was not finished by its deadline."""
+
+
+class StateLostError(SimulationError):
+    """A client's state was lost with the only node that had it."""

@@ -17,6 +17,7 @@ from flwr.clientapp import ClientApp
 from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
+from flwr.supercore import log
 from flwr.supercore.run import Run
 from ray import cloudpickle
 
@@ -29,6 +30,7 @@ from .lots import FIRST_NODE_ID, AppRef, Order
 from .merging import calling_strategy, merge_rule
 from .packing import pack, unpack
 from .pool import WorkerPool
+from .replicas import Replicas
 from .timing import RoundClock, RoundTiming
 from .wave import Wave
 
@@ -88,6 +90,8 @@ class RayGrid(Grid):
         self._queues: dict[int, deque[partial[None]]] = {}  # nodes at work, and the waves that wait for each
         self._changed = threading.Condition()
         self._closed = False
+        self._driver_node = ray.get_runtime_context().get_node_id()
+        self._replicas = Replicas(pool.dispatcher, self._driver_node)
         self.timing: RoundTiming | None = None
         self.set_run(Run.create_empty(run_id=uuid4().int >> 65))
 
@@ -181,7 +185,8 @@ class RayGrid(Grid):
             self._forget(waiting_for)
         if num_messages:
             self.timing = clock.stop(num_messages - len(waiting_for), len(replies))
-            logger.info("%s", self.timing)
+            self._pool.follow_cluster()
+            log(logging.INFO, "send_and_receive: %s", self.timing)  # between what the strategy logs
         return replies
 
     def state_snapshot(self) -> dict[int, RecordDict]:
@@ -202,21 +207,28 @@ class RayGrid(Grid):
             raise ValueError(
                 f"no such node(s): {unknown}; this grid has {len(self._node_ids)} nodes from {self._node_ids[0]} on"
             )
-        here = ray.get_runtime_context().get_node_id()
-        references = {node: StateRef(ray.put([pack(share(state))]), 0, here) for node, state in states.items()}
+        references = {
+            node_id: StateRef(ray.put([pack(share(state))]), 0, self._driver_node) for node_id, state in states.items()
+        }
         with self._changed:
             if self._queues:
                 raise SimulationError(
                     f"states can be restored between rounds only: {len(self._queues)} node(s) at work"
                 )
-            self._states = references
+            self._drop_states()
+            self._states.update(references)
 
     def close(self) -> None:
         """Forget all pending work, replies and states. Idempotent; the pool stays up."""
         with self._changed:
             self._closed = True
             self._forget(set(self._deliveries))
-            self._states.clear()
+            self._drop_states()
+
+    def _drop_states(self) -> None:
+        dropped = list(self._states.values())
+        self._states.clear()  # in place: waves read it
+        self._pool.dispatcher.post(partial(self._replicas.update, [], dropped))
 
     # Sending.
 
@@ -299,17 +311,23 @@ class RayGrid(Grid):
 
     def _take_in(self, deliveries: list[Delivery]) -> None:
         """Keep replies and states. Runs on the dispatcher's thread."""
+        new, old = [], []
         with self._changed:
             for delivery in deliveries:
-                if self._deliveries.get(delivery.message_id) is delivery:
-                    self._finished[delivery.message_id] = delivery
+                if self._deliveries.get(delivery.message_id) is not delivery:
+                    continue  # forgotten
+                self._finished[delivery.message_id] = delivery
+                if delivery.changes_state:
+                    if (before := self._states.pop(delivery.node_id, None)) is not None:
+                        old.append(before)
                     if delivery.state is not None:
                         self._states[delivery.node_id] = delivery.state
-                    elif delivery.changes_state:
-                        self._states.pop(delivery.node_id, None)
-                    delivery.content = None  # the store may free it
-                    self._release(delivery)
+                        new.append(delivery.state)
+                delivery.content = delivery.state = None  # the store may free them when they are not needed
+                self._release(delivery)
             self._changed.notify_all()
+        if new or old:
+            self._replicas.update(new, old)
 
     def _release(self, delivery: Delivery) -> None:
         """Let the node's next message go."""

@@ -6,21 +6,23 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import ray
 from ray.exceptions import GetTimeoutError
-from ray.util.placement_group import get_current_placement_group
+from ray.util.placement_group import PlacementGroup, get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from .dispatch import Dispatcher
 from .errors import DeadlineExceededError
 from .jobs import Job
-from .resources import describe_capacity
-from .worker import CONTROL, Worker
+from .resources import count_fitting, describe_capacity
+from .worker import CONCURRENCY_GROUPS, Worker
 
 _CLOSE_TIMEOUT_S = 10.0
+_LOOK_FOR_ROOM_S = 5.0  # asking the cluster takes milliseconds
 _GRACE_S = 10.0  # the dispatcher keeps the deadlines; whoever waits for it waits this much longer
 
 
@@ -62,6 +64,7 @@ class WorkerPool:
         self,
         resources: WorkerResources,
         *,
+        grow_to: int | None = None,
         start_timeout_s: float = 300.0,
         setup: Callable[[], None] | None = None,
     ) -> None:
@@ -69,16 +72,23 @@ class WorkerPool:
 
         Args:
             resources: How many workers, and what each gets.
+            grow_to: How many workers there may be in all where the cluster (in a placement group: that) has room for
+                more than ``resources`` asks for; looked at after rounds. None: no more.
             start_timeout_s: How long there may be no worker at all before whoever waits for one gets a SimulationError.
             setup: Runs once in every worker process, before anything else.
         """
         self.resources = resources
         self.start_timeout_s = start_timeout_s
+        self._grow_to, self._grown_at = grow_to, time.monotonic()
+        size = (resources.cpus_per_worker, resources.gpus_per_worker)
+        # Now, because what comes later is asked from the dispatcher's thread, which belongs to no task.
+        group = get_current_placement_group()
+        self._room = partial(count_fitting, *size, group)
         self.dispatcher = Dispatcher(
-            _worker_factory(resources, setup),
+            _worker_factory(resources, group, setup),
             resources.num_workers,
             start_timeout_s,
-            lambda: describe_capacity(resources.num_workers, resources.cpus_per_worker, resources.gpus_per_worker),
+            partial(describe_capacity, resources.num_workers, *size, group),
         )
         # A pool that is forgotten, not closed, gives its workers back all the same.
         self._stop = weakref.finalize(self, self.dispatcher.stop)
@@ -134,6 +144,13 @@ class WorkerPool:
         self.resources = replace(self.resources, num_workers=num_workers)
         self.dispatcher.resize(num_workers)
 
+    def follow_cluster(self) -> None:
+        """Add workers where room has come free, up to ``grow_to``. For grids, after a round; does not block."""
+        if self._grow_to is None or time.monotonic() < self._grown_at + _LOOK_FOR_ROOM_S:
+            return
+        self._grown_at = time.monotonic()
+        self.dispatcher.grow(self._room, self._grow_to)
+
     def close(self) -> None:
         """Kill the workers. Whoever waits for work gets a SimulationError. Idempotent; Ray itself stays up."""
         self._stop()
@@ -150,7 +167,9 @@ class WorkerPool:
         self.close()
 
 
-def _worker_factory(resources: WorkerResources, setup: Callable[[], None] | None) -> Callable[[], Any]:
+def _worker_factory(
+    resources: WorkerResources, group: PlacementGroup | None, setup: Callable[[], None] | None
+) -> Callable[[], Any]:
     """Return a function that starts one worker actor, from any thread, where the calling thread would."""
     num_threads = str(max(1, int(resources.cpus_per_worker)))
     thread_counts = {name: num_threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
@@ -158,13 +177,11 @@ def _worker_factory(resources: WorkerResources, setup: Callable[[], None] | None
         "num_cpus": resources.cpus_per_worker,
         "num_gpus": resources.gpus_per_worker,
         "max_restarts": 0,  # the dispatcher replaces dead workers itself
-        "concurrency_groups": {CONTROL: 1},
+        "concurrency_groups": CONCURRENCY_GROUPS,
         "runtime_env": {"env_vars": thread_counts},  # read when a library is first imported: later is too late
     }
     context = ray.get_runtime_context()
-    group = get_current_placement_group()
     if group is not None and context.should_capture_child_tasks_in_placement_group:
-        # Explicitly, because replacements are started from the dispatcher's thread, which belongs to no task.
         options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group)
     actor_class = ray.remote(**options)(Worker)
     return lambda: actor_class.remote(setup)

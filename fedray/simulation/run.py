@@ -10,6 +10,7 @@ from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.supercore.logger import update_console_handler
+from ray.util.placement_group import get_current_placement_group
 
 from .errors import NoWorkerError
 from .grid import RayGrid
@@ -31,7 +32,8 @@ def run_simulation(
     """Run a Flower app. Same parameters as ``flwr.simulation.run_simulation``.
 
     It uses the Ray that is there (in a placement group: only that), with as many workers as fit into what is free now,
-    and leaves it running. Where there is none it starts a local one, and shuts that down at the end.
+    and more where room comes free, and leaves it running. Where there is none it starts a local one, and shuts that
+    down at the end.
 
     Args:
         server_app: The server's app.
@@ -62,7 +64,7 @@ def run_simulation(
         ray.init(**{"include_dashboard": False, "logging_level": "WARNING", **config["init_args"]})
     try:
         resources = WorkerResources(_num_workers(num_supernodes, cpus, gpus, can_grow=not owns_ray), cpus, gpus)
-        with WorkerPool(resources, setup=_let_gpu_memory_grow if grow else None) as pool:
+        with WorkerPool(resources, grow_to=num_supernodes, setup=_let_gpu_memory_grow if grow else None) as pool:
             grid = RayGrid(client_app, num_supernodes, pool)
             try:
                 server_app(grid=grid, context=Context(grid.run.run_id, 0, {}, RecordDict(), {}))
@@ -91,9 +93,10 @@ def _client_size(client_resources: Mapping[str, Any]) -> tuple[float, float]:
 
 def _num_workers(num_supernodes: int, cpus: float, gpus: float, *, can_grow: bool) -> int:
     """As many as fit now; one where none does but resources may yet come free or be added."""
-    fitting = count_fitting(cpus, gpus)
+    group = get_current_placement_group()
+    fitting = count_fitting(cpus, gpus, group)
     if fitting == 0 and not can_grow:
-        raise NoWorkerError(f"no worker can start: {describe_capacity(1, cpus, gpus)}")
+        raise NoWorkerError(f"no worker can start: {describe_capacity(1, cpus, gpus, group)}")
     return max(1, min(num_supernodes, fitting))
 
 

@@ -369,8 +369,6 @@ class Wave:
                 limit = f"within {self._reply_timeout_s:g} s on a worker"
                 self._finish_failed([culprit], DeadlineExceededError(f"{self._name(culprit)} was not finished {limit}"))
             self._drop_flight(flight)
-            if flight.slot in self._held:
-                self._collect(flight.slot)
 
         self._closing[flight.slot] = flight
         self._dispatcher.at(time.monotonic() + _CONTROL_TIMEOUT_S, partial(self._kill, flight))
@@ -397,11 +395,15 @@ class Wave:
         def answered(answer: list[Any] | BaseException) -> None:
             self._num_asked[slot] -= 1
             then(answer)
-            if not self._num_asked[slot]:
-                del self._num_asked[slot]
-                if (flight := self._closing.get(slot)) is not None:
+            if self._num_asked[slot]:
+                return
+            del self._num_asked[slot]
+            if (flight := self._closing.get(slot)) is not None:
+                if slot in self._held:
+                    self._collect(slot)
+                else:
                     self._kill(flight)
-                self._settle()
+            self._settle()
 
         self._num_asked[slot] = self._num_asked.get(slot, 0) + 1
         self._dispatcher.ask(slot, references, answered)

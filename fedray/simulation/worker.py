@@ -1,7 +1,8 @@
 """The worker process: a Ray actor that runs lots of clients through a Flower ClientApp.
 
-Its methods run in two threads: ``run`` and ``call`` one after another in the first, all others at once in the second,
-so that the driver can take clients back from a worker that is busy, and save what is done from one that hangs.
+Its methods run in three threads: ``run`` and ``call`` one after another in the first, ``hold`` in the last, all others
+in the second, so that the driver can take clients back from a worker that is busy, and save what is done from one that
+hangs.
 """
 
 import threading
@@ -20,14 +21,15 @@ from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from ray import cloudpickle
 
 from .arrays import fresh, share
+from .errors import StateLostError
 from .identity import identify
 from .lots import AppRef, Lot, Order, Report, Task
 from .merging import RunningMean
 from .packing import unpack
 from .shift import Shift
 
-CONTROL = "control"
-"""Ray's concurrency group of the methods that answer while clients run."""
+CONCURRENCY_GROUPS = {"control": 1, "copies": 1}
+"""Ray's concurrency groups: of the methods that answer while clients run, and of the one that fetches copies."""
 
 _APPS_KEPT = 4  # a pool serves one grid after another: the apps of long finished ones must not pile up
 _SMALL_MEAN_BYTES = 64_000  # a mean that small travels with the report, instead of waiting to be asked for
@@ -37,8 +39,13 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _control(method: _Method) -> _Method:
-    answering: _Method = ray.method(concurrency_group=CONTROL)(method)
-    return answering
+    beside: _Method = ray.method(concurrency_group="control")(method)
+    return beside
+
+
+def _copies(method: _Method) -> _Method:
+    beside: _Method = ray.method(concurrency_group="copies")(method)
+    return beside
 
 
 class Worker:
@@ -141,7 +148,7 @@ class Worker:
         with self._lock:
             self._means.pop(wave_id, None)
 
-    @_control
+    @_copies
     def hold(self, references: list[Any], release: list[str]) -> None:
         """Keep copies of objects on this node, and let others go: the states of clients that live on another node."""
         for name in release:
@@ -207,7 +214,11 @@ class _States:
         if task.state < 0:
             return RecordDict()
         if task.state not in self._parcels:
-            self._parcels[task.state] = ray.get(self._references[task.state])
+            try:
+                self._parcels[task.state] = ray.get(self._references[task.state])
+            except ray.exceptions.ObjectLostError as error:
+                remedy = "go on from a snapshot of the states (RayGrid.restore_state)"
+                raise StateLostError(f"client {task.node_id}: its state was lost with its node; {remedy}") from error
         state: RecordDict = unpack(self._parcels[task.state][task.place])
         return state
 

@@ -10,8 +10,16 @@ import ray
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
+from flwr.serverapp.strategy import FedAvg
 
-from fedray.simulation import DeadlineExceededError, RayGrid, WorkerDiedError, WorkerPool, WorkerResources
+from fedray.simulation import (
+    DeadlineExceededError,
+    RayGrid,
+    WorkerDiedError,
+    WorkerPool,
+    WorkerResources,
+    merged_nodes,
+)
 
 app = ClientApp()
 
@@ -20,14 +28,16 @@ app = ClientApp()
 def train(message: Message, context: Context) -> Message:
     """Train, or first do what the message says: `hang` for ever, or `die` (once if `marker` says a file's name)."""
     config = message.content["config"]
+    if config["do"] == "nap":
+        threading.Event().wait(0.5)
     if context.node_config["partition-id"] == config["node"]:
-        if config["do"] == "hang":
+        if config["do"] == "hang":  # for ever
             threading.Event().wait()
         if config["do"] == "die" and not (config["marker"] and Path(config["marker"]).exists()):
             if config["marker"]:
                 Path(config["marker"]).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-    momentum = context.state["momentum"]["m"].numpy() if "momentum" in context.state else np.zeros(3)
+    momentum = context.state["momentum"]["m"].numpy() if "momentum" in context.state else 0.0
     momentum = 0.5 * momentum + message.content["arrays"]["w"].numpy() + context.node_config["partition-id"]
     context.state["momentum"] = ArrayRecord({"m": Array(momentum)})
     content = {"arrays": ArrayRecord({"w": Array(momentum)}), "metrics": MetricRecord({"num-examples": 1})}
@@ -47,10 +57,12 @@ def grid(pool):
     grid.close()
 
 
-def messages(grid: RayGrid, do: str = "", node: int = 2, marker: str = "", ttl: float | None = None) -> list[Message]:
+def messages(
+    grid: RayGrid, do: str = "", node: int = 2, marker: str = "", ttl: float | None = None, size: int = 3
+) -> list[Message]:
     content = RecordDict(
         {
-            "arrays": ArrayRecord({"w": Array(np.ones(3))}),
+            "arrays": ArrayRecord({"w": Array(np.ones(size))}),
             "config": ConfigRecord({"do": do, "node": node, "marker": marker}),
         }
     )
@@ -139,6 +151,54 @@ def test_run_survives_a_death_and_keeps_its_deadline(pool, tmp_path):
         pool.run(lambda: threading.Event().wait(), timeout_s=1)
     assert time.monotonic() - started < 60
     assert pool.run(abs, -3, timeout_s=120) == 3
+
+
+def mean(replies: list[Message]) -> np.ndarray:
+    return FedAvg().aggregate_train(1, replies)[0]["w"].numpy()
+
+
+@pytest.mark.parametrize("size", [3, 50_000])
+def test_a_killed_worker_changes_no_mean(pool, tmp_path, size):
+    """The small mean travels with every lot, the large one is lost with the worker: its clients run again."""
+    grid, undisturbed = (RayGrid(app, 12, pool) for _ in range(2))
+    for round_index in range(3):
+        expected = mean(undisturbed.exchange(messages(undisturbed, size=size), FedAvg()))
+        do = "die" if round_index == 1 else ""
+        marker = str(tmp_path / "died")
+        replies = grid.exchange(messages(grid, do, node=7, marker=marker, size=size), FedAvg())
+        assert sorted(node for reply in replies for node in merged_nodes(reply)) == grid.get_node_ids()
+        np.testing.assert_allclose(mean(replies), expected, rtol=1e-12)
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.parametrize("merged", [True, False], ids=["merged", "single"])
+@pytest.mark.parametrize("size", [3, 50_000])
+def test_a_client_that_never_returns_costs_only_itself_within_the_deadline(pool, merged, size):
+    """Clients that wait behind it run elsewhere, and what its worker had done before is saved."""
+    grid, without = (RayGrid(app, 12, pool) for _ in range(2))
+    strategy = FedAvg() if merged else None
+    for each in (grid, without):
+        each.exchange(messages(each, size=size), strategy)
+    others = [message for message in messages(without, size=size) if message.metadata.dst_node_id != 2 + 5]
+    expected = mean(without.exchange(others, strategy))
+    started = time.monotonic()
+    replies = grid.exchange(messages(grid, "hang", node=5, size=size), strategy, timeout=4)
+    assert time.monotonic() - started < 4 + 3
+    assert {node for reply in replies for node in merged_nodes(reply)} == set(grid.get_node_ids()) - {7}
+    np.testing.assert_allclose(mean(replies), expected, rtol=1e-12)
+    after = grid.exchange(messages(grid, size=size), strategy)
+    assert sum(len(merged_nodes(reply)) for reply in after) == 12
+
+
+def test_the_limit_for_one_client_is_not_one_for_its_lot(pool):
+    grid = RayGrid(app, 8, pool, reply_timeout_s=1.5)
+    grid.exchange(messages(grid), None)
+    replies = grid.exchange(messages(grid, "nap", node=-1), None)  # a lot takes longer than the limit
+    assert not any(reply.has_error() for reply in replies)
+    replies = grid.exchange(messages(grid, "hang", node=2), FedAvg())
+    (late,) = (reply for reply in replies if reply.has_error())
+    assert "'train' to client 2 was not finished within 1.5 s" in late.error.reason
+    assert sum(len(merged_nodes(reply)) for reply in replies) == 8
 
 
 def test_what_a_function_raises_is_what_the_caller_gets(pool):

@@ -1,0 +1,18 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_a_lost_node_costs_neither_results_nor_states_and_the_pool_grows_back():
+    """Averages and states equal those of the undisturbed run; see lost_node.py."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("lost_node.py"))],
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "the same" in done.stdout
