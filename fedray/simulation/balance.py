@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from .delivery import Delivery
 
-MIN_LOT_S = 0.02  # a call costs about a millisecond
+MIN_LOT_S = 0.04  # a call costs a millisecond or two
 
 
 class Estimates:
@@ -16,62 +16,64 @@ class Estimates:
         self._seconds: dict[int, float] = {}
         self._total = 0.0
 
-    def note(self, delivery: Delivery, seconds: float) -> None:
+    def note(self, node_id: int, seconds: float) -> None:
         """Take in a measured time."""
-        before = self._seconds.get(delivery.node_id)
+        before = self._seconds.get(node_id)
         now = seconds if before is None else (before + seconds) / 2
-        self._seconds[delivery.node_id] = now
+        self._seconds[node_id] = now
         self._total += now - (before or 0.0)
 
-    def of(self, delivery: Delivery) -> float:
-        """Return the expected seconds of a client: the mean of all for one that has not run, 0 if none has."""
-        if (seconds := self._seconds.get(delivery.node_id)) is not None:
-            return seconds
-        return self._total / len(self._seconds) if self._seconds else 0.0
-
     def longest_first(self, deliveries: Iterable[Delivery]) -> deque[Delivery]:
-        """Sort: the last clients to run should be short ones."""
-        return deque(sorted(deliveries, key=self.of, reverse=True))
+        """Estimate deliveries and sort them: the last clients to run should be short ones.
+
+        One that has not run is expected to take as long as the others do on average.
+        """
+        mean = self._total / len(self._seconds) if self._seconds else 0.0
+        estimated = list(deliveries)
+        for delivery in estimated:
+            delivery.estimate_s = self._seconds.get(delivery.node_id, mean)
+        return deque(sorted(estimated, key=lambda delivery: delivery.estimate_s, reverse=True))
 
 
 def take_lot(
-    pending: deque[Delivery],
-    estimates: Estimates,
-    num_idle: int,
-    num_workers: int,
-    at_home: Callable[[Delivery], bool],
+    pending: deque[Delivery], num_workers: int, all_s: float, at_home: Callable[[Delivery], bool] | None = None
 ) -> list[Delivery]:
-    """Take the next clients for one of ``num_idle`` idle workers off ``pending``, from its front.
+    """Take the next clients for one of ``num_workers`` workers off ``pending``, from its front.
 
-    A lot is half of a worker's fair share of what is left, at least :data:`MIN_LOT_S` of work, and never so much that
-    another idle worker would get less. Clients that are ``at_home`` with the worker come first.
+    A lot is half of the worker's fair share of what is left, so that there is something to balance with, but at least
+    :data:`MIN_LOT_S` of work, unless the worker's fair share of the whole is less.
+
+    Args:
+        pending: Clients that wait, the longest first.
+        num_workers: Among how many workers they are shared.
+        all_s: Estimate for all clients, those that do not wait any more included.
+        at_home: Tells clients that had better run on this worker.
     """
     if not pending:
         return []
-    candidates = [delivery for delivery in pending if at_home(delivery)] or list(pending)
-    total_s = sum(map(estimates.of, pending))
-    if total_s > 0:
-        goal_s = min(total_s / num_idle, max(total_s / (2 * num_workers), MIN_LOT_S))
-        size = _count_within(goal_s, map(estimates.of, candidates))
+    left_s = sum(delivery.estimate_s for delivery in pending)
+    if left_s > 0:
+        goal_s = max(left_s / (2 * num_workers), min(all_s / num_workers, MIN_LOT_S))
+        goal_s = left_s if left_s < 1.1 * goal_s else goal_s  # no call for a few that rounding left over
     else:  # nothing is known: small lots first
-        size = -(-len(pending) // (4 * num_workers))
-    lot = candidates[: max(1, size)]
-    if len(candidates) == len(pending):
-        for _ in lot:
-            pending.popleft()
-    else:
-        chosen = set(map(id, lot))
-        kept = [delivery for delivery in pending if id(delivery) not in chosen]
-        pending.clear()
-        pending.extend(kept)
+        goal_s = -(-len(pending) // (4 * num_workers))
+    lot: list[Delivery] = []
+    spent_s = 0.0
+    candidates = [delivery for delivery in pending if at_home is None or at_home(delivery)] or pending
+    for delivery in candidates:
+        each_s = delivery.estimate_s if left_s > 0 else 1.0
+        if lot and spent_s + each_s / 2 > goal_s:
+            break
+        spent_s += each_s
+        lot.append(delivery)
+    _remove(lot, pending)
     return lot
 
 
-def _count_within(goal_s: float, seconds: Iterable[float]) -> int:
-    """How many of the first fit into the goal, the last one by half at least."""
-    spent = 0.0
-    for count, each in enumerate(seconds):
-        if spent + each / 2 > goal_s:
-            return count
-        spent += each
-    return count + 1
+def _remove(lot: list[Delivery], pending: deque[Delivery]) -> None:
+    """Take the members of a lot, which are in the order of ``pending``, out of it."""
+    others = []
+    for delivery in lot:
+        while (first := pending.popleft()) is not delivery:
+            others.append(first)
+    pending.extendleft(reversed(others))

@@ -19,6 +19,15 @@ class StateRef(NamedTuple):
     ray_node: str
 
 
+@dataclass(frozen=True)
+class Content:
+    """What one or more messages carry: packed if it is small, else a reference to it in the object store."""
+
+    number: int
+    packed: Packed | None
+    reference: Any
+
+
 @dataclass(eq=False)
 class Merged:
     """A reply of which the arrays are the mean over several clients."""
@@ -32,7 +41,7 @@ class Delivery:
 
     Attributes:
         message: The message.
-        content: Reference to its content.
+        content: What it carries.
         tries: How many workers have died while they may have been at it.
         reply: The packed reply.
         merged: The reply that this one is part of.
@@ -40,10 +49,11 @@ class Delivery:
         failure: Why no message can be run at all.
         state: The client's state after it: a place, None for an empty one.
         changes_state: Whether ``state`` is to be taken.
+        estimate_s: How long the client will probably take, 0 if nothing is known.
     """
 
     message: Message
-    content: Any
+    content: Content | None
     tries: int = 0
     reply: Packed | None = None
     merged: Merged | None = None
@@ -51,13 +61,16 @@ class Delivery:
     failure: SimulationError | None = None
     state: StateRef | None = None
     changes_state: bool = False
+    estimate_s: float = 0.0
     message_id: str = field(init=False)
     node_id: int = field(init=False)
+    created_at: float = field(init=False)
 
     def __post_init__(self) -> None:
         """Note what is asked for often."""
-        self.message_id = self.message.metadata.message_id
-        self.node_id = self.message.metadata.dst_node_id
+        metadata = self.message.metadata
+        self.message_id, self.node_id = metadata.message_id, metadata.dst_node_id
+        self.created_at = metadata.created_at
 
     def forget(self) -> None:
         """Forget what came back: it is to run again."""

@@ -23,7 +23,7 @@ from ray import cloudpickle
 
 from .arrays import share
 from .balance import Estimates
-from .delivery import Delivery, StateRef
+from .delivery import Content, Delivery, StateRef
 from .errors import SimulationError
 from .identity import identify
 from .lots import FIRST_NODE_ID, AppRef, Order
@@ -36,6 +36,7 @@ from .wave import Wave
 
 logger = logging.getLogger(__name__)
 
+_SMALL_CONTENT_BYTES = 64_000  # below it, fetching from the object store (1.5 ms) takes longer than a copy for each lot
 _GRACE_S = 30.0  # waves keep the messages' deadlines; whoever waits for a reply waits at most this much longer
 
 
@@ -236,31 +237,34 @@ class RayGrid(Grid):
         """Claim the process-global identity: another grid in this process may have set it last."""
         identify(self._run.run_id, SUPERLINK_NODE_ID)
 
-    def _check(self, message: Message) -> None:
+    def _check(self, message: Message, now: float) -> None:
         metadata = message.metadata
         if not message.has_content() or metadata.reply_to_message_id:
             raise ValueError(f"a grid sends messages with content that are not replies, but got {metadata}")
         if metadata.dst_node_id not in self._node_ids:
             raise ValueError(f"no such node: {metadata.dst_node_id}; this grid has {list(self._node_ids)[:3]} ...")
-        if metadata.created_at + metadata.ttl <= time.time():
+        if metadata.created_at + metadata.ttl <= now:
             raise ValueError(f"message expired: its ttl of {metadata.ttl:g} s is over")
 
     def _send(self, messages: list[Message], strategy: Strategy | None, clock: RoundClock) -> list[str]:
+        now = time.time()
         for message in messages:
-            self._check(message)
-        contents: dict[int, Any] = {}  # one object in the store for all messages with the same content
+            self._check(message, now)
+        prefix = uuid4().hex
+        contents: dict[int, Content] = {}  # one for all messages with the same content
         waves: dict[Any, list[Delivery]] = defaultdict(list)
         later: list[tuple[Any, Delivery]] = []
         deliveries = []
         with self._changed:
             if self._closed:
                 raise SimulationError("the grid is closed; make a new one on the same pool")
-            for message in messages:
+            for number, message in enumerate(messages):
                 key = id(message.content)
                 if key not in contents:
-                    contents[key] = ray.put(share(message.content))
+                    contents[key] = _ship_content(len(contents), message.content)
                 metadata = message.metadata.__dict__  # Flower has no setters for these: its SuperLink writes them
-                metadata.update(_message_id=str(uuid4()), _run_id=self._run.run_id, _src_node_id=SUPERLINK_NODE_ID)
+                name = f"{prefix}-{number}"
+                metadata.update(_message_id=name, _run_id=self._run.run_id, _src_node_id=SUPERLINK_NODE_ID)
                 delivery = Delivery(message, contents[key])
                 deliveries.append(delivery)
                 self._deliveries[delivery.message_id] = delivery
@@ -392,6 +396,13 @@ class RayGrid(Grid):
             valid_until = [self._deliveries[name].message.metadata for name in message_ids]
         latest = max((metadata.created_at + metadata.ttl for metadata in valid_until), default=0.0)
         return time.monotonic() + latest - time.time() + _GRACE_S
+
+
+def _ship_content(number: int, content: RecordDict) -> Content:
+    packed = pack(share(content))
+    if packed.nbytes < _SMALL_CONTENT_BYTES:
+        return Content(number, packed, None)
+    return Content(number, None, ray.put(share(content)))
 
 
 def _ship(client_app: ClientApp) -> AppRef:

@@ -46,8 +46,8 @@ class Job:
 class Source(Protocol):
     """Something that workers do in pieces. All methods run on the dispatcher's thread and must not block."""
 
-    def next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
-        """Return a piece for an idle worker (one of ``num_idle``), None if there is none now."""
+    def next_job(self, slot: WorkerSlot) -> Job | None:
+        """Return a piece for an idle worker, None if there is none now."""
 
     def worker_idle(self) -> None:
         """A worker is idle and there is no piece for it: take some back from another, perhaps."""

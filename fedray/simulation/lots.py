@@ -60,40 +60,50 @@ class Order:
 
 
 class Task(NamedTuple):
-    """One client's part of a lot.
-
-    Attributes:
-        node_id: The client.
-        message_id: The message.
-        created_at: When the message was created (Unix time).
-        content: Index of its content among the lot's contents.
-        state: Index of the parcel with the client's state among the lot's states, -1 if it has none.
-        place: The state's place in that parcel.
-    """
+    """One client's part of a lot."""
 
     node_id: int
     message_id: str
     created_at: float
     content: int
-    state: int
-    place: int
+    state: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
 class Lot:
-    """Clients that one worker runs one after another.
+    """Clients that one worker runs one after another. Lists, because objects take Ray's pickler microseconds each.
 
     Attributes:
         lot_id: Unique in the worker's life.
         order: What their messages have in common.
-        tasks: The clients, in the order in which they run.
-        states: References to the parcels with their states.
+        node_ids: The clients, in the order in which they run.
+        message_ids: Their messages.
+        created_at: When each message was created (Unix time).
+        contents: Index of each message's content among the small contents and, after them, the large ones.
+        small_contents: Packed contents; large ones are objects in the store, and sent beside the lot.
+        states: By position: (index of the parcel with the client's state, place in it), for the clients that have one.
+        parcels: References to the parcels.
     """
 
     lot_id: int
     order: Order
-    tasks: list[Task]
-    states: list[Any]
+    node_ids: list[int] = field(default_factory=list)
+    message_ids: list[str] = field(default_factory=list)
+    created_at: list[float] = field(default_factory=list)
+    contents: list[int] = field(default_factory=list)
+    small_contents: list[Packed] = field(default_factory=list)
+    states: dict[int, tuple[int, int]] = field(default_factory=dict)
+    parcels: list[Any] = field(default_factory=list)
+
+    def task(self, position: int) -> Task:
+        """Return one client's part."""
+        return Task(
+            self.node_ids[position],
+            self.message_ids[position],
+            self.created_at[position],
+            self.contents[position],
+            self.states.get(position),
+        )
 
 
 NO_STATE = (-1, -1)

@@ -7,9 +7,11 @@ import threading
 import time
 from collections import deque
 from typing import Any
+from uuid import uuid4
 
 from flwr.app import Message, RecordDict
 
+from .arrays import share
 from .lots import NO_STATE, Lot, Report
 from .merging import RunningMean
 from .packing import Packed, pack
@@ -31,7 +33,7 @@ class Shift:
             mean: Where replies are merged, None if each is wanted.
         """
         self.lot, self.mean = lot, mean
-        self._left = deque(range(len(lot.tasks)))
+        self._left = deque(range(len(lot.node_ids)))
         self._running: tuple[int, float] | None = None
         self._closed = False
         self._report = Report()
@@ -71,7 +73,7 @@ class Shift:
             # All that can fail comes before anything is taken in: a client that fails halfway changes nothing.
             packed_state = pack(state) if state else None
             if not self._merge(position, reply):
-                self._add_reply(position, pack(reply))
+                self._add_reply(position, pack(_shared(reply)))
             if packed_state is not None:
                 self._add_state(position, packed_state)
             elif state is not None:
@@ -82,7 +84,7 @@ class Shift:
         if self.mean is None or not reply.has_content():
             return False
         started = time.perf_counter()
-        merged = self.mean.add(self.lot.tasks[position].node_id, reply.content)
+        merged = self.mean.add(self.lot.node_ids[position], reply.content)
         self._report.merge_s += time.perf_counter() - started
         if merged:
             self._report.merged.append(position)
@@ -130,3 +132,11 @@ class Shift:
             self._closed = True
             self._report.num_parcels, self._report.left = len(self._parcels), list(self._left)
             return self._report, self._parcels
+
+
+def _shared(reply: Message) -> Message:
+    """Get a reply ready to travel: its arrays out of band, and with an id."""
+    if reply.has_content():
+        reply.content = share(reply.content)
+    reply.metadata.__dict__["_message_id"] = str(uuid4())  # Flower has no setter: its SuperLink gives the ids
+    return reply

@@ -22,7 +22,7 @@ from .delivery import Delivery, Merged, StateRef
 from .dispatch import Dispatcher
 from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
 from .jobs import Job
-from .lots import NO_STATE, Lot, Order, Report, Task
+from .lots import NO_STATE, Lot, Order, Report
 from .timing import RoundClock
 
 _LOOK_AGAIN_S = 0.1  # a worker is behind its estimate, or not yet at its lot: when to ask it for clients again
@@ -86,6 +86,7 @@ class Wave:
         self._on_finished, self._reply_timeout_s, self._max_tries = on_finished, reply_timeout_s, max_tries
         self._unfinished = dict.fromkeys(deliveries)
         self._pending = estimates.longest_first(deliveries)
+        self._estimate_s = sum(delivery.estimate_s for delivery in deliveries)
         self._alone: list[Delivery] = []  # a worker died while it had them: each gets a lot of its own
         self._flights: dict[WorkerSlot, _Flight] = {}
         self._held: dict[WorkerSlot, list[Delivery]] = {}  # merged into a mean that is still with its worker
@@ -97,15 +98,16 @@ class Wave:
 
     # What the dispatcher asks of a source.
 
-    def next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
+    def next_job(self, slot: WorkerSlot) -> Job | None:
         """Cut a lot for an idle worker."""
         if self._concluding:
             return None
         if self._alone:
             deliveries = [self._alone.pop()]
         else:
-            num_up = self._dispatcher.num_up
-            deliveries = take_lot(self._pending, self._estimates, num_idle, num_up, self._at_home(slot.ray_node))
+            deliveries = take_lot(
+                self._pending, self._dispatcher.num_up, self._estimate_s, self._at_home(slot.ray_node)
+            )
         return self._fly(slot, deliveries) if deliveries else None
 
     def worker_idle(self) -> None:
@@ -152,7 +154,7 @@ class Wave:
     # Lots.
 
     def _fly(self, slot: WorkerSlot, deliveries: list[Delivery]) -> Job:
-        flight = _Flight(slot, next(_lot_ids), deliveries, sum(map(self._estimates.of, deliveries)))
+        flight = _Flight(slot, next(_lot_ids), deliveries, sum(d.estimate_s for d in deliveries))
         flight.job = Job(
             partial(self._send, flight),
             partial(self._landed, flight),
@@ -165,17 +167,23 @@ class Wave:
         return flight.job
 
     def _send(self, flight: _Flight, actor: Any) -> Any:
-        tasks = []
-        contents: dict[Any, int] = {}
+        lot = Lot(flight.lot_id, self.order)
+        contents = {d.content.number: d.content for d in flight.deliveries if d.content is not None}
+        small = [content for content in contents.values() if content.packed is not None]
+        large = [content for content in contents.values() if content.packed is None]
+        index = {content.number: position for position, content in enumerate([*small, *large])}
         parcels: dict[Any, int] = {}
-        for delivery in flight.deliveries:
-            state, place = -1, -1
-            if (reference := self._states.get(delivery.node_id)) is not None:
-                state, place = parcels.setdefault(reference.parcel, len(parcels)), reference.place
-            content = contents.setdefault(delivery.content, len(contents))
-            created_at = delivery.message.metadata.created_at
-            tasks.append(Task(delivery.node_id, delivery.message_id, created_at, content, state, place))
-        started = actor.run.remote(Lot(flight.lot_id, self.order, tasks, list(parcels)), *contents)
+        for position, delivery in enumerate(flight.deliveries):
+            lot.node_ids.append(delivery.node_id)
+            lot.message_ids.append(delivery.message_id)
+            lot.created_at.append(delivery.created_at)
+            assert delivery.content is not None, "only finished deliveries have lost theirs"
+            lot.contents.append(index[delivery.content.number])
+            if (state := self._states.get(delivery.node_id)) is not None:
+                lot.states[position] = (parcels.setdefault(state.parcel, len(parcels)), state.place)
+        lot.small_contents.extend(content.packed for content in small if content.packed is not None)
+        lot.parcels.extend(parcels)
+        started = actor.run.remote(lot, *(content.reference for content in large))
         self._clock.sent(flight.slot)
         return started
 
@@ -217,7 +225,10 @@ class Wave:
     def _take_in(self, flight: _Flight, report: Report) -> None:
         """Take what a lot's clients left behind, as soon as it is safe."""
         for position, seconds in report.seconds.items():
-            self._estimates.note(flight.deliveries[position], seconds)
+            self._estimates.note(flight.deliveries[position].node_id, seconds)
+        if self._pending and self._pending[0].estimate_s == 0:  # these are the first times that are known
+            self._pending = self._estimates.longest_first(self._pending)
+            self._estimate_s = sum(delivery.estimate_s for delivery in self._pending)
         self._clock.landed(sum(report.seconds.values()), report.merge_s)
         self._run_again(flight.deliveries[position] for position in report.left)
         if report.num_parcels == 0:
@@ -411,7 +422,7 @@ class Wave:
     def _seconds_left(self, flight: _Flight) -> float:
         """Estimate for how long a worker is still busy. One that is late is expected to take as long again."""
         elapsed = time.monotonic() - flight.started
-        left = sum(self._estimates.of(flight.deliveries[position]) for position in flight.left()) - elapsed
+        left = sum(flight.deliveries[position].estimate_s for position in flight.left()) - elapsed
         return left if left > 0 else elapsed
 
     def _look_later(self) -> None:
@@ -421,8 +432,10 @@ class Wave:
         if self._look_timer is None:
             self._look_timer = self._dispatcher.at(time.monotonic() + _LOOK_AGAIN_S, look)
 
-    def _at_home(self, ray_node: str) -> Callable[[Delivery], bool]:
-        """Tell the clients of which the state need not travel to a Ray node."""
+    def _at_home(self, ray_node: str) -> Callable[[Delivery], bool] | None:
+        """Tell the clients of which the state need not travel to a Ray node; None if it is the only one."""
+        if self._dispatcher.elsewhere(ray_node) is None:
+            return None
 
         def at_home(delivery: Delivery) -> bool:
             state = self._states.get(delivery.node_id)

@@ -7,18 +7,14 @@ from fedray.simulation.balance import MIN_LOT_S, Estimates, take_lot
 
 
 def deliveries(count: int) -> list:
-    return [SimpleNamespace(node_id=node_id) for node_id in range(count)]
+    return [SimpleNamespace(node_id=node_id, estimate_s=0.0) for node_id in range(count)]
 
 
 def estimates(seconds: list[float]) -> Estimates:
     known = Estimates()
     for delivery, value in zip(deliveries(len(seconds)), seconds, strict=True):
-        known.note(delivery, value)
+        known.note(delivery.node_id, value)
     return known
-
-
-def everywhere(delivery) -> bool:
-    return True
 
 
 def cut(seconds: list[float], num_workers: int) -> list[list[float]]:
@@ -27,8 +23,7 @@ def cut(seconds: list[float], num_workers: int) -> list[list[float]]:
     pending = known.longest_first(deliveries(len(seconds)))
     while pending:
         worker = free_at.index(min(free_at))
-        num_idle = sum(at <= free_at[worker] for at in free_at)
-        lot = take_lot(pending, known, num_idle, num_workers, everywhere)
+        lot = take_lot(pending, num_workers, sum(seconds))
         lots[worker].append(sum(seconds[d.node_id] for d in lot))
         free_at[worker] += lots[worker][-1]
     return lots
@@ -36,10 +31,10 @@ def cut(seconds: list[float], num_workers: int) -> list[list[float]]:
 
 def test_times_are_remembered_and_the_unknown_are_average():
     known = estimates([1.0, 3.0])
-    known.note(SimpleNamespace(node_id=0), 2.0)
-    assert known.of(SimpleNamespace(node_id=0)) == 1.5
-    assert known.of(SimpleNamespace(node_id=7)) == pytest.approx(2.25)
-    assert Estimates().of(SimpleNamespace(node_id=7)) == 0.0
+    known.note(0, 2.0)
+    expected = {delivery.node_id: delivery.estimate_s for delivery in known.longest_first(deliveries(3))}
+    assert expected == {0: 1.5, 1: 3.0, 2: pytest.approx(2.25)}
+    assert [d.estimate_s for d in Estimates().longest_first(deliveries(2))] == [0.0, 0.0]
 
 
 def test_the_longest_come_first():
@@ -48,9 +43,10 @@ def test_the_longest_come_first():
 
 
 def test_short_work_is_one_lot_a_worker():
-    lots = cut([MIN_LOT_S / 500] * 100, num_workers=4)
-    assert [len(of_worker) for of_worker in lots] == [1, 1, 1, 1]
-    assert lots[0] == pytest.approx(lots[3])
+    for all_s in (0.001, 4 * MIN_LOT_S):
+        lots = cut([all_s / 97] * 97, num_workers=4)
+        assert [len(of_worker) for of_worker in lots] == [1, 1, 1, 1]
+        assert lots[0] == pytest.approx(lots[3], rel=0.1)
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 7])
@@ -64,15 +60,14 @@ def test_workers_end_together(num_workers, longest):
 
 def test_nothing_known_means_small_lots_first():
     pending = deque(deliveries(100))
-    assert len(take_lot(pending, Estimates(), 2, 2, everywhere)) == 13
+    assert len(take_lot(pending, 2, 0.0)) == 13
     assert len(pending) == 87
 
 
 def test_clients_at_home_come_first_and_others_if_there_are_none():
-    pending = deque(deliveries(10))
-    known = estimates([1.0] * 10)
-    lot = take_lot(pending, known, 1, 1, lambda delivery: delivery.node_id >= 8)
+    pending = estimates([1.0] * 10).longest_first(deliveries(10))
+    lot = take_lot(pending, 1, 10.0, lambda delivery: delivery.node_id >= 8)
     assert [d.node_id for d in lot] == [8, 9]
     assert [d.node_id for d in pending] == list(range(8))
-    assert take_lot(pending, known, 1, 1, lambda delivery: False)[0].node_id == 0
-    assert take_lot(deque(), known, 1, 1, everywhere) == []
+    assert take_lot(pending, 1, 10.0, lambda delivery: False)[0].node_id == 0
+    assert take_lot(deque(), 1, 0.0) == []

@@ -44,7 +44,7 @@ def describe(message: Message, context: Context) -> Message:
 
 @counting.query("custom_action")
 def custom(message: Message, context: Context) -> Message:
-    return answer(message, {"custom": 1})
+    return answer(message, {"custom": 1, "size": sum(a.numpy().size for a in message.content["arrays"].values())})
 
 
 @counting.query()
@@ -200,14 +200,19 @@ def test_messages_that_cannot_be_sent_are_refused_together(grid):
     assert good.metadata.message_id == ""
 
 
-def test_one_content_goes_into_the_object_store_once(grid, monkeypatch):
+def test_one_large_content_goes_into_the_object_store_once_and_small_ones_never(grid, monkeypatch):
     puts = Counter()
     put = ray.put
     monkeypatch.setattr(ray, "put", lambda value: puts.update([type(value).__name__]) or put(value))
-    grid.send_and_receive(to_all(grid))
+    large = RecordDict({"arrays": ArrayRecord([np.zeros(100_000)])})
+    grid.send_and_receive([Message(large, node, "query.custom_action") for node in grid.get_node_ids()])
     assert puts == {"RecordDict": 1}
-    grid.send_and_receive([Message(content(), node, "query.custom_action") for node in grid.get_node_ids()])
-    assert puts == {"RecordDict": 7}
+    mixed = [content(), large] * 3
+    replies = grid.send_and_receive(
+        [Message(c, node, "query.custom_action") for c, node in zip(mixed, grid.get_node_ids(), strict=True)]
+    )
+    assert metric(replies, "size") == [8, 100_000] * 3
+    assert puts == {"RecordDict": 2}
 
 
 def test_one_pool_serves_one_grid_after_another_and_two_at_once(pool, grid):

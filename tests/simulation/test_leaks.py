@@ -1,0 +1,75 @@
+import gc
+import os
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp.strategy import FedAvg
+from ray._private.internal_api import memory_summary
+
+from fedray.simulation import RayGrid, WorkerPool
+
+SIZE = 50_000  # 400 KB: arrays and states go through the object store
+
+app = ClientApp()
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    context.state["kept"] = ArrayRecord({"w": message.content["arrays"]["w"]})
+    arrays = ArrayRecord({"w": Array(message.content["arrays"]["w"].numpy() + 1)})
+    return Message(RecordDict({"arrays": arrays, "m": MetricRecord({"num-examples": 1})}), reply_to=message)
+
+
+def private_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])
+
+
+def used(pids: list[int]) -> dict[str, float]:
+    """Open files and private memory (MB) of the driver and the workers."""
+    gc.collect()
+    found: dict[str, float] = {}
+    for name, pid in zip(["driver", *["worker"] * len(pids)], [os.getpid(), *pids], strict=True):
+        found[f"files of {name} {pid}"] = len(os.listdir(f"/proc/{pid}/fd"))
+        found[f"memory of {name} {pid}"] = private_bytes(pid) / 2**20
+    return found
+
+
+def assert_objects_at_most(number: int) -> None:
+    """Wait for the store to have that few: Ray frees objects in batches, about once a second."""
+    give_up_at = time.monotonic() + 30
+    while True:
+        summary = memory_summary(ray.get_runtime_context().gcs_address, stats_only=True)
+        found = re.search(r"Plasma memory usage \d+ MiB, (\d+) objects", summary)
+        assert found, summary
+        if int(found[1]) <= number:
+            return
+        assert time.monotonic() < give_up_at, f"{found[1]} objects are left in the store, expected {number} at most"
+
+
+@pytest.mark.parametrize("strategy", [FedAvg(), None], ids=["merged", "single"])
+def test_200_rounds_leave_nothing_behind(pool: WorkerPool, strategy: FedAvg | None):
+    grid, w = RayGrid(app, 6, pool), np.zeros(SIZE)
+    pids = sorted({pool.run(os.getpid, timeout_s=60) for _ in range(4)})
+    before: dict[str, float] = {}
+    for round_index in range(240):
+        if round_index == 40:
+            before = used(pids)
+        content = RecordDict({"arrays": ArrayRecord({"w": Array(w)})})
+        replies = grid.exchange([Message(content, node, "train") for node in grid.get_node_ids()], strategy)
+        w = FedAvg().aggregate_train(round_index, replies)[0]["w"].numpy()
+        del replies
+    assert w[0] == pytest.approx(240)
+    after = used(pids)
+    grown = {name: after[name] - before[name] for name in before}
+    assert max(value for name, value in grown.items() if name.startswith("files")) <= 4, grown
+    assert max(value for name, value in grown.items() if name.startswith("memory")) <= 20, grown
+    assert_objects_at_most(12)  # 6 states and what is in flight; 240 rounds made 3,000
+    grid.close()
+    assert_objects_at_most(6)
