@@ -59,6 +59,13 @@ class SharedArray(Array):
         view: NDArray[Any] = held
         return view
 
+    def detach(self) -> None:
+        """Hold a copy from now on, not the memory that was given."""
+        if (held := self.__dict__.get("_ndarray")) is not None:
+            own = held.copy(order="K")
+            own.flags.writeable = False
+            self.__dict__["_ndarray"] = own
+
     def numpy(self) -> NDArray[Any]:
         """Return a writable copy, as Flower's ``Array`` does."""
         held = self.__dict__.get("_ndarray")
@@ -94,7 +101,7 @@ class SharedArray(Array):
         # Pickle protocols before 5 silently turn a foreign byte order into the native one.
         if held is None or not held.dtype.isnative or described != (str(held.dtype), held.shape, SType.NUMPY):
             return Array, (self.dtype, tuple(self.shape), self.stype, self.data)
-        return SharedArray, (held,)
+        return type(self), (held,)
 
 
 def share(content: RecordDict) -> RecordDict:

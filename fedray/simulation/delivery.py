@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from flwr.app import Error, Message, RecordDict
+from flwr.app import Error, Message, Metadata, RecordDict
+from flwr.app.message.message import make_message
 from flwr.common.constant import ErrorCode
 
 from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
@@ -40,7 +41,7 @@ class Delivery:
     """A message on its way.
 
     Attributes:
-        message: The message.
+        metadata: The message's metadata. Not the message: its content may be large, and is not ours to keep.
         content: What it carries.
         tries: How many workers have died while they may have been at it.
         reply: The packed reply.
@@ -52,7 +53,7 @@ class Delivery:
         estimate_s: How long the client will probably take, 0 if nothing is known.
     """
 
-    message: Message
+    metadata: Metadata
     content: Content | None
     tries: int = 0
     reply: Packed | None = None
@@ -68,12 +69,16 @@ class Delivery:
 
     def __post_init__(self) -> None:
         """Note what is asked for often."""
-        metadata = self.message.metadata
-        self.message_id, self.node_id = metadata.message_id, metadata.dst_node_id
-        self.created_at = metadata.created_at
+        self.message_id, self.node_id = self.metadata.message_id, self.metadata.dst_node_id
+        self.created_at = self.metadata.created_at
+
+    @property
+    def valid_until(self) -> float:
+        """When the message expires (Unix time)."""
+        return self.metadata.created_at + self.metadata.ttl
 
     def forget(self) -> None:
-        """Forget what came back: it is to run again."""
+        """Forget what came back."""
         self.reply = self.merged = self.error = self.state = None
         self.changes_state = False
 
@@ -91,10 +96,12 @@ class Delivery:
             self.error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason)
 
     def open(self) -> Message:
-        """Return the reply. Its arrays stay in shared memory."""
+        """Return the reply, and keep nothing of it. Its arrays stay in shared memory."""
         if self.reply is not None:
             reply: Message = unpack(self.reply)
-            return reply
-        reply = Message(self.merged.content if self.merged else self.error, reply_to=self.message)  # type: ignore[arg-type]
-        reply.metadata.__dict__["_message_id"] = str(uuid4())  # Flower has no setter: its SuperLink gives the ids
+        else:
+            asked = make_message(self.metadata, RecordDict())
+            reply = Message(self.merged.content if self.merged else self.error, reply_to=asked)  # type: ignore[arg-type]
+            reply.metadata.__dict__["_message_id"] = uuid4().hex  # Flower has no setter: its SuperLink gives the ids
+        self.forget()
         return reply

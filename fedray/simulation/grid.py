@@ -23,7 +23,7 @@ from ray import cloudpickle
 
 from .arrays import share
 from .balance import Estimates
-from .delivery import Content, Delivery, StateRef
+from .delivery import Content, Delivery, Merged, StateRef
 from .errors import SimulationError
 from .identity import identify
 from .lots import FIRST_NODE_ID, AppRef, Order
@@ -31,6 +31,7 @@ from .merging import calling_strategy, merge_rule
 from .packing import pack, unpack
 from .pool import WorkerPool
 from .replicas import Replicas
+from .sent import SentArrays
 from .timing import RoundClock, RoundTiming
 from .wave import Wave
 
@@ -86,6 +87,7 @@ class RayGrid(Grid):
         self._states: dict[int, StateRef] = {}  # by node id
         self._estimates: dict[str, Estimates] = defaultdict(Estimates)  # by message type
         self._deliveries: dict[str, Delivery] = {}  # by message id, until their reply is pulled
+        self._sent = SentArrays()
         self._finished: dict[str, Delivery] = {}  # those with a reply, in the order in which they finished
         self._waves: dict[str, Wave] = {}  # by message id, until finished
         self._queues: dict[int, deque[partial[None]]] = {}  # nodes at work, and the waves that wait for each
@@ -125,6 +127,8 @@ class RayGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Send messages; the pool works on them from now on. Each gets an id, and will get a reply of its own.
+
+        Large arrays in a message's content move into Ray's object store: the content keeps equal, read-only views.
 
         Returns:
             The messages' ids, in their order.
@@ -223,6 +227,7 @@ class RayGrid(Grid):
         """Forget all pending work, replies and states. Idempotent; the pool stays up."""
         with self._changed:
             self._closed = True
+            self._sent.give_back()
             self._forget(set(self._deliveries))
             self._drop_states()
 
@@ -258,14 +263,16 @@ class RayGrid(Grid):
         with self._changed:
             if self._closed:
                 raise SimulationError("the grid is closed; make a new one on the same pool")
+            if messages:
+                self._sent.give_back()
             for number, message in enumerate(messages):
                 key = id(message.content)
                 if key not in contents:
-                    contents[key] = _ship_content(len(contents), message.content)
+                    contents[key] = self._content(len(contents), message.content)
                 metadata = message.metadata.__dict__  # Flower has no setters for these: its SuperLink writes them
                 name = f"{prefix}-{number}"
                 metadata.update(_message_id=name, _run_id=self._run.run_id, _src_node_id=SUPERLINK_NODE_ID)
-                delivery = Delivery(message, contents[key])
+                delivery = Delivery(message.metadata, contents[key])
                 deliveries.append(delivery)
                 self._deliveries[delivery.message_id] = delivery
                 kind = (metadata["_message_type"], metadata["_group_id"], metadata["_ttl"])
@@ -280,11 +287,17 @@ class RayGrid(Grid):
                 self._start_wave(kind, members, strategy, clock)
         return [delivery.message_id for delivery in deliveries]
 
+    def _content(self, number: int, content: RecordDict) -> Content:
+        packed = pack(share(content))
+        if packed.nbytes < _SMALL_CONTENT_BYTES:
+            return Content(number, packed, None)
+        return Content(number, None, self._sent.put(content))
+
     def _start_wave(
         self, kind: tuple[str, str, float], members: list[Delivery], strategy: Strategy | None, clock: RoundClock
     ) -> None:
         message_type, group_id, ttl = kind
-        oldest = min(delivery.message.metadata.created_at for delivery in members)
+        oldest = min(delivery.created_at for delivery in members)
         order = Order(
             wave_id=uuid4().hex,
             app=self._app,
@@ -350,13 +363,16 @@ class RayGrid(Grid):
             for delivery in finished:
                 del self._deliveries[delivery.message_id]
         replies: list[Message] = []
-        opened: set[int] = set()
+        opened: set[Merged] = set()
         for delivery in finished:
             if delivery.failure is not None:
                 raise delivery.failure
-            if delivery.merged is None or id(delivery.merged) not in opened:
-                opened.add(id(delivery.merged))
-                replies.append(delivery.open())
+            if delivery.merged in opened:
+                delivery.forget()
+                continue
+            if delivery.merged is not None:
+                opened.add(delivery.merged)
+            replies.append(delivery.open())
         for reply in replies:
             if reply.has_error():
                 logger.error("Client %d: %s", reply.metadata.src_node_id, reply.error.reason)
@@ -393,16 +409,8 @@ class RayGrid(Grid):
 
     def _latest(self, message_ids: set[str]) -> float:
         with self._changed:
-            valid_until = [self._deliveries[name].message.metadata for name in message_ids]
-        latest = max((metadata.created_at + metadata.ttl for metadata in valid_until), default=0.0)
+            latest = max((self._deliveries[name].valid_until for name in message_ids), default=0.0)
         return time.monotonic() + latest - time.time() + _GRACE_S
-
-
-def _ship_content(number: int, content: RecordDict) -> Content:
-    packed = pack(share(content))
-    if packed.nbytes < _SMALL_CONTENT_BYTES:
-        return Content(number, packed, None)
-    return Content(number, None, ray.put(share(content)))
 
 
 def _ship(client_app: ClientApp) -> AppRef:

@@ -114,9 +114,10 @@ class RunningMean:
     def __init__(self, rule: MergeRule) -> None:
         """Start with no reply."""
         self._rule = rule
-        self._like: Any = None  # what replies must have in common
+        self._like: list[Any] = []  # what replies must have in common
+        self._keys: dict[type, str] = {}  # names of the records
         self._totals: dict[str, NDArray[Any]] = {}
-        self._array_key, self._metric_key = "", ""
+        self._dtypes: list[np.dtype[Any]] = []
         self._metrics: list[MetricRecord] = []
         self._weights: list[float] = []
         self.node_ids: list[int] = []
@@ -132,9 +133,10 @@ class RunningMean:
         if parts is None:
             return False
         arrays, metrics, weight, like = parts
-        if self._like is None:
+        if not self._weights:
             self._like = like
-            self._array_key, self._metric_key = like[0], like[1]
+            self._keys = {type(record): key for key, record in content.items()}
+            self._dtypes = [array.dtype for array in arrays.values()]
         elif like != self._like:
             return False
         for name, array in arrays.items():
@@ -152,42 +154,48 @@ class RunningMean:
         total_weight = sum(self._weights)
         merged = self._merged_metrics()
         merged[self._rule.weight_key] = total_weight
-        content = RecordDict({self._metric_key: merged, MERGED: ConfigRecord({"node-ids": self.node_ids})})
+        content = RecordDict({self._keys[MetricRecord]: merged, MERGED: ConfigRecord({"node-ids": self.node_ids})})
         if self._rule.with_arrays:
             means = ArrayRecord()
-            for (name, total), dtype in zip(self._totals.items(), self._like[-1], strict=True):
+            for (name, total), dtype in zip(self._totals.items(), self._dtypes, strict=True):
                 np.divide(total, total_weight, out=total)
                 means[name] = MeanArray(np.asarray(total, _mean_dtype(dtype)))
-            content[self._array_key] = means
+            content[self._keys[ArrayRecord]] = means
         return content
 
     def _merged_metrics(self) -> MetricRecord:
         if self._rule.merge_metrics is aggregate_metricrecords:
             return _mean_metrics(self._metrics, self._weights, self._rule.weight_key)
-        records = [RecordDict({self._metric_key: record}) for record in self._metrics]
+        records = [RecordDict({self._keys[MetricRecord]: record}) for record in self._metrics]
         return self._rule.merge_metrics(records, self._rule.weight_key)
 
-    def _parts(self, content: RecordDict) -> tuple[dict[str, NDArray[Any]], MetricRecord, float, Any] | None:
-        array_records = [(name, record) for name, record in content.items() if isinstance(record, ArrayRecord)]
-        metric_records = [(name, record) for name, record in content.items() if isinstance(record, MetricRecord)]
+    def _parts(self, content: RecordDict) -> tuple[dict[str, NDArray[Any]], MetricRecord, float, list[Any]] | None:
+        array_records: list[tuple[str, ArrayRecord]] = []
+        metric_records: list[tuple[str, MetricRecord]] = []
+        for name, record in content.items():
+            if isinstance(record, ArrayRecord):
+                array_records.append((name, record))
+            elif isinstance(record, MetricRecord):
+                metric_records.append((name, record))
         if len(metric_records) != 1 or len(array_records) != (1 if self._rule.with_arrays else 0):
             return None  # the strategy will say what is wrong, or does not mind
         ((metric_key, metrics),) = metric_records
         weight = metrics.get(self._rule.weight_key)
         if not isinstance(weight, int | float) or not 0 < weight < math.inf:
             return None
-        array_key, arrays = "", dict[str, NDArray[Any]]()
-        if self._rule.with_arrays:
-            ((array_key, record),) = array_records
+        like: list[Any] = [metric_key]
+        for name, value in metrics.items():
+            like += (name, len(value) if isinstance(value, list) else -1)
+        arrays: dict[str, NDArray[Any]] = {}
+        for array_key, record in array_records:
+            like.append(array_key)
             for name, array in record.items():
                 ndarray = ndarray_of(array)
                 if ndarray is None or ndarray.dtype.kind not in "fiubc":
                     return None
                 arrays[name] = ndarray
-        lengths = tuple((name, len(value) if isinstance(value, list) else -1) for name, value in metrics.items())
-        shapes = tuple((name, array.shape) for name, array in arrays.items())
-        dtypes = tuple(array.dtype for array in arrays.values())
-        return arrays, metrics, weight, (array_key, metric_key, lengths, shapes, dtypes)
+                like += (name, ndarray.shape, ndarray.dtype)
+        return arrays, metrics, weight, like
 
 
 def _mean_metrics(records: list[MetricRecord], weights: list[float], weight_key: str) -> MetricRecord:

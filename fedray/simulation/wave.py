@@ -23,6 +23,7 @@ from .dispatch import Dispatcher
 from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
 from .jobs import Job
 from .lots import NO_STATE, Lot, Order, Report
+from .timers import Timer
 from .timing import RoundClock
 
 _LOOK_AGAIN_S = 0.1  # a worker is behind its estimate, or not yet at its lot: when to ask it for clients again
@@ -41,9 +42,16 @@ class _Flight:
     estimate_s: float
     started: float = field(default_factory=time.monotonic)
     job: Job = field(init=False)
+    timer: Timer | None = None
     taken: set[int] = field(default_factory=set)
     asked: bool = False
     exhausted: bool = False
+
+    def end(self) -> None:
+        """Let go of what refers back: deliveries, and what they hold, are to go without the garbage collector."""
+        del self.job
+        if self.timer is not None:
+            self.timer.cancel()
 
     def left(self) -> list[int]:
         """Positions of the clients that are still this worker's."""
@@ -189,6 +197,7 @@ class Wave:
 
     def _landed(self, flight: _Flight, report: Report | None) -> None:
         self._flights.pop(flight.slot, None)
+        flight.end()
         if report is not None:  # else it was closed, and the report comes on its own
             flight.taken |= {*report.seconds, *report.left}
             self._take_in(flight, report)
@@ -197,6 +206,7 @@ class Wave:
     def _crashed(self, flight: _Flight, error: BaseException) -> None:
         """Run the lot's clients again, each alone: one of them may be the cause."""
         self._flights.pop(flight.slot, None)
+        flight.end()
         deliveries = [flight.deliveries[position] for position in flight.left()]
         flight.taken |= set(flight.left())
         if not isinstance(error, WorkerDiedError):
@@ -306,6 +316,7 @@ class Wave:
         flights, self._flights = list(self._flights.values()), {}
         for flight in flights:
             self._dispatcher.end_job(flight.job)
+            flight.end()
         for slot in self._held:
             slot.actor.forget.remote(self.order.wave_id)
         self._held.clear()
@@ -355,7 +366,7 @@ class Wave:
                 running = flight.slot.actor.running.remote(flight.lot_id)
                 self._ask(flight.slot, [running], partial(self._running, flight))
 
-        self._dispatcher.at(time.monotonic() + seconds, look)
+        flight.timer = self._dispatcher.at(time.monotonic() + seconds, look)
 
     def _running(self, flight: _Flight, answer: list[Any] | BaseException) -> None:
         assert self._reply_timeout_s is not None
@@ -397,6 +408,7 @@ class Wave:
             self._drop_flight(flight)
             if self._flights.pop(flight.slot, None) is flight:
                 self._dispatcher.end_job(flight.job)
+                flight.end()
 
     # Helpers.
 

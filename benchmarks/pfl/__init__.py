@@ -1,0 +1,1 @@
+"""FedRay against Apple's pfl-research, on the same task."""

@@ -1,0 +1,129 @@
+"""Measures FedRay against pfl: ``python -m benchmarks.pfl``; one of them alone with ``--engines``."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmarks.machine import busy_warning, describe_machine, machine_sentence
+from benchmarks.pfl.environment import PFL_VERSION, pfl_python
+from benchmarks.pfl.task import Network, seed_network
+from benchmarks.processes import REPOSITORY, MeasurementError, run_fresh
+from benchmarks.tables import format_seconds, markdown_table, replace_section
+
+_README = REPOSITORY / "benchmarks" / "README.md"
+_FEDRAY, _PFL = "fedray", "pfl"
+_ENGINES = (_FEDRAY, _PFL)
+_TIMEOUT_S = 900.0
+_TOLERANCE = 1e-4  # how far the engines' weights may be apart, as a share of how far training moved them
+
+
+def main() -> None:
+    """Run the engines alternately, and write the table and all rows."""
+    arguments = _parse_arguments()
+    out: Path = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    warning = busy_warning()
+    machine = describe_machine(("flwr", "ray", "torch", "numpy")) | {"pfl": PFL_VERSION}
+    print(machine_sentence(machine), *filter(None, [warning]), sep="\n")
+    rows = []
+    for repeat in range(arguments.repeats):
+        for num_processes in arguments.processes:
+            engines = arguments.engines if repeat % 2 == 0 else arguments.engines[::-1]
+            rows += [
+                row for engine in engines for row in _measure(engine, num_processes, repeat, arguments.rounds, out)
+            ]
+            _check_weights(out, engines)
+    frame = pd.DataFrame(rows)
+    frame.to_parquet(out / "rounds.parquet")
+    text = "\n".join([_table(frame), "", machine_sentence(machine), *([f"\n{warning}"] if warning else [])])
+    (out / "table.md").write_text(text)
+    print(f"\n{text}\n\nrows: {out / 'rounds.parquet'}")
+    if arguments.readme:
+        replace_section(_README, "pfl", text)
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pfl", description=__doc__)
+    parser.add_argument("--engines", nargs="+", choices=_ENGINES, default=list(_ENGINES))
+    parser.add_argument("--processes", nargs="+", type=int, default=[1, 2], help="numbers of processes to compare at")
+    parser.add_argument("--rounds", type=int, default=6, help="the first is not counted (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each engine runs (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "benchmarks" / "pfl")
+    parser.add_argument("--readme", action="store_true", help="also put the table into benchmarks/README.md")
+    arguments = parser.parse_args()
+    for name, least in (("rounds", 2), ("repeats", 1)):
+        if getattr(arguments, name) < least:
+            parser.error(f"--{name} must be >= {least}, but got {getattr(arguments, name)}")
+    if arguments.readme and set(arguments.engines) != set(_ENGINES):
+        parser.error(f"--readme needs both engines, but got {', '.join(arguments.engines)}")
+    return arguments
+
+
+def _measure(engine: str, num_processes: int, repeat: int, num_rounds: int, out: Path) -> list[dict[str, object]]:
+    """Run one engine in fresh processes. Returns a row for each round."""
+    print(f"{engine:6} {num_processes} process(es) repeat {repeat + 1} ... ", end="", flush=True)
+    seconds_file = out / f"{engine}.json"
+    arguments = [str(num_processes), str(num_rounds), str(seconds_file), str(_weights_file(out, engine))]
+    run_fresh([*_command(engine, num_processes), *arguments], out / f"{engine}-{num_processes}.log", _TIMEOUT_S)
+    seconds = json.loads(seconds_file.read_text())
+    seconds_file.unlink()
+    if len(seconds) != num_rounds:
+        raise MeasurementError(f"{engine} was to run {num_rounds} rounds, but ran {len(seconds)}")
+    print(f"{format_seconds(float(pd.Series(seconds[1:]).median()))} a round (median)")
+    common = {"engine": engine, "processes": num_processes, "repeat": repeat}
+    return [common | {"round": index, "seconds": value} for index, value in enumerate(seconds, 1)]
+
+
+def _command(engine: str, num_processes: int) -> list[str]:
+    """Return how an engine is started, without its last arguments."""
+    if engine == _FEDRAY:
+        return [sys.executable, "-m", "benchmarks.pfl.fedray_program"]
+    python = str(pfl_python())
+    if num_processes == 1:
+        return [python, "-m", "benchmarks.pfl.pfl_program"]
+    launcher = [python, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_processes}"]
+    return [*launcher, "-m", "benchmarks.pfl.pfl_program"]
+
+
+def _weights_file(out: Path, engine: str) -> Path:
+    return out / f"{engine}.pt"
+
+
+def _check_weights(out: Path, engines: list[str]) -> None:
+    """Check that the last runs trained the network, and all to the same weights."""
+    seed_network()
+    start = Network().state_dict()
+    found = {engine: torch.load(_weights_file(out, engine), weights_only=True) for engine in engines}
+    for engine, weights in found.items():
+        if set(weights) != set(start):
+            raise MeasurementError(f"{engine}: the arrays are {sorted(weights)}, but the network's are {sorted(start)}")
+    first, *others = found.values()
+    moved = _largest_difference(first, start)
+    apart = max((_largest_difference(first, other) for other in others), default=0.0)
+    # Over all arrays: one that hardly moves differs by as much as float32 resolves.
+    if not moved > 0 or not apart <= _TOLERANCE * moved:
+        raise MeasurementError(f"{engines}: weights moved by up to {moved:.3g}, but are {apart:.3g} apart")
+
+
+def _largest_difference(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:
+    return max(float((array - second[name]).abs().max()) for name, array in first.items())
+
+
+def _table(frame: pd.DataFrame) -> str:
+    warm = frame[frame["round"] > 1]
+    medians = warm.groupby(["processes", "engine"])["seconds"].median().unstack()
+    rows = []
+    for num_processes, seconds in medians.iterrows():
+        cells = [format_seconds(seconds[engine]) if engine in seconds else "-" for engine in _ENGINES]
+        ratio = seconds[_PFL] / seconds[_FEDRAY] if set(_ENGINES) <= set(seconds.index) else None
+        verdict = ["-", "-"] if ratio is None else [f"{ratio:.2f}x as fast", "yes" if ratio >= 1 else "**no**"]
+        rows.append([f"{num_processes}", *cells, verdict[0], ">= 1x as fast", verdict[1]])
+    return markdown_table(("processes", "FedRay, a round", "pfl, a round", "ratio", "target", "met"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""FedRay's simulation engine against Flower's own, and against a plain loop."""

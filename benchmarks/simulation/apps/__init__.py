@@ -1,0 +1,1 @@
+"""What the clients of each case do. Every module has ``initial_weights``, ``update`` and ``client_app``."""
