@@ -36,7 +36,7 @@ class Merged:
     content: RecordDict
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Delivery:
     """A message on its way.
 
@@ -69,8 +69,15 @@ class Delivery:
 
     def __post_init__(self) -> None:
         """Note what is asked for often."""
-        self.message_id, self.node_id = self.metadata.message_id, self.metadata.dst_node_id
-        self.created_at = self.metadata.created_at
+        fields = self.metadata.__dict__
+        self.message_id, self.node_id = fields["_message_id"], fields["_dst_node_id"]
+        self.created_at = fields["_created_at"]
+
+    @property
+    def kind(self) -> tuple[str, str, float]:
+        """Message type, group id and ttl: what the messages of a wave have in common."""
+        fields = self.metadata.__dict__
+        return fields["_message_type"], fields["_group_id"], fields["_ttl"]
 
     @property
     def valid_until(self) -> float:

@@ -242,50 +242,53 @@ class RayGrid(Grid):
         """Claim the process-global identity: another grid in this process may have set it last."""
         identify(self._run.run_id, SUPERLINK_NODE_ID)
 
-    def _check(self, message: Message, now: float) -> None:
-        metadata = message.metadata
-        if not message.has_content() or metadata.reply_to_message_id:
-            raise ValueError(f"a grid sends messages with content that are not replies, but got {metadata}")
-        if metadata.dst_node_id not in self._node_ids:
-            raise ValueError(f"no such node: {metadata.dst_node_id}; this grid has {list(self._node_ids)[:3]} ...")
-        if metadata.created_at + metadata.ttl <= now:
-            raise ValueError(f"message expired: its ttl of {metadata.ttl:g} s is over")
-
     def _send(self, messages: list[Message], strategy: Strategy | None, clock: RoundClock) -> list[str]:
-        now = time.time()
-        for message in messages:
-            self._check(message, now)
-        prefix = uuid4().hex
-        contents: dict[int, Content] = {}  # one for all messages with the same content
+        self._check(messages)
         waves: dict[Any, list[Delivery]] = defaultdict(list)
-        later: list[tuple[Any, Delivery]] = []
-        deliveries = []
         with self._changed:
             if self._closed:
                 raise SimulationError("the grid is closed; make a new one on the same pool")
-            if messages:
-                self._sent.give_back()
-            for number, message in enumerate(messages):
-                key = id(message.content)
-                if key not in contents:
-                    contents[key] = self._content(len(contents), message.content)
-                metadata = message.metadata.__dict__  # Flower has no setters for these: its SuperLink writes them
-                name = f"{prefix}-{number}"
-                metadata.update(_message_id=name, _run_id=self._run.run_id, _src_node_id=SUPERLINK_NODE_ID)
-                delivery = Delivery(message.metadata, contents[key])
-                deliveries.append(delivery)
+            deliveries = self._deliveries_of(messages)
+            for delivery in deliveries:
                 self._deliveries[delivery.message_id] = delivery
-                kind = (metadata["_message_type"], metadata["_group_id"], metadata["_ttl"])
-                if delivery.node_id in self._queues:
-                    later.append((kind, delivery))
-                else:
+                if (waiting := self._queues.get(delivery.node_id)) is None:
                     self._queues[delivery.node_id] = deque()
-                    waves[kind].append(delivery)
-            for kind, delivery in later:
-                self._queues[delivery.node_id].append(partial(self._start_wave, kind, [delivery], strategy, clock))
-            for kind, members in waves.items():
-                self._start_wave(kind, members, strategy, clock)
+                    waves[delivery.kind].append(delivery)
+                else:
+                    waiting.append(partial(self._start_wave, [delivery], strategy, clock))
+            for members in waves.values():
+                self._start_wave(members, strategy, clock)
         return [delivery.message_id for delivery in deliveries]
+
+    def _check(self, messages: list[Message]) -> None:
+        now = time.time()
+        for message in messages:
+            metadata = message.metadata
+            fields = metadata.__dict__  # a thousand messages a round: Flower's properties take half as long again
+            if not message.has_content() or fields["_reply_to_message_id"]:
+                raise ValueError(f"a grid sends messages with content that are not replies, but got {metadata}")
+            if fields["_dst_node_id"] not in self._node_ids:
+                node_id, known = metadata.dst_node_id, list(self._node_ids)[:3]
+                raise ValueError(f"no such node: {node_id}; this grid has {known} ...")
+            if fields["_created_at"] + fields["_ttl"] <= now:
+                raise ValueError(f"message expired: its ttl of {metadata.ttl:g} s is over")
+
+    def _deliveries_of(self, messages: list[Message]) -> list[Delivery]:
+        """Give the messages ids, and put what they carry where workers can get it."""
+        prefix, run_id = uuid4().hex, self._run.run_id
+        contents: dict[int, Content] = {}  # one for all messages with the same content
+        deliveries = []
+        if messages:
+            self._sent.give_back()
+        for number, message in enumerate(messages):
+            record = message.content
+            if (content := contents.get(id(record))) is None:
+                content = contents[id(record)] = self._content(len(contents), record)
+            metadata = message.metadata
+            # Flower has no setters for these: its SuperLink writes them.
+            metadata.__dict__.update(_message_id=f"{prefix}-{number}", _run_id=run_id, _src_node_id=SUPERLINK_NODE_ID)
+            deliveries.append(Delivery(metadata, content))
+        return deliveries
 
     def _content(self, number: int, content: RecordDict) -> Content:
         packed = pack(share(content))
@@ -293,10 +296,8 @@ class RayGrid(Grid):
             return Content(number, packed, None)
         return Content(number, None, self._sent.put(content))
 
-    def _start_wave(
-        self, kind: tuple[str, str, float], members: list[Delivery], strategy: Strategy | None, clock: RoundClock
-    ) -> None:
-        message_type, group_id, ttl = kind
+    def _start_wave(self, members: list[Delivery], strategy: Strategy | None, clock: RoundClock) -> None:
+        message_type, group_id, ttl = members[0].kind
         oldest = min(delivery.created_at for delivery in members)
         order = Order(
             wave_id=uuid4().hex,

@@ -6,10 +6,8 @@ costs little too. What a client left behind counts only once it has reached the 
 object store (states): until then a lost worker means that its clients run again, from the states they had before.
 """
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,41 +19,13 @@ from .crew import WorkerSlot
 from .delivery import Delivery, Merged, StateRef
 from .dispatch import Dispatcher
 from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
+from .flight import Flight, pack_lot
 from .jobs import Job
-from .lots import NO_STATE, Lot, Order, Report
-from .timers import Timer
+from .lots import NO_STATE, Order, Report
 from .timing import RoundClock
 
 _LOOK_AGAIN_S = 0.1  # a worker is behind its estimate, or not yet at its lot: when to ask it for clients again
 _CONTROL_TIMEOUT_S = 10.0  # a worker that holds Python's global lock cannot answer; it is killed then
-
-_lot_ids = itertools.count()
-
-
-@dataclass(eq=False)
-class _Flight:
-    """A lot on a worker."""
-
-    slot: WorkerSlot
-    lot_id: int
-    deliveries: list[Delivery]
-    estimate_s: float
-    started: float = field(default_factory=time.monotonic)
-    job: Job = field(init=False)
-    timer: Timer | None = None
-    taken: set[int] = field(default_factory=set)
-    asked: bool = False
-    exhausted: bool = False
-
-    def end(self) -> None:
-        """Let go of what refers back: deliveries, and what they hold, are to go without the garbage collector."""
-        del self.job
-        if self.timer is not None:
-            self.timer.cancel()
-
-    def left(self) -> list[int]:
-        """Positions of the clients that are still this worker's."""
-        return [position for position in range(len(self.deliveries)) if position not in self.taken]
 
 
 class Wave:
@@ -96,10 +66,10 @@ class Wave:
         self._pending = estimates.longest_first(deliveries)
         self._estimate_s = sum(delivery.estimate_s for delivery in deliveries)
         self._alone: list[Delivery] = []  # a worker died while it had them: each gets a lot of its own
-        self._flights: dict[WorkerSlot, _Flight] = {}
+        self._flights: dict[WorkerSlot, Flight] = {}
         self._held: dict[WorkerSlot, list[Delivery]] = {}  # merged into a mean that is still with its worker
         self._num_asked: dict[WorkerSlot, int] = {}  # answers of workers that are on their way
-        self._closing: dict[WorkerSlot, _Flight] = {}  # to be killed as soon as what they have done is saved
+        self._closing: dict[WorkerSlot, Flight] = {}  # to be killed as soon as what they have done is saved
         self._concluding: Callable[[], None] | None = None
         self._timer = dispatcher.at(deadline, self._expire)
         self._look_timer: Any = None
@@ -123,8 +93,8 @@ class Wave:
         flights = [f for f in self._flights.values() if not f.asked and not f.exhausted and len(f.deliveries) > 1]
         if self._concluding or self._pending or self._alone or not flights:
             return
-        longest = max(flights, key=self._seconds_left)
-        if self._seconds_left(longest) < _LOOK_AGAIN_S / 10:
+        longest = max(flights, key=Flight.seconds_left)
+        if longest.seconds_left() < _LOOK_AGAIN_S / 10:
             self._look_later()
             return
         longest.asked = True
@@ -162,7 +132,7 @@ class Wave:
     # Lots.
 
     def _fly(self, slot: WorkerSlot, deliveries: list[Delivery]) -> Job:
-        flight = _Flight(slot, next(_lot_ids), deliveries, sum(d.estimate_s for d in deliveries))
+        flight = Flight(slot, deliveries)
         flight.job = Job(
             partial(self._send, flight),
             partial(self._landed, flight),
@@ -174,28 +144,13 @@ class Wave:
             self._watch_timeout(flight, self._reply_timeout_s)
         return flight.job
 
-    def _send(self, flight: _Flight, actor: Any) -> Any:
-        lot = Lot(flight.lot_id, self.order)
-        contents = {d.content.number: d.content for d in flight.deliveries if d.content is not None}
-        small = [content for content in contents.values() if content.packed is not None]
-        large = [content for content in contents.values() if content.packed is None]
-        index = {content.number: position for position, content in enumerate([*small, *large])}
-        parcels: dict[Any, int] = {}
-        for position, delivery in enumerate(flight.deliveries):
-            lot.node_ids.append(delivery.node_id)
-            lot.message_ids.append(delivery.message_id)
-            lot.created_at.append(delivery.created_at)
-            assert delivery.content is not None, "only finished deliveries have lost theirs"
-            lot.contents.append(index[delivery.content.number])
-            if (state := self._states.get(delivery.node_id)) is not None:
-                lot.states[position] = (parcels.setdefault(state.parcel, len(parcels)), state.place)
-        lot.small_contents.extend(content.packed for content in small if content.packed is not None)
-        lot.parcels.extend(parcels)
-        started = actor.run.remote(lot, *(content.reference for content in large))
+    def _send(self, flight: Flight, actor: Any) -> Any:
+        lot, large_contents = pack_lot(flight.lot_id, self.order, flight.deliveries, self._states)
+        started = actor.run.remote(lot, *large_contents)
         self._clock.sent(flight.slot)
         return started
 
-    def _landed(self, flight: _Flight, report: Report | None) -> None:
+    def _landed(self, flight: Flight, report: Report | None) -> None:
         self._flights.pop(flight.slot, None)
         flight.end()
         if report is not None:  # else it was closed, and the report comes on its own
@@ -203,7 +158,7 @@ class Wave:
             self._take_in(flight, report)
         self._settle()
 
-    def _crashed(self, flight: _Flight, error: BaseException) -> None:
+    def _crashed(self, flight: Flight, error: BaseException) -> None:
         """Run the lot's clients again, each alone: one of them may be the cause."""
         self._flights.pop(flight.slot, None)
         flight.end()
@@ -221,7 +176,7 @@ class Wave:
             self._alone += [d for d in deliveries if d in self._unfinished]
         self._settle()
 
-    def _taken(self, flight: _Flight, answer: list[Any] | BaseException) -> None:
+    def _taken(self, flight: Flight, answer: list[Any] | BaseException) -> None:
         flight.asked = False
         if isinstance(answer, BaseException) or answer[0] is None:  # the lot is over, or has not begun
             self._look_later()
@@ -232,7 +187,7 @@ class Wave:
 
     # Reports.
 
-    def _take_in(self, flight: _Flight, report: Report) -> None:
+    def _take_in(self, flight: Flight, report: Report) -> None:
         """Take what a lot's clients left behind, as soon as it is safe."""
         for position, seconds in report.seconds.items():
             self._estimates.note(flight.deliveries[position].node_id, seconds)
@@ -258,7 +213,7 @@ class Wave:
 
         self._ask(flight.slot, [*needed, handed[-1]], arrived)
 
-    def _accept(self, flight: _Flight, report: Report, parcels: list[Any]) -> None:
+    def _accept(self, flight: Flight, report: Report, parcels: list[Any]) -> None:
         for position, place in report.states.items():
             delivery = flight.deliveries[position]
             delivery.changes_state = True
@@ -360,7 +315,7 @@ class Wave:
             late = DeadlineExceededError(f"{self._name(delivery)} was not finished by its deadline")
             self._finish_failed([delivery], late)
 
-    def _watch_timeout(self, flight: _Flight, seconds: float) -> None:
+    def _watch_timeout(self, flight: Flight, seconds: float) -> None:
         def look() -> None:
             if self._flights.get(flight.slot) is flight and not self._concluding:
                 running = flight.slot.actor.running.remote(flight.lot_id)
@@ -368,7 +323,7 @@ class Wave:
 
         flight.timer = self._dispatcher.at(time.monotonic() + seconds, look)
 
-    def _running(self, flight: _Flight, answer: list[Any] | BaseException) -> None:
+    def _running(self, flight: Flight, answer: list[Any] | BaseException) -> None:
         assert self._reply_timeout_s is not None
         if isinstance(answer, BaseException) or self._flights.get(flight.slot) is not flight:
             return
@@ -378,7 +333,7 @@ class Wave:
             return
         self._close(flight, flight.deliveries[position])
 
-    def _close(self, flight: _Flight, culprit: Delivery | None = None) -> None:
+    def _close(self, flight: Flight, culprit: Delivery | None = None) -> None:
         """Save what a busy worker has done, then kill it. ``culprit`` fails, unless it made it after all."""
 
         def closed(answer: list[Any] | BaseException) -> None:
@@ -396,13 +351,13 @@ class Wave:
         self._dispatcher.at(time.monotonic() + _CONTROL_TIMEOUT_S, partial(self._kill, flight))
         self._ask(flight.slot, [flight.slot.actor.close.remote(flight.lot_id)], closed)
 
-    def _drop_flight(self, flight: _Flight) -> None:
+    def _drop_flight(self, flight: Flight) -> None:
         """Run the clients again of which nothing will be heard."""
         lost = flight.left()
         flight.taken |= set(lost)
         self._run_again(flight.deliveries[position] for position in lost)
 
-    def _kill(self, flight: _Flight) -> None:
+    def _kill(self, flight: Flight) -> None:
         if self._closing.get(flight.slot) is flight:
             del self._closing[flight.slot]
             self._drop_flight(flight)
@@ -430,12 +385,6 @@ class Wave:
 
         self._num_asked[slot] = self._num_asked.get(slot, 0) + 1
         self._dispatcher.ask(slot, references, answered)
-
-    def _seconds_left(self, flight: _Flight) -> float:
-        """Estimate for how long a worker is still busy. One that is late is expected to take as long again."""
-        elapsed = time.monotonic() - flight.started
-        left = sum(flight.deliveries[position].estimate_s for position in flight.left()) - elapsed
-        return left if left > 0 else elapsed
 
     def _look_later(self) -> None:
         def look() -> None:

@@ -29,11 +29,12 @@ def cut(seconds: list[float], num_workers: int) -> list[list[float]]:
     return lots
 
 
-def test_times_are_remembered_and_the_unknown_are_average():
+def test_the_shorter_of_the_last_two_times_counts_and_the_unknown_are_average():
     known = estimates([1.0, 3.0])
-    known.note(0, 2.0)
-    expected = {delivery.node_id: delivery.estimate_s for delivery in known.longest_first(deliveries(3))}
-    assert expected == {0: 1.5, 1: 3.0, 2: pytest.approx(2.25)}
+    for seconds, estimate in ((2.0, 1.0), (5.0, 2.0), (2.5, 2.5)):
+        known.note(0, seconds)
+        expected = {delivery.node_id: delivery.estimate_s for delivery in known.longest_first(deliveries(3))}
+        assert expected == {0: estimate, 1: 3.0, 2: pytest.approx((estimate + 3) / 2)}
     assert [d.estimate_s for d in Estimates().longest_first(deliveries(2))] == [0.0, 0.0]
 
 
