@@ -126,6 +126,29 @@ def test_a_stopped_experiment_continues_to_the_same_end_in_the_same_run(
     assert [m.step for m in client.get_metric_history(run.info.run_id, "fid/domain-cnn/16")] == [1, 2, 3]
 
 
+def test_replies_merged_on_the_workers_change_rounding_only(run_experiment, small_config, tmp_path, uri):
+    single = small_config(federation__num_clients=4, federation__num_rounds=1)
+    merged = small_config(federation__num_clients=4, federation__num_rounds=1, federation__merge_replies=True)
+    seen = []
+    for config, out in ((single, "single"), (merged, "merged")):
+        run_experiment(config, out=tmp_path / out, tracking_uri=uri, on_round=seen.append)
+    assert_close(final_arrays(tmp_path / "single"), final_arrays(tmp_path / "merged"))
+    reports = [result.report for result in seen]
+    assert [(report.num_clients, report.num_failed) for report in reports] == [(4, 0), (4, 0)]
+    assert reports[0].counts == reports[1].counts
+    assert reports[1].losses == pytest.approx(reports[0].losses, rel=1e-5)
+    assert reports[0].times["merge"] == 0 < reports[1].times["merge"]
+
+
+def test_a_round_says_where_its_time_went(run_experiment, small_config, tmp_path, uri):
+    run_experiment(small_config(federation__num_rounds=1), out=tmp_path / "run", tracking_uri=uri)
+    _, run = only_run(uri)
+    parts = {name.removeprefix("round-seconds/") for name in run.data.metrics if name.startswith("round-seconds/")}
+    assert parts == {"dispatch", "compute", "merge", "transfer", "aggregation"}
+    assert 0 < run.data.metrics["worker-utilisation"] <= 1
+    assert run.data.metrics["round-seconds/aggregation"] < run.data.metrics["round-seconds"]
+
+
 def test_resuming_a_finished_experiment_changes_nothing(run_experiment, small_config, tmp_path, uri):
     first = run_experiment(small_config(), out=tmp_path / "run", tracking_uri=uri)
     arrays = final_arrays(tmp_path / "run")

@@ -1,6 +1,9 @@
 import asyncio
 import os
 import pickle
+import threading
+import time
+from collections.abc import Callable
 
 import pytest
 import ray
@@ -80,6 +83,51 @@ def test_closing_is_idempotent_and_leaves_ray_alone(ray_session):
     grid = RayGrid(app, 2, pool)
     with pytest.raises(SimulationError, match="closed"):
         round_of(grid)
+
+
+napping = ClientApp()
+
+
+@napping.train()
+def nap(message, context):
+    threading.Event().wait(0.02)
+    return train(message, context)
+
+
+def rounds_until(grid: RayGrid, done: Callable[[int], bool]) -> int:
+    """Run rounds until the number of workers in one is as it should be, and return it."""
+    give_up_at = time.monotonic() + 60
+    while True:
+        round_of(grid)
+        if done(grid.timing.num_workers):
+            return grid.timing.num_workers
+        assert time.monotonic() < give_up_at, grid.timing
+
+
+def test_a_pool_can_be_resized_between_rounds(ray_session):
+    with WorkerPool(WorkerResources(num_workers=1, cpus_per_worker=0.5)) as pool:
+        grid = RayGrid(napping, 12, pool)
+        assert len(round_of(grid)) == 1
+        pool.resize(3)
+        assert rounds_until(grid, lambda number: number > 1) in (2, 3)
+        rounds_until(grid, lambda number: number == 3)
+        pool.resize(1)
+        rounds_until(grid, lambda number: number == 1)
+        assert pool.resources.num_workers == 1
+
+
+def test_a_pool_grows_into_the_room_that_comes_free(ray_session, monkeypatch):
+    monkeypatch.setattr("fedray.simulation.pool._LOOK_FOR_ROOM_S", 0.0)
+    in_the_way = placement_group([{"CPU": 2.5}])
+    ray.get(in_the_way.ready(), timeout=60)
+    with WorkerPool(WorkerResources(num_workers=1, cpus_per_worker=1), grow_to=2) as pool:
+        grid = RayGrid(napping, 12, pool)
+        for _ in range(3):
+            assert len(round_of(grid)) == 1
+        remove_placement_group(in_the_way)
+        rounds_until(grid, lambda number: number == 2)
+        for _ in range(3):
+            assert len(round_of(grid)) == 2
 
 
 @ray.remote(num_cpus=0)
