@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from benchmarks.simulation.targets import HEADER
 from benchmarks.tables import format_seconds, markdown_table, replace_section
 
 _README = REPOSITORY / "benchmarks" / "README.md"
+_CHART = REPOSITORY / "benchmarks" / "simulation.png"
 _PACKAGES = ("flwr", "ray", "torch", "numpy")
 _TIMEOUT_S = 900.0
 _TOLERANCE = 1e-5
@@ -49,6 +51,7 @@ def main() -> None:
     print(f"\n{(out / 'table.md').read_text()}\n\nrows: {out / 'rounds.parquet'}\nchart: {out / 'chart.png'}")
     if arguments.readme:
         replace_section(_README, "simulation", (out / "table.md").read_text())
+        shutil.copy(out / "chart.png", _CHART)
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -57,7 +60,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="how often each engine runs (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "benchmarks" / "simulation")
     parser.add_argument("--quick", action="store_true", help="run each engine once")
-    parser.add_argument("--readme", action="store_true", help="also put the table into benchmarks/README.md")
+    parser.add_argument("--readme", action="store_true", help="also put table and chart into benchmarks/")
     arguments = parser.parse_args()
     if arguments.repeats < 1:
         parser.error(f"--repeats must be >= 1, but got {arguments.repeats}")

@@ -76,7 +76,7 @@ class Dispatcher:
 
     def serve(self, source: Source) -> None:
         """Have workers do what a source gives them, until it is :meth:`retire`d."""
-        if not self.post(partial(self._sources.append, source)):
+        if not self.post(partial(self._serve, source)):
             source.fail(SimulationError("the worker pool was closed before it could run the messages"))
 
     def call(self, send: Callable[[Any], tuple[Any, Any]]) -> "Future[Any]":
@@ -221,6 +221,10 @@ class Dispatcher:
         self._jobs.append(job)
         late = DeadlineExceededError(f"{job.name} was not finished by its deadline")
         job.timer = self.at(job.deadline, partial(self.end_job, job, late))
+
+    def _serve(self, source: Source) -> None:
+        self._sources.append(source)
+        source.begin()
 
     def _assign(self) -> None:
         """Give waiting work to workers that can take it."""

@@ -2,13 +2,13 @@
 
 import itertools
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from .crew import WorkerSlot
-from .delivery import Delivery, StateRef
+from .delivery import Delivery
 from .jobs import Job
 from .lots import Lot, Order
+from .states import ClientStates
 from .timers import Timer
 
 _lot_ids = itertools.count()
@@ -54,9 +54,7 @@ class Flight:
             self.timer.cancel()
 
 
-def pack_lot(
-    lot_id: int, order: Order, deliveries: list[Delivery], states: Mapping[int, StateRef]
-) -> tuple[Lot, list[Any]]:
+def pack_lot(lot_id: int, order: Order, deliveries: list[Delivery], states: ClientStates) -> tuple[Lot, list[Any]]:
     """Make what is sent for deliveries. Returns the lot, and references to the large contents that go beside it."""
     contents = {d.content.number: d.content for d in deliveries if d.content is not None}
     small = [content for content in contents.values() if content.packed is not None]

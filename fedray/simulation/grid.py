@@ -7,11 +7,9 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from functools import partial
-from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
-import ray
 from flwr.app import Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.common.constant import SUPERLINK_NODE_ID
@@ -19,19 +17,18 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from flwr.supercore import log
 from flwr.supercore.run import Run
-from ray import cloudpickle
 
 from .arrays import share
 from .balance import Estimates
-from .delivery import Content, Delivery, Merged, StateRef
+from .delivery import Content, Delivery, Merged
 from .errors import SimulationError
 from .identity import identify
-from .lots import FIRST_NODE_ID, AppRef, Order
+from .lots import FIRST_NODE_ID, Order, ship_app
 from .merging import calling_strategy, merge_rule
-from .packing import pack, unpack
+from .packing import pack
 from .pool import WorkerPool
-from .replicas import Replicas
 from .sent import SentArrays
+from .states import ClientStates
 from .timing import RoundClock, RoundTiming
 from .wave import Wave
 
@@ -81,10 +78,10 @@ class RayGrid(Grid):
         if max_tries < 1:
             raise ValueError(f"max_tries must be >= 1, but got {max_tries}")
         self._pool, self._reply_timeout_s, self._max_tries = pool, reply_timeout_s, max_tries
-        self._app = _ship(client_app)
+        self._app = ship_app(client_app)
         self._node_ids = range(FIRST_NODE_ID, FIRST_NODE_ID + num_supernodes)
         self._run_config = dict(run_config or {})
-        self._states: dict[int, StateRef] = {}  # by node id
+        self._states = ClientStates(pool.dispatcher)
         self._estimates: dict[str, Estimates] = defaultdict(Estimates)  # by message type
         self._deliveries: dict[str, Delivery] = {}  # by message id, until their reply is pulled
         self._sent = SentArrays()
@@ -93,8 +90,6 @@ class RayGrid(Grid):
         self._queues: dict[int, deque[partial[None]]] = {}  # nodes at work, and the waves that wait for each
         self._changed = threading.Condition()
         self._closed = False
-        self._driver_node = ray.get_runtime_context().get_node_id()
-        self._replicas = Replicas(pool.dispatcher, self._driver_node)
         self.timing: RoundTiming | None = None
         self.set_run(Run.create_empty(run_id=uuid4().int >> 65))
 
@@ -196,32 +191,25 @@ class RayGrid(Grid):
 
     def state_snapshot(self) -> dict[int, RecordDict]:
         """Return the states of the clients that have one, by node id. For checkpoints, between rounds."""
-        with self._changed:
-            states = dict(self._states)
-        parcels = {state.parcel: None for state in states.values()}
-        read = dict(zip(parcels, ray.get(list(parcels)), strict=True))
-        return {node_id: unpack(read[state.parcel][state.place]) for node_id, state in states.items()}
+        return self._states.snapshot()
 
     def restore_state(self, states: Mapping[int, RecordDict]) -> None:
         """Set the clients' states to a snapshot. Clients that are not in it have none afterwards.
 
         Raises:
             ValueError: A node id that is not in this grid.
+            SimulationError: Clients are at work.
         """
         if unknown := sorted(node_id for node_id in states if node_id not in self._node_ids):
             raise ValueError(
                 f"no such node(s): {unknown}; this grid has {len(self._node_ids)} nodes from {self._node_ids[0]} on"
             )
-        references = {
-            node_id: StateRef(ray.put([pack(share(state))]), 0, self._driver_node) for node_id, state in states.items()
-        }
         with self._changed:
             if self._queues:
                 raise SimulationError(
                     f"states can be restored between rounds only: {len(self._queues)} node(s) at work"
                 )
-            self._drop_states()
-            self._states.update(references)
+            self._states.restore(states)
 
     def close(self) -> None:
         """Forget all pending work, replies and states. Idempotent; the pool stays up."""
@@ -229,12 +217,7 @@ class RayGrid(Grid):
             self._closed = True
             self._sent.give_back()
             self._forget(set(self._deliveries))
-            self._drop_states()
-
-    def _drop_states(self) -> None:
-        dropped = list(self._states.values())
-        self._states.clear()  # in place: waves read it
-        self._pool.dispatcher.post(partial(self._replicas.update, [], dropped))
+            self._states.clear()
 
     # Sending.
 
@@ -329,23 +312,14 @@ class RayGrid(Grid):
 
     def _take_in(self, deliveries: list[Delivery]) -> None:
         """Keep replies and states. Runs on the dispatcher's thread."""
-        new, old = [], []
         with self._changed:
-            for delivery in deliveries:
-                if self._deliveries.get(delivery.message_id) is not delivery:
-                    continue  # forgotten
+            wanted = [delivery for delivery in deliveries if delivery.message_id in self._deliveries]  # not forgotten
+            self._states.take_over(wanted)
+            for delivery in wanted:
                 self._finished[delivery.message_id] = delivery
-                if delivery.changes_state:
-                    if (before := self._states.pop(delivery.node_id, None)) is not None:
-                        old.append(before)
-                    if delivery.state is not None:
-                        self._states[delivery.node_id] = delivery.state
-                        new.append(delivery.state)
-                delivery.content = delivery.state = None  # the store may free them when they are not needed
+                delivery.content = None  # the store may free it
                 self._release(delivery)
             self._changed.notify_all()
-        if new or old:
-            self._replicas.update(new, old)
 
     def _release(self, delivery: Delivery) -> None:
         """Let the node's next message go."""
@@ -412,13 +386,3 @@ class RayGrid(Grid):
         with self._changed:
             latest = max((self._deliveries[name].valid_until for name in message_ids), default=0.0)
         return time.monotonic() + latest - time.time() + _GRACE_S
-
-
-def _ship(client_app: ClientApp) -> AppRef:
-    try:
-        pickled = cloudpickle.dumps(client_app)
-    except Exception as error:
-        remedy = "build what cannot be pickled inside the app's functions"
-        cause = f"{type(error).__name__}: {error}"
-        raise SimulationError(f"client_app must be picklable to reach the workers, but {cause}; {remedy}") from error
-    return AppRef(sha256(pickled).hexdigest(), [ray.put(pickled)])

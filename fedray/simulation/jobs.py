@@ -46,6 +46,9 @@ class Job:
 class Source(Protocol):
     """Something that workers do in pieces. All methods run on the dispatcher's thread and must not block."""
 
+    def begin(self) -> None:
+        """It is asked for pieces from now on."""
+
     def next_job(self, slot: WorkerSlot) -> Job | None:
         """Return a piece for an idle worker, None if there is none now."""
 

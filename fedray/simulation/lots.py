@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, NamedTuple
 
+import ray
 from flwr.app import Context, RecordDict, UserConfig
+from flwr.clientapp import ClientApp
 from flwr.common.constant import NUM_PARTITIONS_KEY, PARTITION_ID_KEY, SUPERLINK_NODE_ID
+from ray import cloudpickle
 
+from .errors import SimulationError
 from .merging import MergeRule
 from .packing import Packed
 
@@ -20,6 +25,21 @@ class AppRef:
 
     digest: str
     pickled: Sequence[Any]  # one ObjectRef, in a list so that Ray does not resolve it with every call
+
+
+def ship_app(client_app: ClientApp) -> AppRef:
+    """Put an app into the object store.
+
+    Raises:
+        SimulationError: It cannot be pickled.
+    """
+    try:
+        pickled = cloudpickle.dumps(client_app)
+    except Exception as error:
+        remedy = "build what cannot be pickled inside the app's functions"
+        cause = f"{type(error).__name__}: {error}"
+        raise SimulationError(f"client_app must be picklable to reach the workers, but {cause}; {remedy}") from error
+    return AppRef(sha256(pickled).hexdigest(), [ray.put(pickled)])
 
 
 @dataclass(frozen=True)

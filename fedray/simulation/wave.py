@@ -7,7 +7,7 @@ object store (states): until then a lost worker means that its clients run again
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,8 @@ from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
 from .flight import Flight, pack_lot
 from .jobs import Job
 from .lots import NO_STATE, Order, Report
+from .states import ClientStates
+from .timers import Timer
 from .timing import RoundClock
 
 _LOOK_AGAIN_S = 0.1  # a worker is behind its estimate, or not yet at its lot: when to ask it for clients again
@@ -37,7 +39,7 @@ class Wave:
         order: Order,
         deliveries: list[Delivery],
         *,
-        states: Mapping[int, StateRef],
+        states: ClientStates,
         estimates: Estimates,
         clock: RoundClock,
         on_finished: Callable[[list[Delivery]], None],
@@ -51,7 +53,7 @@ class Wave:
             dispatcher: Of the pool.
             order: What the messages have in common.
             deliveries: The messages, for distinct clients.
-            states: The clients' states, by node id.
+            states: The clients' states.
             estimates: The clients' times.
             clock: Takes the times of the round.
             on_finished: Gets deliveries as soon as they are finished.
@@ -71,10 +73,15 @@ class Wave:
         self._num_asked: dict[WorkerSlot, int] = {}  # answers of workers that are on their way
         self._closing: dict[WorkerSlot, Flight] = {}  # to be killed as soon as what they have done is saved
         self._concluding: Callable[[], None] | None = None
-        self._timer = dispatcher.at(deadline, self._expire)
-        self._look_timer: Any = None
+        self._deadline = deadline
+        self._timer: Timer | None = None
+        self._look_timer: Timer | None = None
 
     # What the dispatcher asks of a source.
+
+    def begin(self) -> None:
+        """Set the deadline's timer."""
+        self._timer = self._dispatcher.at(self._deadline, self._expire)
 
     def next_job(self, slot: WorkerSlot) -> Job | None:
         """Cut a lot for an idle worker."""
@@ -264,7 +271,8 @@ class Wave:
 
     def _end(self) -> None:
         """Leave the dispatcher. Workers that are still at a lot are killed, means that wait are dropped."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._dispatcher.retire(self)
         self._pending.clear()
         self._alone.clear()
@@ -397,12 +405,7 @@ class Wave:
         """Tell the clients of which the state need not travel to a Ray node; None if it is the only one."""
         if self._dispatcher.elsewhere(ray_node) is None:
             return None
-
-        def at_home(delivery: Delivery) -> bool:
-            state = self._states.get(delivery.node_id)
-            return state is None or state.ray_node == ray_node
-
-        return at_home
+        return lambda delivery: self._states.is_near(delivery.node_id, ray_node)
 
     def _name(self, delivery: Delivery) -> str:
         return f"message {self.order.message_type!r} to client {self.order.partition_of(delivery.node_id)}"
