@@ -1,12 +1,16 @@
-"""How many clients a worker gets at once: so many that calls cost little, so few that all workers end together."""
+"""How many clients a worker gets at once, and which.
 
+Each idle worker gets its share of what is left: calls cost little then, and what was shared out badly is taken back
+from the busy ones later.
+"""
+
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 
+from .crew import WorkerSlot
 from .delivery import Delivery
-
-MIN_LOT_S = 0.04  # a call costs a millisecond or two
 
 
 class Estimates:
@@ -17,12 +21,18 @@ class Estimates:
         self._last: dict[int, float] = {}
         self._seconds: dict[int, float] = {}
         self._total = 0.0
+        self._homes: dict[int, WorkerSlot] = {}
 
-    def note(self, node_id: int, seconds: float) -> None:
-        """Take in a measured time."""
+    def note(self, node_id: int, seconds: float, slot: WorkerSlot) -> None:
+        """Take in a measured time, and where it was."""
         estimate = min(seconds, self._last.get(node_id, seconds))
         self._total += estimate - self._seconds.get(node_id, 0.0)
         self._seconds[node_id], self._last[node_id] = estimate, seconds
+        self._homes[node_id] = slot
+
+    def was_on(self, node_id: int, slot: WorkerSlot) -> bool:
+        """Whether a worker ran this client last: it may still have the client's data."""
+        return self._homes.get(node_id) is slot
 
     def longest_first(self, deliveries: Iterable[Delivery]) -> deque[Delivery]:
         """Estimate deliveries and sort them: the last clients to run should be short ones.
@@ -37,44 +47,39 @@ class Estimates:
 
 
 def take_lot(
-    pending: deque[Delivery], num_workers: int, all_s: float, at_home: Callable[[Delivery], bool] | None = None
+    pending: deque[Delivery], num_idle: int, limit_s: float, distance: Callable[[Delivery], int]
 ) -> list[Delivery]:
-    """Take the next clients for one of ``num_workers`` workers off ``pending``, from its front.
-
-    A lot is half of the worker's fair share of what is left, so that there is something to balance with, but at least
-    :data:`MIN_LOT_S` of work, unless the worker's fair share of the whole is less.
+    """Take the next clients for one of ``num_idle`` idle workers off ``pending``.
 
     Args:
         pending: Clients that wait, the longest first.
-        num_workers: Among how many workers they are shared.
-        all_s: Estimate for all clients, those that do not wait any more included.
-        at_home: Tells clients that had better run on this worker.
+        num_idle: Among how many workers they are shared.
+        limit_s: How long a lot may take, by the estimates; clients of which nothing is known are taken one by one then.
+        distance: How far a client is from this worker; near ones come first.
     """
     if not pending:
         return []
     left_s = sum(delivery.estimate_s for delivery in pending)
-    if left_s > 0:
-        goal_s = max(left_s / (2 * num_workers), min(all_s / num_workers, MIN_LOT_S))
-        goal_s = left_s if left_s < 1.1 * goal_s else goal_s  # no call for a few that rounding left over
-    else:  # nothing is known: small lots first
-        goal_s = -(-len(pending) // (4 * num_workers))
+    known = left_s > 0
+    share = (left_s if known else len(pending)) / num_idle
+    goal = min(share, limit_s) if known or math.isinf(limit_s) else 1.0
     lot: list[Delivery] = []
-    spent_s = 0.0
-    candidates = [delivery for delivery in pending if at_home is None or at_home(delivery)] or pending
-    for delivery in candidates:
-        each_s = delivery.estimate_s if left_s > 0 else 1.0
-        if lot and spent_s + each_s / 2 > goal_s:
+    spent = 0.0
+    for delivery in sorted(pending, key=distance):
+        each = delivery.estimate_s if known else 1.0
+        if lot and spent + each / 2 > goal:
             break
-        spent_s += each_s
+        spent += each
         lot.append(delivery)
     _remove(lot, pending)
     return lot
 
 
 def _remove(lot: list[Delivery], pending: deque[Delivery]) -> None:
-    """Take the members of a lot, which are in the order of ``pending``, out of it."""
-    others = []
-    for delivery in lot:
-        while (first := pending.popleft()) is not delivery:
-            others.append(first)
-    pending.extendleft(reversed(others))
+    if len(lot) == len(pending):
+        pending.clear()
+        return
+    gone = set(map(id, lot))
+    kept = [delivery for delivery in pending if id(delivery) not in gone]
+    pending.clear()
+    pending.extend(kept)

@@ -117,11 +117,6 @@ class Dispatcher:
 
     # What sources ask for, on the dispatcher's thread.
 
-    @property
-    def num_up(self) -> int:
-        """How many workers can work."""
-        return len(self._crew.up)
-
     def is_up(self, slot: WorkerSlot) -> bool:
         """Whether a worker is still there."""
         return slot in self._crew.slots
@@ -233,18 +228,18 @@ class Dispatcher:
         while self._calls and (up := self._crew.up):
             self._send_call(min(up, key=lambda slot: (slot.job is not None) + slot.num_calls))
         idle = self._crew.idle
-        while idle and (job := self._next_job(idle[0])) is not None:
+        while idle and (job := self._next_job(idle[0], len(idle))) is not None:
             self._send_job(idle.pop(0), job)
         if idle:
             for source in list(self._sources):
                 source.worker_idle()
 
-    def _next_job(self, slot: WorkerSlot) -> Job | None:
+    def _next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
         while self._jobs:
             if not (job := self._jobs.popleft()).over:
                 return job
         for source in self._sources:
-            if (piece := source.next_job(slot)) is not None:
+            if (piece := source.next_job(slot, num_idle)) is not None:
                 return piece
         return None
 

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 import threading
 import time
 from collections import defaultdict, deque
@@ -35,6 +36,7 @@ from .wave import Wave
 logger = logging.getLogger(__name__)
 
 _SMALL_CONTENT_BYTES = 64_000  # below it, fetching from the object store (1.5 ms) takes longer than a copy for each lot
+_PUSHED_LOT_S = 0.1  # who pulls replies as they come does not want to wait for a worker's whole share
 _GRACE_S = 30.0  # waves keep the messages' deadlines; whoever waits for a reply waits at most this much longer
 
 
@@ -132,7 +134,7 @@ class RayGrid(Grid):
             ValueError: A message has no content, is a reply, has expired, or is for a node that is not there.
                 None is sent.
         """
-        return self._send(list(messages), None, RoundClock())
+        return self._send(list(messages), None, RoundClock(), _PUSHED_LOT_S)
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return the replies that are there and were not yet pulled, in the order in which they finished.
@@ -168,7 +170,7 @@ class RayGrid(Grid):
             SimulationError: A message could not be run at all, because there are no workers.
         """
         clock = RoundClock()
-        waiting_for = set(self._send(list(messages), strategy, clock))
+        waiting_for = set(self._send(list(messages), strategy, clock, math.inf))
         num_messages, replies = len(waiting_for), list[Message]()
         try:
             deadline = self._latest(waiting_for) if timeout is None else time.monotonic() + timeout
@@ -225,7 +227,9 @@ class RayGrid(Grid):
         """Claim the process-global identity: another grid in this process may have set it last."""
         identify(self._run.run_id, SUPERLINK_NODE_ID)
 
-    def _send(self, messages: list[Message], strategy: Strategy | None, clock: RoundClock) -> list[str]:
+    def _send(
+        self, messages: list[Message], strategy: Strategy | None, clock: RoundClock, lot_limit_s: float
+    ) -> list[str]:
         self._check(messages)
         waves: dict[Any, list[Delivery]] = defaultdict(list)
         with self._changed:
@@ -238,9 +242,9 @@ class RayGrid(Grid):
                     self._queues[delivery.node_id] = deque()
                     waves[delivery.kind].append(delivery)
                 else:
-                    waiting.append(partial(self._start_wave, [delivery], strategy, clock))
+                    waiting.append(partial(self._start_wave, [delivery], strategy, clock, lot_limit_s))
             for members in waves.values():
-                self._start_wave(members, strategy, clock)
+                self._start_wave(members, strategy, clock, lot_limit_s)
         return [delivery.message_id for delivery in deliveries]
 
     def _check(self, messages: list[Message]) -> None:
@@ -279,7 +283,9 @@ class RayGrid(Grid):
             return Content(number, packed, None)
         return Content(number, None, self._sent.put(content))
 
-    def _start_wave(self, members: list[Delivery], strategy: Strategy | None, clock: RoundClock) -> None:
+    def _start_wave(
+        self, members: list[Delivery], strategy: Strategy | None, clock: RoundClock, lot_limit_s: float
+    ) -> None:
         message_type, group_id, ttl = members[0].kind
         oldest = min(delivery.created_at for delivery in members)
         order = Order(
@@ -301,6 +307,7 @@ class RayGrid(Grid):
             estimates=self._estimates[message_type],
             clock=clock,
             on_finished=self._take_in,
+            lot_limit_s=lot_limit_s,
             deadline=time.monotonic() + oldest + ttl - time.time(),
             reply_timeout_s=self._reply_timeout_s,
             max_tries=self._max_tries,

@@ -49,8 +49,8 @@ class Source(Protocol):
     def begin(self) -> None:
         """It is asked for pieces from now on."""
 
-    def next_job(self, slot: WorkerSlot) -> Job | None:
-        """Return a piece for an idle worker, None if there is none now."""
+    def next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
+        """Return a piece for an idle worker, one of ``num_idle``; None if there is none now."""
 
     def worker_idle(self) -> None:
         """A worker is idle and there is no piece for it: take some back from another, perhaps."""

@@ -43,6 +43,7 @@ class Wave:
         estimates: Estimates,
         clock: RoundClock,
         on_finished: Callable[[list[Delivery]], None],
+        lot_limit_s: float,
         deadline: float,
         reply_timeout_s: float | None,
         max_tries: int,
@@ -57,6 +58,7 @@ class Wave:
             estimates: The clients' times.
             clock: Takes the times of the round.
             on_finished: Gets deliveries as soon as they are finished.
+            lot_limit_s: How long a lot may take: replies come when it is over.
             deadline: ``time.monotonic()`` at which unfinished messages are answered with an error.
             reply_timeout_s: How long a worker may take for one client.
             max_tries: How many workers may die over one client.
@@ -66,14 +68,13 @@ class Wave:
         self._on_finished, self._reply_timeout_s, self._max_tries = on_finished, reply_timeout_s, max_tries
         self._unfinished = dict.fromkeys(deliveries)
         self._pending = estimates.longest_first(deliveries)
-        self._estimate_s = sum(delivery.estimate_s for delivery in deliveries)
         self._alone: list[Delivery] = []  # a worker died while it had them: each gets a lot of its own
         self._flights: dict[WorkerSlot, Flight] = {}
         self._held: dict[WorkerSlot, list[Delivery]] = {}  # merged into a mean that is still with its worker
         self._num_asked: dict[WorkerSlot, int] = {}  # answers of workers that are on their way
         self._closing: dict[WorkerSlot, Flight] = {}  # to be killed as soon as what they have done is saved
         self._concluding: Callable[[], None] | None = None
-        self._deadline = deadline
+        self._lot_limit_s, self._deadline = lot_limit_s, deadline
         self._timer: Timer | None = None
         self._look_timer: Timer | None = None
 
@@ -83,16 +84,14 @@ class Wave:
         """Set the deadline's timer."""
         self._timer = self._dispatcher.at(self._deadline, self._expire)
 
-    def next_job(self, slot: WorkerSlot) -> Job | None:
+    def next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
         """Cut a lot for an idle worker."""
         if self._concluding:
             return None
         if self._alone:
             deliveries = [self._alone.pop()]
         else:
-            deliveries = take_lot(
-                self._pending, self._dispatcher.num_up, self._estimate_s, self._at_home(slot.ray_node)
-            )
+            deliveries = take_lot(self._pending, num_idle, self._lot_limit_s, partial(self._distance, slot))
         return self._fly(slot, deliveries) if deliveries else None
 
     def worker_idle(self) -> None:
@@ -197,10 +196,9 @@ class Wave:
     def _take_in(self, flight: Flight, report: Report) -> None:
         """Take what a lot's clients left behind, as soon as it is safe."""
         for position, seconds in report.seconds.items():
-            self._estimates.note(flight.deliveries[position].node_id, seconds)
+            self._estimates.note(flight.deliveries[position].node_id, seconds, flight.slot)
         if self._pending and self._pending[0].estimate_s == 0:  # these are the first times that are known
             self._pending = self._estimates.longest_first(self._pending)
-            self._estimate_s = sum(delivery.estimate_s for delivery in self._pending)
         self._clock.landed(sum(report.seconds.values()), report.merge_s)
         self._run_again(flight.deliveries[position] for position in report.left)
         if report.num_parcels == 0:
@@ -401,11 +399,11 @@ class Wave:
         if self._look_timer is None:
             self._look_timer = self._dispatcher.at(time.monotonic() + _LOOK_AGAIN_S, look)
 
-    def _at_home(self, ray_node: str) -> Callable[[Delivery], bool] | None:
-        """Tell the clients of which the state need not travel to a Ray node; None if it is the only one."""
-        if self._dispatcher.elsewhere(ray_node) is None:
-            return None
-        return lambda delivery: self._states.is_near(delivery.node_id, ray_node)
+    def _distance(self, slot: WorkerSlot, delivery: Delivery) -> int:
+        """Tell how far a client is from a worker: 0 if it ran there last, 1 if its state need not travel, else 2."""
+        if self._estimates.was_on(delivery.node_id, slot):
+            return 0
+        return 1 if self._states.is_near(delivery.node_id, slot.ray_node) else 2
 
     def _name(self, delivery: Delivery) -> str:
         return f"message {self.order.message_type!r} to client {self.order.partition_of(delivery.node_id)}"

@@ -118,7 +118,7 @@ def test_a_pool_can_be_resized_between_rounds(ray_session):
 
 def test_a_pool_grows_into_the_room_that_comes_free(ray_session, monkeypatch):
     monkeypatch.setattr("fedray.simulation.pool._LOOK_FOR_ROOM_S", 0.0)
-    in_the_way = placement_group([{"CPU": 2.5}])
+    in_the_way = placement_group([{"CPU": ray.available_resources()["CPU"] - 1.5}])
     ray.get(in_the_way.ready(), timeout=60)
     with WorkerPool(WorkerResources(num_workers=1, cpus_per_worker=1), grow_to=2) as pool:
         grid = RayGrid(napping, 12, pool)
