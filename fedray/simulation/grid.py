@@ -28,14 +28,13 @@ from .lots import FIRST_NODE_ID, Order, ship_app
 from .merging import calling_strategy, merge_rule
 from .packing import pack
 from .pool import WorkerPool
-from .sent import SentArrays
+from .sent import LARGE_BYTES, SentArrays
 from .states import ClientStates
 from .timing import RoundClock, RoundTiming
 from .wave import Wave
 
 logger = logging.getLogger(__name__)
 
-_SMALL_CONTENT_BYTES = 64_000  # below it, fetching from the object store (1.5 ms) takes longer than a copy for each lot
 _PUSHED_LOT_S = 0.1  # who pulls replies as they come does not want to wait for a worker's whole share
 _GRACE_S = 30.0  # waves keep the messages' deadlines; whoever waits for a reply waits at most this much longer
 
@@ -279,7 +278,7 @@ class RayGrid(Grid):
 
     def _content(self, number: int, content: RecordDict) -> Content:
         packed = pack(share(content))
-        if packed.nbytes < _SMALL_CONTENT_BYTES:
+        if packed.nbytes < LARGE_BYTES:
             return Content(number, packed, None)
         return Content(number, None, self._sent.put(content))
 

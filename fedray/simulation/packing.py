@@ -23,10 +23,6 @@ class Packed(NamedTuple):
         """Size of the whole in bytes."""
         return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
 
-    def in_one(self) -> "Packed":
-        """Return the same with all memory in the pickle itself, so that a list of many is quickly read."""
-        return Packed(pickle.dumps(unpack(self), protocol=5), [])
-
 
 def pack(value: Any) -> Packed:
     """Pickle a value. Its arrays' memory is referred to, not copied.
@@ -37,6 +33,11 @@ def pack(value: Any) -> Packed:
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     return Packed(data, [_flat(buffer) for buffer in buffers])
+
+
+def pack_in_one(value: Any) -> Packed:
+    """Pickle a small value with all memory in the pickle itself, so that a list of many is quickly read."""
+    return Packed(pickle.dumps(value, protocol=5), [])
 
 
 def unpack(packed: Packed) -> Any:

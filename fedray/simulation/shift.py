@@ -14,7 +14,7 @@ from flwr.app import Message, RecordDict
 from .arrays import share
 from .lots import NO_STATE, Lot, Report
 from .merging import RunningMean
-from .packing import Packed, pack
+from .packing import Packed, pack, pack_in_one
 
 # Ray keeps results below 100 KB in the driver's memory; whatever may be many times that goes into the object store.
 _LARGE_BYTES = 100_000
@@ -75,7 +75,7 @@ class Shift:
             if not self._merge(position, reply):
                 self._add_reply(position, pack(_shared(reply)))
             if packed_state is not None:
-                self._add_state(position, packed_state)
+                self._add_state(position, state, packed_state)
             elif state is not None:
                 self._report.states[position] = NO_STATE
             self._report.seconds[position] = seconds
@@ -96,7 +96,7 @@ class Shift:
         else:
             self._report.large_replies[position] = self._add_parcel(packed, packed.nbytes)
 
-    def _add_state(self, position: int, packed: Packed) -> None:
+    def _add_state(self, position: int, state: RecordDict | None, packed: Packed) -> None:
         if packed.nbytes >= _LARGE_BYTES:
             self._report.states[position] = (self._add_parcel([packed], packed.nbytes), 0)
             return
@@ -104,8 +104,9 @@ class Shift:
             self._bundle, self._bundle_bytes = [], 0
             self._bundle_index = self._add_parcel(self._bundle, 0)
         self._report.states[position] = (self._bundle_index, len(self._bundle))
-        self._bundle.append(packed.in_one())
+        self._bundle.append(pack_in_one(state))
         self._bundle_bytes += packed.nbytes
+        self._parcel_bytes += packed.nbytes
 
     def _add_parcel(self, parcel: Any, nbytes: int) -> int:
         self._parcels.append(parcel)

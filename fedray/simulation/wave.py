@@ -86,8 +86,8 @@ class Wave:
 
     def next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
         """Cut a lot for an idle worker."""
-        if self._concluding:
-            return None
+        if self._concluding or slot in self._closing:
+            return None  # its mean is on its way here: nothing may be added to it
         if self._alone:
             deliveries = [self._alone.pop()]
         else:
@@ -367,7 +367,8 @@ class Wave:
         if self._closing.get(flight.slot) is flight:
             del self._closing[flight.slot]
             self._drop_flight(flight)
-            if self._flights.pop(flight.slot, None) is flight:
+            if self._flights.get(flight.slot) is flight:
+                del self._flights[flight.slot]
                 self._dispatcher.end_job(flight.job)
                 flight.end()
 

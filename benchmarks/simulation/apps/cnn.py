@@ -9,6 +9,7 @@ from flwr.app import RecordDict
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.network import smooth_cnn
 from benchmarks.simulation.federation import TIMED_UPDATE_KEY, Metrics, Weights, make_client_app
 
 _NUM_LABELS, _BATCH_SIZE, _LEARNING_RATE = 10, 16, 0.01
@@ -23,7 +24,7 @@ def num_examples(client: int) -> int:
 def initial_weights() -> Weights:
     """Return the weights of a new network. The same every time."""
     torch.manual_seed(0)
-    return {name: tensor.numpy() for name, tensor in _make_network().state_dict().items()}
+    return {name: tensor.numpy() for name, tensor in smooth_cnn(128, _NUM_LABELS).state_dict().items()}
 
 
 def update(weights: Weights, client: int, state: RecordDict) -> tuple[Weights, Metrics]:
@@ -57,24 +58,7 @@ def _images(client: int) -> tuple[Tensor, Tensor]:
 def _network() -> nn.Module:
     """Return this process's network, which clients use one after another."""
     torch.set_num_threads(1)
-    return _make_network()
-
-
-def _make_network() -> nn.Module:
-    # Smooth (no ReLU, no max-pooling): replies add up in another order on every engine, and where a rounding difference
-    # flips a choice, weights that should agree to 1e-7 differ by 1e-5.
-    return nn.Sequential(
-        nn.Conv2d(3, 32, 3, padding=1),
-        nn.GELU(),
-        nn.AvgPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1),
-        nn.GELU(),
-        nn.AvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(64 * 8 * 8, 128),
-        nn.GELU(),
-        nn.Linear(128, _NUM_LABELS),
-    )
+    return smooth_cnn(128, _NUM_LABELS)
 
 
 client_app = make_client_app(update)
