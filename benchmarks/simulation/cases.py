@@ -68,9 +68,9 @@ class Case:
 
 
 CASES: Mapping[str, Case] = {
-    # Some seconds on either engine: Ray starts processes beside its own workers in its first ones.
-    "tiny-100": Case("tiny", 100, 100, num_rounds=301, stock_rounds=11, targets=(FasterThanStock(30),)),
-    "tiny-1000": Case("tiny", 1000, 1000, num_rounds=61, stock_rounds=5, targets=(FasterThanStock(100),)),
+    # Ten seconds on either engine: in its first ones Ray starts processes beside the workers.
+    "tiny-100": Case("tiny", 100, 100, num_rounds=1001, stock_rounds=31, targets=(FasterThanStock(30),)),
+    "tiny-1000": Case("tiny", 1000, 1000, num_rounds=201, stock_rounds=5, targets=(FasterThanStock(100),)),
     "large-20": Case(
         "large", 20, 20, num_rounds=4, targets=(FasterThanStock(8), CopiesOfModel(4, 100)), memory_interval_s=0.005
     ),
