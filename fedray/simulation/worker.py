@@ -22,6 +22,7 @@ from ray import cloudpickle
 
 from .arrays import fresh, share
 from .errors import StateLostError
+from .heap import keep_freed_memory
 from .identity import identify
 from .lots import AppRef, Lot, Order, Report, Task
 from .merging import RunningMean
@@ -54,6 +55,7 @@ class Worker:
 
     def __init__(self, setup: Callable[[], None] | None) -> None:
         """Run ``setup`` before anything else."""
+        keep_freed_memory()
         serialise_on_demand()
         if setup is not None:
             setup()
