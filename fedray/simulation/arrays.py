@@ -117,17 +117,26 @@ def share(content: RecordDict) -> RecordDict:
 
 def fresh(content: RecordDict) -> RecordDict:
     """Copy the records and not their arrays' memory: what one client does to its message no other may see."""
-    copy = content.copy()
+    copy: RecordDict = _copy(content)
     records = _items(copy)
     for name, record in records.items():
-        records[name] = twin = record.copy()
+        records[name] = twin = _copy(record)
         values = _items(twin)
         for key, value in values.items():
-            if isinstance(value, list):
-                values[key] = list(value)
-            elif isinstance(value, Array):
+            if isinstance(value, Array):
                 values[key] = twin_of(value)
+            elif isinstance(value, list):
+                values[key] = list(value)
     return copy
+
+
+def _copy(record: Any) -> Any:
+    """Do what ``record.copy()`` does, in half the time."""
+    twin, fields = object.__new__(type(record)), record.__dict__
+    twin.__dict__.update(
+        _check_key_fn=fields["_check_key_fn"], _check_value_fn=fields["_check_value_fn"], _data=fields["_data"].copy()
+    )
+    return twin
 
 
 def ndarray_of(array: Array) -> NDArray[Any] | None:

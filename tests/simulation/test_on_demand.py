@@ -5,17 +5,26 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app.message.typeddict import TypedDict
 
 from fedray.simulation import SharedArray
 from fedray.simulation.arrays import ndarray_of, share
+from fedray.simulation.identity import identify
 from fedray.simulation.on_demand import serialise_on_demand
 
 
 @pytest.fixture
 def as_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Change Flower's classes as a worker does, and change them back."""
-    for owner, names in ((Array, ("from_numpy_ndarray", "__setattr__")), (ArrayRecord, ("from_array_dict",))):
+    views = ("array_records", "metric_records", "config_records")
+    for owner, names in (
+        (Array, ("from_numpy_ndarray", "__setattr__")),
+        (ArrayRecord, ("from_array_dict",)),
+        (TypedDict, ("__setitem__",)),
+        (RecordDict, ("__setitem__", *views)),
+        (Message, ("__init__",)),
+    ):
         for name in names:
             monkeypatch.setattr(owner, name, owner.__dict__[name])
     serialise_on_demand()
@@ -92,3 +101,50 @@ def test_errors_stay(as_in_a_worker):
         _ = Array(np.zeros(3)).size
     with pytest.raises(AttributeError, match="no attribute 'data'"):
         _ = object.__new__(Array).data
+
+
+def test_records_refuse_what_they_refused(as_in_a_worker):
+    with pytest.raises(TypeError, match="Key must be of type `str`"):
+        MetricRecord({1: 2.0})
+    with pytest.raises(TypeError, match="Not all values are of valid type"):
+        MetricRecord({"a": True})
+    with pytest.raises(TypeError, match="Expected `ArrayRecord`"):
+        RecordDict({"a": {"b": 1}})
+    with pytest.raises(TypeError, match="received `MetricRecord`"):
+        RecordDict().array_records["a"] = MetricRecord()
+
+
+def test_views_of_a_record_dict_stay_in_step(as_in_a_worker, caplog):
+    arrays, metrics, config = ArrayRecord([np.zeros(2)]), MetricRecord({"a": 1}), ConfigRecord({"b": "c"})
+    records = RecordDict({"x": arrays, "y": metrics, "z": config})
+    views = (records.array_records, records.metric_records, records.config_records)
+    assert [list(view) for view in views] == [["x"], ["y"], ["z"]]
+    assert records.array_records["x"] is arrays
+    records.metric_records["more"] = MetricRecord({"a": 2})
+    assert records["more"]["a"] == 2
+    del records.metric_records["more"]
+    assert "more" not in records
+    with caplog.at_level("WARNING", logger="flwr"):
+        records["y"] = config
+    assert records["y"] is config
+
+
+def test_replies_are_what_they_were(request):
+    def reply_to(asked, *args, **kwargs):
+        reply = Message(*args, reply_to=asked, **kwargs)
+        fields = dict(reply.metadata.__dict__)
+        assert fields.pop("_created_at") + fields.pop("_ttl") == pytest.approx(asked_until)
+        return fields, reply.__dict__["_content"], reply.__dict__["_error"]
+
+    identify(5, 1)
+    content, error = RecordDict({"m": MetricRecord({"a": 1})}), Error(1, "why")
+    asked = Message(RecordDict(), 7, "train", ttl=100.0, group_id="3")
+    asked.metadata.__dict__.update(_message_id="id", _run_id=5, _src_node_id=1, _src_task_id=8, _dst_task_id=9)
+    asked_until = asked.metadata.created_at + asked.metadata.ttl
+    stock = [reply_to(asked, content), reply_to(asked, error)]
+    request.getfixturevalue("as_in_a_worker")
+    assert [reply_to(asked, content), reply_to(asked, error)] == stock
+    assert reply_to(asked, content=content) == stock[0]
+    assert Message(content, 7, "train").metadata.message_type == "train"
+    with pytest.raises(TypeError):
+        Message("no content", reply_to=asked)
