@@ -45,6 +45,17 @@ class Results:
         """Return the median duration of a round."""
         return _median(self._warm_rounds(case, engine)["seconds"])
 
+    def times_as_fast(self, case: str, engine: str, peer: str) -> float | None:
+        """Return how many times as fast as a peer an engine is: the median over the repeats.
+
+        A shared machine's speed changes from minute to minute, and not alike for an engine that waits most of the time.
+        """
+        medians = [
+            self._warm_rounds(case, name).groupby("repeat")["seconds"].median().rename(name) for name in (engine, peer)
+        ]
+        pairs = pd.concat(medians, axis=1).ffill()  # a slow peer runs less often
+        return _median((pairs[peer] / pairs[engine]).dropna())
+
     def compute_seconds(self, case: str, engine: str) -> float | None:
         """Return the median of the time that all clients of a round spend together."""
         return _median(self._warm_rounds(case, engine)["compute_seconds"].dropna())

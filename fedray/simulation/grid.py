@@ -316,8 +316,12 @@ class RayGrid(Grid):
 
     # Receiving.
 
-    def _take_in(self, deliveries: list[Delivery]) -> None:
-        """Keep replies and states. Runs on the dispatcher's thread."""
+    def _take_in(self, deliveries: list[Delivery], last: bool) -> None:
+        """Keep replies and states. Runs on the dispatcher's thread.
+
+        A waiting thread is woken for single replies and for a wave's last: a mean is opened fast enough then, and
+        until then the thread would only take turns with the workers and this one.
+        """
         with self._changed:
             wanted = [delivery for delivery in deliveries if delivery.message_id in self._deliveries]  # not forgotten
             self._states.take_over(wanted)
@@ -325,7 +329,8 @@ class RayGrid(Grid):
                 self._finished[delivery.message_id] = delivery
                 delivery.content = None  # the store may free it
                 self._release(delivery)
-            self._changed.notify_all()
+            if last or any(delivery.merged is None for delivery in wanted):
+                self._changed.notify_all()
 
     def _release(self, delivery: Delivery) -> None:
         """Let the node's next message go."""

@@ -42,7 +42,7 @@ class Wave:
         states: ClientStates,
         estimates: Estimates,
         clock: RoundClock,
-        on_finished: Callable[[list[Delivery]], None],
+        on_finished: Callable[[list[Delivery], bool], None],
         lot_limit_s: float,
         deadline: float,
         reply_timeout_s: float | None,
@@ -57,7 +57,7 @@ class Wave:
             states: The clients' states.
             estimates: The clients' times.
             clock: Takes the times of the round.
-            on_finished: Gets deliveries as soon as they are finished.
+            on_finished: Gets deliveries as soon as they are finished, and whether they are the last.
             lot_limit_s: How long a lot may take: replies come when it is over.
             deadline: ``time.monotonic()`` at which unfinished messages are answered with an error.
             reply_timeout_s: How long a worker may take for one client.
@@ -290,7 +290,7 @@ class Wave:
         for delivery in mine:
             del self._unfinished[delivery]
         if mine:
-            self._on_finished(mine)
+            self._on_finished(mine, not self._unfinished)
 
     def _finish_merged(self, members: list[Delivery], content: RecordDict) -> None:
         merged = Merged(content)
