@@ -12,17 +12,21 @@ from fedray.config.loading import (
 )
 from fedray.config.paths import config_paths, flatten, nearest_name, nest
 from fedray.config.schema import (
+    RECIPES,
     DataConfig,
     EvaluationConfig,
     ExperimentConfig,
     FederationConfig,
     GanConfig,
     PartitionConfig,
+    PrivacyConfig,
+    Recipe,
     ResourcesConfig,
     TrackingConfig,
 )
 
 __all__ = [
+    "RECIPES",
     "ConfigError",
     "DataConfig",
     "EvaluationConfig",
@@ -30,6 +34,8 @@ __all__ = [
     "FederationConfig",
     "GanConfig",
     "PartitionConfig",
+    "PrivacyConfig",
+    "Recipe",
     "ResourcesConfig",
     "TrackingConfig",
     "config_paths",

@@ -4,7 +4,7 @@ Every field says what it means, its unit and its range; the job command lines, t
 keys are made of these models. Frozen, and an unknown key is an error.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -42,47 +42,141 @@ class PartitionConfig(_Section):
 
 
 class GanConfig(_Section):
-    """The networks, the objective and one local training step."""
+    """The networks, the objective and one local training step.
 
-    objective: Literal["wgan-gp"] = "wgan-gp"
-    """The adversarial objective; 'wgan-gp' is Wasserstein with gradient penalty (Gulrajani et al. 2017)."""
-    generator: Literal["custom-cnn"] = "custom-cnn"
-    """The generator; 'custom-cnn' is S2's, conditioned by embeddings that multiply the channels."""
-    discriminator: Literal["cnn"] = "cnn"
-    """The discriminator (critic); 'cnn' is S2's custom CNN with GroupNorm in place of BatchNorm."""
+    A field that is unset has the value of the objective's source (:data:`RECIPES`); :meth:`resolved` fills it in.
+    """
+
+    objective: Literal["wgan-gp", "acgan", "acgan-ns", "cgan", "cgan-ns", "cgan-hinge"] = "wgan-gp"
+    """The adversarial objective: 'wgan-gp' (Gulrajani et al. 2017); 'acgan' (Odena et al. 2017); 'cgan' (Mirza and
+    Osindero 2014); 'cgan-hinge': projection discriminator with hinge loss (Miyato and Koyama 2018); '-ns': the
+    non-saturating generator loss in place of the original one."""
+    generator: Literal["custom-cnn", "residual"] = "custom-cnn"
+    """The generator: 'custom-cnn' is S2's, conditioned on the label by embeddings that multiply the channels;
+    'residual' has residual blocks with GroupNorm, modulated (FiLM) by label and domain."""
+    discriminator: str = "cnn"
+    """The discriminator (critic): 'cnn' (S2's custom CNN with GroupNorm), 'resnet18', 'resnet50', 'vit_b_16', 'swin_t',
+    or any other model name of timm."""
+    initialisation: Literal["scratch", "imagenet"] = "scratch"
+    """Where the discriminator's weights come from: 'scratch', or 'imagenet' for a timm model."""
+    weights: str | None = None
+    """File with the ImageNet weights; unset: NAME.safetensors or NAME.pth in the folder of FEDRAY_WEIGHTS, or, where
+    that is not set either, timm's own download. For initialisation 'imagenet'."""
+    freeze: bool = False
+    """Train the discriminator's heads and conditioning alone, not its backbone. For initialisation 'imagenet'."""
+    spectral_norm: bool | None = None
+    """Divide the discriminator's weights by their spectral norm (Miyato et al. 2018); unset: on for 'cgan-hinge'."""
     latent_dim: int = Field(64, ge=1, le=4096)
     """Length of the noise vector, 1 to 4096."""
     generator_channels: int = Field(32, ge=4, le=2048, multiple_of=4)
     """Channels of the generator's last hidden layer, 4 to 2048, a multiple of 4; earlier layers have 2x and 4x."""
     discriminator_channels: int = Field(32, ge=8, le=2048, multiple_of=8)
-    """Channels of the discriminator's first layer, 8 to 2048, a multiple of 8; later layers have 2x and 4x."""
+    """Channels of the first layer of 'cnn', 8 to 2048, a multiple of 8; later layers have 2x and 4x."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Dropout probability in the generator, in [0, 1)."""
     batch_size: int = Field(32, ge=2, le=65536)
     """Tiles per optimiser step on a client, >= 2; a client with fewer tiles uses all it has."""
-    n_critic: int = Field(5, ge=1, le=100)
-    """Discriminator steps per generator step, 1 to 100."""
-    gradient_penalty: NonNegative = 10.0
-    """Weight lambda of the gradient penalty, >= 0."""
-    generator_lr: Positive = 1e-4
-    """Adam learning rate of the generator, > 0."""
-    discriminator_lr: Positive = 1e-4
-    """Adam learning rate of the discriminator, > 0."""
-    beta1: float = Field(0.0, ge=0.0, lt=1.0)
-    """Adam beta1 of both optimisers, in [0, 1)."""
-    beta2: float = Field(0.9, ge=0.0, lt=1.0)
-    """Adam beta2 of both optimisers, in [0, 1)."""
+    n_critic: int | None = Field(None, ge=1, le=100)
+    """Discriminator steps per generator step, 1 to 100; unset: 5 for 'wgan-gp' and 'cgan-hinge', else 1."""
+    penalty: Literal["gradient", "r1", "none"] | None = None
+    """Penalty on the discriminator's gradient by tile: 'gradient' (Gulrajani et al. 2017), 'r1' (Mescheder et al. 2018)
+    or 'none'; unset: 'gradient' for 'wgan-gp', else 'none'."""
+    gradient_penalty: NonNegative | None = None
+    """Weight of the penalty, >= 0: lambda of 'gradient', gamma of 'r1'; unset: 10."""
+    generator_lr: Positive | None = None
+    """Adam learning rate of the generator, > 0; unset: 1e-4 for 'wgan-gp', else 2e-4."""
+    discriminator_lr: Positive | None = None
+    """Adam learning rate of the discriminator, > 0; unset: as the generator's."""
+    beta1: float | None = Field(None, ge=0.0, lt=1.0)
+    """Adam beta1 of both optimisers, in [0, 1); unset: 0 for 'wgan-gp' and 'cgan-hinge', else 0.5."""
+    beta2: float | None = Field(None, ge=0.0, lt=1.0)
+    """Adam beta2 of both optimisers, in [0, 1); unset: 0.9 for 'wgan-gp' and 'cgan-hinge', else 0.999."""
+    clip_norm: Positive | None = None
+    """Largest norm of each network's gradient, > 0; a longer one is scaled down. Unset: none is."""
+    label_sampling: Literal["data", "balanced"] = "data"
+    """Labels that the generator is trained on: as in the client's 'data', or 'balanced' over all labels."""
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
     """Decay per generator step of the moving average that is evaluated, in [0, 1); it warms up over the first steps."""
     augment: bool = True
     """Draw a random flip and quarter turn of every training tile (label-safe in histology)."""
+    diff_augment: Literal["none", "histology", "colour-translation-cutout"] = "none"
+    """Differentiable augmentation of real and generated tiles alike (Zhao et al. 2020): 'histology' flips and turns;
+    'colour-translation-cutout' is the paper's."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the networks' products and convolutions; weights, losses and penalties stay float32."""
+    channels_last: bool = False
+    """Keep images with their channels innermost: faster convolutions on most GPUs and many CPUs."""
+    compile: bool = False
+    """Compile the networks with torch.compile: minutes at the start, faster steps on a GPU. Not with a penalty."""
+    fused_optimizer: bool = False
+    """Use PyTorch's fused Adam: one kernel a step; equal to rounding."""
+
+    @property
+    def recipe(self) -> "Recipe":
+        """The values in force of the fields that may be unset."""
+        base = RECIPES[self.objective]
+        chosen = {name: value for name in Recipe._fields if (value := getattr(self, name)) is not None}
+        if "generator_lr" in chosen:
+            chosen.setdefault("discriminator_lr", chosen["generator_lr"])
+        return base._replace(**chosen)
+
+    def resolved(self) -> Self:
+        """Return the same with no field unset that has a recipe."""
+        return self.model_copy(update=self.recipe._asdict())
+
+    @model_validator(mode="after")
+    def _options_that_go_together(self) -> Self:
+        if self.discriminator == "cnn" and (self.initialisation != "scratch" or self.freeze or self.weights):
+            raise ValueError(
+                "gan.initialisation, gan.weights and gan.freeze are for timm's models, but gan.discriminator is 'cnn', "
+                "which has no ImageNet weights"
+            )
+        if self.initialisation == "scratch" and (self.freeze or self.weights):
+            raise ValueError(
+                "gan.freeze and gan.weights need gan.initialisation 'imagenet', but got 'scratch': a network that "
+                "starts from random weights must learn them"
+            )
+        if self.compile and self.recipe.penalty != "none":
+            raise ValueError(
+                f"gan.compile must be off with gan.penalty {self.recipe.penalty!r}, but got true: torch.compile cannot "
+                "differentiate a gradient"
+            )
+        return self
+
+
+class Recipe(NamedTuple):
+    """What an objective's source trains with."""
+
+    n_critic: int
+    penalty: Literal["gradient", "r1", "none"]
+    gradient_penalty: float
+    generator_lr: float
+    discriminator_lr: float
+    beta1: float
+    beta2: float
+    spectral_norm: bool
+
+
+_BCE_RECIPE = Recipe(1, "none", 10.0, 2e-4, 2e-4, 0.5, 0.999, spectral_norm=False)  # Odena et al., Radford et al.
+
+RECIPES: dict[str, Recipe] = {
+    "wgan-gp": Recipe(5, "gradient", 10.0, 1e-4, 1e-4, 0.0, 0.9, spectral_norm=False),
+    "acgan": _BCE_RECIPE,
+    "acgan-ns": _BCE_RECIPE,
+    "cgan": _BCE_RECIPE,
+    "cgan-ns": _BCE_RECIPE,
+    "cgan-hinge": Recipe(5, "none", 10.0, 2e-4, 2e-4, 0.0, 0.9, spectral_norm=True),
+}
+"""By objective: the values of its paper. CGAN's own trains a multi-layer perceptron with plain SGD; it gets ACGAN's."""
 
 
 class FederationConfig(_Section):
     """Who trains, how long, and what is shared."""
 
-    mode: Literal["federated", "centralised"] = "federated"
-    """'federated', or 'centralised': one client holds all training tiles, as the baseline to compare with."""
+    mode: Literal["federated", "centralised", "md-gan"] = "federated"
+    """'federated': clients train both networks, the server averages; 'centralised': the baseline, one data-parallel
+    training on all tiles; 'md-gan': one generator on the server, discriminators that stay with the clients and swap
+    (Hardy et al. 2019)."""
     num_clients: int = Field(4, ge=1, le=1_000_000)
     """Clients (hospitals) the training tiles are spread over, >= 1."""
     num_rounds: int = Field(10, ge=1)
@@ -95,8 +189,28 @@ class FederationConfig(_Section):
     """Discriminator steps per client and round, >= 1; unset: local_epochs decides."""
     aggregate: Literal["both", "generator", "discriminator"] = "both"
     """Which network the server averages; the other one stays with its client."""
-    strategy: Literal["fedavg"] = "fedavg"
-    """The server's aggregation rule; 'fedavg' averages weighted by client size (McMahan et al. 2017)."""
+    swap_every: int = Field(1, ge=0)
+    """Rounds after which 'md-gan' passes the discriminators on to other clients; 0: never."""
+    strategy: Literal[
+        "fedavg", "fedavgm", "fedprox", "fedadam", "fedyogi", "fedadagrad", "fedmedian", "trimmed-mean", "krum"
+    ] = "fedavg"
+    """The server's aggregation rule: the mean (McMahan et al. 2017), with momentum (Hsu et al. 2019), with a proximal
+    term on the clients (Li et al. 2020), as the gradient of a server optimiser (Reddi et al. 2021); the median or the
+    trimmed mean (Yin et al. 2018); Krum (Blanchard et al. 2017)."""
+    weighting: Literal["size", "uniform", "label-balance"] = "size"
+    """What a client weighs in a mean: its tiles; 1; or its tiles times the effective number of its labels, the
+    exponential of their entropy."""
+    server_lr: Positive | None = None
+    """Learning rate of the server optimiser, > 0; unset: 1 for 'fedavgm', 0.1 for 'fedadam', 'fedyogi', 'fedadagrad'.
+    """
+    server_momentum: float = Field(0.9, ge=0.0, lt=1.0)
+    """Momentum of 'fedavgm', beta1 of 'fedadam' and 'fedyogi', in [0, 1)."""
+    proximal_mu: NonNegative = 0.01
+    """Weight mu of the proximal term, >= 0. For 'fedprox'."""
+    trimmed_share: float = Field(0.2, ge=0.0, lt=0.5)
+    """Share of the clients left out at either end of every weight, in [0, 0.5). For 'trimmed-mean'."""
+    num_malicious: int = Field(0, ge=0)
+    """Clients that may be malicious, >= 0. For 'krum'."""
     keep_optimizer: bool = True
     """Keep the Adam moments on the client from round to round; off: every round starts with fresh ones."""
     merge_replies: bool = False
@@ -108,6 +222,25 @@ class FederationConfig(_Section):
     """Longest a round may wait for its clients, in seconds, > 0."""
     checkpoint_every: int = Field(1, ge=1)
     """Rounds between two checkpoints, >= 1."""
+
+
+class PrivacyConfig(_Section):
+    """Differential privacy of clients: their updates are clipped, and noise is added to the mean (McMahan et al. 2018).
+
+    What is guaranteed is logged as ``privacy/epsilon`` at ``delta``; clients are whole hospitals, not patients.
+    """
+
+    noise_multiplier: NonNegative = 0.0
+    """Standard deviation of the noise on the sum of updates, in clipping norms, >= 0; 0: no differential privacy."""
+    clipping_norm: Positive = 1.0
+    """Longest update of a client, > 0: a longer one is scaled down."""
+    delta: float = Field(1e-5, gt=0.0, lt=1.0)
+    """Probability with which the guarantee may fail, in (0, 1); well below 1 / clients."""
+
+    @property
+    def on(self) -> bool:
+        """Whether there is noise."""
+        return self.noise_multiplier > 0
 
 
 class EvaluationConfig(_Section):
@@ -159,18 +292,66 @@ class ExperimentConfig(_Section):
     partition: PartitionConfig = PartitionConfig()
     gan: GanConfig = GanConfig()
     federation: FederationConfig = FederationConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     resources: ResourcesConfig = ResourcesConfig()
     tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
-    def _centralised_shares_everything(self) -> Self:
-        if self.federation.mode == "centralised" and self.federation.aggregate != "both":
-            raise ValueError(
-                "federation.aggregate must be 'both' in centralised mode (one client has nothing to keep private), "
-                f"but got {self.federation.aggregate!r}"
-            )
+    def _sections_that_go_together(self) -> Self:
+        problems = [*self._mode_problems(), *(self._privacy_problems() if self.privacy.on else [])]
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
+
+    def _mode_problems(self) -> list[str]:
+        federation, problems = self.federation, []
+        if federation.mode != "federated" and federation.aggregate != "both":
+            problems.append(
+                f"federation.aggregate must be 'both' in mode {federation.mode!r} (there is no choice of what to "
+                f"share), but got {federation.aggregate!r}"
+            )
+        if federation.mode != "federated" and federation.strategy != "fedavg":
+            problems.append(
+                f"federation.strategy must be 'fedavg' in mode {federation.mode!r} (no weights of clients are "
+                f"aggregated), but got {federation.strategy!r}"
+            )
+        if federation.mode == "md-gan" and federation.client_fraction < 1:
+            problems.append(
+                "federation.client_fraction must be 1 in mode 'md-gan' (a discriminator that is left out falls "
+                f"behind), but got {federation.client_fraction:g}"
+            )
+        return problems
+
+    def _privacy_problems(self) -> list[str]:
+        federation, problems = self.federation, []
+        if federation.mode != "federated":
+            problems.append(f"privacy needs federation.mode 'federated', but got {federation.mode!r}")
+        if federation.strategy not in ("fedavg", "fedprox"):
+            problems.append(
+                "privacy needs federation.strategy 'fedavg' or 'fedprox', whose mean the account is for, but got "
+                f"{federation.strategy!r}"
+            )
+        if federation.weighting != "uniform":
+            problems.append(
+                "privacy needs federation.weighting 'uniform', because no client may count for more than the noise "
+                f"covers, but got {federation.weighting!r}"
+            )
+        if federation.max_failed_share > 0:
+            problems.append(
+                "privacy needs federation.max_failed_share 0, because the noise is made for the clients that were "
+                f"asked, but got {federation.max_failed_share:g}"
+            )
+        if federation.aggregate != "discriminator" and self.gan.generator == "custom-cnn":
+            problems.append(
+                "privacy cannot cover BatchNorm statistics, which are means of a client's tiles and counters, and "
+                "gan.generator 'custom-cnn' has them; take 'residual', which has GroupNorm"
+            )
+        return problems
+
+    def resolved(self) -> Self:
+        """Return the same with every field of ``gan`` set that has the value of the objective's source if unset."""
+        return self.model_copy(update={"gan": self.gan.resolved()})
 
     @property
     def num_clients(self) -> int:

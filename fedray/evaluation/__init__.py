@@ -3,7 +3,7 @@
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.evaluator import Evaluator, cached_evaluator
 from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality
-from fedray.evaluation.reference import score_names
+from fedray.evaluation.reference import compared_indices, score_names
 from fedray.evaluation.scores import Scores
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "ExtractorQuality",
     "Scores",
     "cached_evaluator",
+    "compared_indices",
     "score_names",
 ]

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig
-from fedray.evaluation import Scores, cached_evaluator
-from fedray.federation import local_store, tile_shape, training_device
-from fedray.models import Arrays, Gan
+from fedray.evaluation import Scores, cached_evaluator, compared_indices
+from fedray.federation import fresh_gan, local_store, tile_shape, training_device
+from fedray.models import Arrays
 from fedray.randomness import torch_stream
 
 PREVIEW_TILES = 8
@@ -32,26 +32,28 @@ def evaluate_generator(config: ExperimentConfig, round_index: int, arrays: Array
         round_index: Rounds done; addresses the noise.
         arrays: At least ``generator_ema.*``.
     """
-    gan = Gan(config.gan, tile_shape(config.data), config.seed, training_device(config.resources))
+    gan = fresh_gan(config)
     gan.load({name: value for name, value in arrays.items() if name.startswith("generator_ema.")})
-    labels = cached_evaluator(local_store(config.data), config.evaluation, str(gan.device)).labels
-    tiles = gan.sample(labels, torch_stream(config.seed, "evaluation", round_index))
+    labels, domains = wanted_tiles(config)
+    tiles = gan.sample(labels, torch_stream(config.seed, "evaluation", round_index), domains)
     preview_labels = np.repeat(np.arange(gan.shape.num_labels), PREVIEW_TILES)
     preview = gan.sample(preview_labels, torch_stream(config.seed, "preview"))
     return Evaluation(_score(config, tiles, labels), preview.reshape(-1, PREVIEW_TILES, *preview.shape[1:]))
 
 
 def evaluate_tiles(config: ExperimentConfig, tiles: NDArray[np.uint8]) -> Evaluation:
-    """Score tiles that were generated elsewhere, one for each of :func:`wanted_labels`."""
-    labels = wanted_labels(config)
+    """Score tiles that were generated elsewhere, one for each of :func:`wanted_tiles`."""
+    labels, _ = wanted_tiles(config)
     num_labels = tile_shape(config.data).num_labels
     chosen = [np.resize(np.flatnonzero(labels == label), PREVIEW_TILES) for label in range(num_labels)]
     return Evaluation(_score(config, tiles, labels), tiles[np.stack(chosen)])
 
 
-def wanted_labels(config: ExperimentConfig) -> NDArray[np.int64]:
-    """Labels [N] int64 that generated tiles must have to be compared with the real ones."""
-    return cached_evaluator(local_store(config.data), config.evaluation, "cpu").labels
+def wanted_tiles(config: ExperimentConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Labels and domains, both [N] int64, that generated tiles must have to be compared with the real ones."""
+    store = local_store(config.data)
+    indices = compared_indices(store, config.evaluation)
+    return store.labels[indices].astype(np.int64), store.domains[indices].astype(np.int64)
 
 
 def _score(config: ExperimentConfig, tiles: NDArray[np.uint8], labels: NDArray[np.int64]) -> Scores:

@@ -34,5 +34,6 @@ def config_of(context: Context, num_nodes: int) -> ExperimentConfig:
     Raises:
         ConfigError: A key is no config path, or a value breaks a rule.
     """
-    values = dict(context.run_config) | {"federation.num_clients": num_nodes}
-    return override(ExperimentConfig(), values, source="the Flower run config")
+    given = {path: value for path, value in context.run_config.items() if value != ""}  # Flower's have no null
+    values = given | {"federation.num_clients": num_nodes}
+    return override(ExperimentConfig(), values, source="the Flower run config").resolved()

@@ -17,6 +17,7 @@ from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import RoundResult
 from fedray.experiment.run import check_experiment, run_experiment, saved_config
 from fedray.federation import DivergedError, FederationError
+from fedray.models import ModelError
 from fedray.simulation import SimulationError
 from fedray.tracking import TrackingError, resolve_tracking_uri, ui_command
 
@@ -25,6 +26,7 @@ USER_ERRORS: tuple[type[Exception], ...] = (
     StoreError,
     PartitionError,
     EvaluationError,
+    ModelError,
     ResourceError,
     SimulationError,
     FederationError,
@@ -67,7 +69,7 @@ def train(argv: Sequence[str], description: str) -> None:
     out = options.resume or options.out or new_folder(config.gan.objective)
     if options.dry_run:
         check_experiment(config, out)
-        print(to_yaml(config) + f"# {plan_workers(config, cluster_size())}")
+        print(to_yaml(config.resolved()) + f"# {plan_workers(config, cluster_size())}")
         return
     console = Console()
     tracking_uri = resolve_tracking_uri(results_root())

@@ -9,7 +9,7 @@ import numpy as np
 from flwr.serverapp import Grid
 
 from fedray.config import ExperimentConfig
-from fedray.experiment.evaluate import Evaluation, evaluate_generator, evaluate_tiles, wanted_labels
+from fedray.experiment.evaluate import Evaluation, evaluate_generator, evaluate_tiles, wanted_tiles
 from fedray.federation import (
     FederationState,
     RoundReport,
@@ -48,6 +48,8 @@ class RoundResult:
         }
         if report.utilisation is not None:
             figures["worker-utilisation"] = report.utilisation
+        if report.epsilon is not None:
+            figures["privacy/epsilon"] = report.epsilon
         scores = self.evaluation.scores if self.evaluation else {}
         return {
             **scores,
@@ -79,7 +81,7 @@ class ExperimentRun:
 
     def _start(self, state: FederationState) -> None:
         self.state = state
-        self._rounds = federate(make_strategy(self.config.federation), self.grid, state, self.config)
+        self._rounds = federate(make_strategy(self.config, state.round_index), self.grid, state, self.config)
 
     @property
     def done(self) -> bool:
@@ -101,7 +103,7 @@ class ExperimentRun:
         """Judge the generator as it is now."""
         round_index = self.state.round_index
         if self.config.federation.aggregate == "discriminator":
-            tiles = sample_from_clients(self.grid, self.config, round_index, wanted_labels(self.config))
+            tiles = sample_from_clients(self.grid, self.config, round_index, *wanted_tiles(self.config))
             evaluation: Evaluation = self._run_elsewhere(evaluate_tiles, self.config, tiles)
         else:
             arrays = generator_arrays(shared_arrays(self.state))

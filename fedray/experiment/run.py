@@ -1,7 +1,7 @@
 """run_experiment(config) -> Result: data, federation, evaluation and tracking composed into one run."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,14 @@ import torch
 from fedray.config import ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store
 from fedray.evaluation import Evaluator, Scores, score_names
+from fedray.experiment.centralised import CentralisedRun
 from fedray.experiment.cluster import connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
 from fedray.experiment.folder import EXPERIMENT, check_folder, check_resumable, is_started, open_folder
 from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.tracked import ended, log_generator, log_round, open_run
-from fedray.federation import client_app, client_partition, local_store, shared_arrays
+from fedray.federation import client_app, client_partition, fresh_gan, local_store, shared_arrays
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tracking import TrackedRun, Tracker, check_tracking
 
@@ -61,7 +62,7 @@ def run_experiment(
         tracking_uri: Of MLflow.
         on_round: Told after every round.
         pool: Workers to run on, which stay for the next experiment (see :func:`start_workers`); unset: own ones,
-            started and ended here.
+            started and ended here. A centralised experiment has Ray Train's own.
 
     Raises:
         ValueError: The data, the partition or the resources are impossible; the message says how.
@@ -69,15 +70,16 @@ def run_experiment(
         DivergedError: A loss exploded. The rounds before it are tracked, and the run ends as FAILED.
         FederationError: Too many clients failed.
     """
-    config = config.model_copy(update={"data": absolute_store(config.data)})
+    config = config.model_copy(update={"data": absolute_store(config.data)}).resolved()
     store = check_experiment(config, out)
     resources = plan_workers(config, connect()) if pool is None else pool.resources
     check_tracking(tracking_uri)
     evaluator = Evaluator.prepare(store, config.evaluation)
+    centralised = config.federation.mode == "centralised"
     key = open_folder(out, EXPERIMENT, config)
     tracker = Tracker(tracking_uri, config.tracking.experiment)
-    with nullcontext(pool) if pool else start_workers(config, resources) as workers:
-        run = ExperimentRun(config, make_grid(config, workers), partial(workers.run, timeout_s=EVALUATION_TIMEOUT_S))
+    with ExitStack() as stack:
+        run = _centralised(stack, config, resources) if centralised else _federated(stack, config, resources, pool)
         run.load(out / "checkpoint")
         tracked = open_run(tracker, config, store, key=key)
         with ended(tracked):
@@ -101,6 +103,7 @@ def check_experiment(config: ExperimentConfig, out: Path) -> TileStore:
     check_folder(out, EXPERIMENT, config, saved)
     store = local_store(config.data)
     client_partition(config)
+    fresh_gan(config)  # networks that cannot be built, weights that are missing
     score_names(config.evaluation, store)  # too few tiles to compare with are refused
     return store
 
@@ -135,7 +138,20 @@ def saved_config(out: Path) -> ExperimentConfig:
     return load_config(out / EXPERIMENT.config)
 
 
-def _run_rounds(run: ExperimentRun, out: Path, tracked: TrackedRun, on_round: OnRound) -> Evaluation:
+def _federated(
+    stack: ExitStack, config: ExperimentConfig, resources: WorkerResources, pool: WorkerPool | None
+) -> ExperimentRun:
+    workers = pool or stack.enter_context(start_workers(config, resources))
+    return ExperimentRun(config, make_grid(config, workers), partial(workers.run, timeout_s=EVALUATION_TIMEOUT_S))
+
+
+def _centralised(stack: ExitStack, config: ExperimentConfig, resources: WorkerResources) -> CentralisedRun:
+    run = CentralisedRun(config, resources)
+    stack.callback(run.close)
+    return run
+
+
+def _run_rounds(run: ExperimentRun | CentralisedRun, out: Path, tracked: TrackedRun, on_round: OnRound) -> Evaluation:
     """Run the rounds that are left; keep history and checkpoints in the folder. Returns the last evaluation."""
     path = out / "results.parquet"
     rows: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records") if path.exists() else []

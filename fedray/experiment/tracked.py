@@ -8,8 +8,8 @@ import torch
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore, draw_partition
 from fedray.experiment.rounds import RoundResult, tile_sheet
-from fedray.federation import client_partition, tile_shape
-from fedray.models import Arrays, Gan
+from fedray.federation import client_partition, fresh_gan
+from fedray.models import Arrays, LabelledGenerator
 from fedray.tracking import TrackedRun, Tracker, code_version_tags
 
 
@@ -94,7 +94,9 @@ def log_generator(run: TrackedRun, config: ExperimentConfig, arrays: Arrays) -> 
     Returns:
         The model's URI.
     """
-    gan = Gan(config.gan, tile_shape(config.data), config.seed)
+    gan = fresh_gan(config)
     gan.load(arrays)
-    examples = (torch.zeros(2, config.gan.latent_dim), torch.zeros(2, dtype=torch.int64))
-    return run.log_generator(gan.generator_ema, examples)
+    inputs = [torch.zeros(2, config.gan.latent_dim), torch.zeros(2, dtype=torch.int64)]
+    if gan.shape.num_domains > 1:
+        inputs.append(torch.zeros(2, dtype=torch.int64))
+    return run.log_generator(LabelledGenerator(gan.generator_ema).cpu(), tuple(inputs))

@@ -1,12 +1,22 @@
 """The Flower side of an experiment: the ClientApp, the strategies, the round loop and its checkpoints."""
 
 from fedray.federation.checkpoint import latest_round, load_checkpoint, save_checkpoint, save_round
-from fedray.federation.client import client_app, client_partition, local_store, tile_shape, training_device
+from fedray.federation.client import (
+    client_app,
+    client_partition,
+    client_tiles,
+    fresh_gan,
+    local_store,
+    tile_shape,
+    training_device,
+)
+from fedray.federation.messages import to_record
 from fedray.federation.rounds import (
     DivergedError,
     FederationError,
     FederationState,
     RoundReport,
+    check_convergence,
     federate,
     initial_state,
     sample_from_clients,
@@ -20,9 +30,12 @@ __all__ = [
     "FederationError",
     "FederationState",
     "RoundReport",
+    "check_convergence",
     "client_app",
     "client_partition",
+    "client_tiles",
     "federate",
+    "fresh_gan",
     "initial_state",
     "latest_round",
     "load_checkpoint",
@@ -33,5 +46,6 @@ __all__ = [
     "save_round",
     "shared_arrays",
     "tile_shape",
+    "to_record",
     "training_device",
 ]

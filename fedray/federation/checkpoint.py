@@ -13,7 +13,7 @@ from fedray.federation.messages import from_record, to_record
 from fedray.federation.rounds import FederationState
 from fedray.models import Arrays
 
-FORMAT = 1
+FORMAT = 2
 _SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named with dots and slashes
 
 
@@ -30,6 +30,7 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
     scratch.mkdir(parents=True)
     try:
         save_file(from_record(state.arrays), scratch / "server.safetensors")
+        save_file(state.optimizer, scratch / "optimizer.safetensors")
         save_file(_flatten(client_states), scratch / "clients.safetensors")
         (scratch / "state.json").write_text(json.dumps({"format": FORMAT, "round_index": state.round_index}))
         if folder.exists():
@@ -71,7 +72,8 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
         raise ValueError(f"{folder} holds no checkpoint of a federation ({error.strerror}: state.json)") from None
     if header["format"] != FORMAT:
         raise ValueError(f"{folder} has checkpoint format {header['format']}, but this FedRay reads format {FORMAT}")
-    state = FederationState(to_record(load_file(folder / "server.safetensors")), header["round_index"])
+    arrays, optimizer = (load_file(folder / f"{name}.safetensors") for name in ("server", "optimizer"))
+    state = FederationState(to_record(arrays), header["round_index"], optimizer)
     return state, _nest(load_file(folder / "clients.safetensors"))
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from numpy.typing import NDArray
 
-from fedray.config import DataConfig, ExperimentConfig, PartitionConfig, ResourcesConfig
+from fedray.config import DataConfig, ExperimentConfig, GanConfig, PartitionConfig, ResourcesConfig
 from fedray.data import Partition, TileStore, open_store, partition_store
 from fedray.federation.messages import (
     ARRAYS,
     CONFIG,
     METRICS,
+    NUM_EXAMPLES,
     ROUND,
     WEIGHT,
     experiment_of,
@@ -22,77 +22,131 @@ from fedray.federation.messages import (
     shared_parts,
     to_record,
 )
-from fedray.models import Gan, Optimizers, TileShape, local_pass, steps_per_round
+from fedray.federation.privacy import clip_if_asked
+from fedray.federation.weighting import client_weight
+from fedray.models import (
+    Arrays,
+    Gan,
+    LabelledTiles,
+    Optimizers,
+    PassReport,
+    TileShape,
+    local_pass,
+    proximal,
+    steps_per_round,
+)
 from fedray.randomness import derive_seed, torch_stream
 
 PRIVATE = "private-parts"
 OPTIMIZER = "optimizer"
+WANTED = "wanted"
 LABELS = "labels"
+DOMAINS = "domains"
 TILES = "tiles"
 
-client_app = ClientApp()
+client_app = ClientApp(mods=[clip_if_asked])
 
 
 @client_app.train()
 def train(message: Message, context: Context) -> Message:
     """Take the server's arrays, train on the client's tiles, reply with the shared parts and the losses."""
     config = experiment_of(message)
-    client_id, round_index = _client_id(context), _round(message)
-    tiles, labels = client_tiles(config, client_id)
-    gan = client_gan(config, context)
-    gan.load(from_record(message.content.array_records[ARRAYS]))
-    optimizers = Optimizers(gan)
-    if config.federation.keep_optimizer and OPTIMIZER in context.state:
-        optimizers.load(from_record(context.state.array_records[OPTIMIZER]))
-
+    client, round_index = client_tiles(config, client_id(context)), round_of(message)
+    gan = client_gan(config, context, from_record(message.content.array_records[ARRAYS]))
+    optimizers = kept_optimizers(config, context, gan)
     federation = config.federation
-    num_steps = steps_per_round(len(tiles), config.gan.batch_size, federation.local_epochs, federation.local_steps)
+    num_steps = client_steps(config, client)
     report = local_pass(
         gan,
         optimizers,
-        tiles,
-        labels,
+        client,
         num_steps=num_steps,
         steps_before=(round_index - 1) * num_steps,
-        seed=derive_seed(config.seed, "client", round_index, client_id),
+        seed=derive_seed(config.seed, "client", round_index, client_id(context)),
+        hooks=[proximal(gan, federation.proximal_mu)] if federation.strategy == "fedprox" else [],
     )
-
-    _keep_private(config, context, gan, optimizers)
-    metrics = MetricRecord(
-        {
-            WEIGHT: report.num_examples,
-            "discriminator-steps": report.discriminator_steps,
-            "generator-steps": report.generator_steps,
-            **report.losses,
-        }
-    )
+    keep_private(config, context, gan, optimizers, private_parts(federation))
     arrays = to_record(gan.arrays(shared_parts(federation)))
+    metrics = MetricRecord({WEIGHT: client_weight(federation, client.labels), **report_metrics(report)})
     return Message(RecordDict({ARRAYS: arrays, METRICS: metrics}), reply_to=message)
 
 
 @client_app.query("sample")
 def sample(message: Message, context: Context) -> Message:
-    """Generate tiles for the asked labels with the client's own generator (where the server has none)."""
+    """Generate tiles for the asked labels and domains with the client's own generator (where the server has none)."""
     config = experiment_of(message)
     gan = client_gan(config, context)
-    labels = from_record(message.content.array_records[LABELS])[LABELS].astype(np.int64)
-    tiles = gan.sample(labels, torch_stream(config.seed, "sample", _round(message), _client_id(context)))
+    wanted = from_record(message.content.array_records[WANTED])
+    labels, domains = (wanted[name].astype(np.int64) for name in (LABELS, DOMAINS))
+    tiles = gan.sample(labels, torch_stream(config.seed, "sample", round_of(message), client_id(context)), domains)
     return Message(RecordDict({TILES: to_record({TILES: tiles})}), reply_to=message)
 
 
-def client_gan(config: ExperimentConfig, context: Context) -> Gan:
-    """Build the client's networks with its private parts as the last round left them."""
-    gan = Gan(config.gan, tile_shape(config.data), config.seed, training_device(config.resources))
+def client_gan(config: ExperimentConfig, context: Context, arrays: Arrays | None = None) -> Gan:
+    """Give the client its networks: as the experiment begins, then its private parts, then the server's arrays."""
+    gan = fresh_gan(config)
     if PRIVATE in context.state:
         gan.load(from_record(context.state.array_records[PRIVATE]))
+    if arrays:
+        gan.load(arrays)
     return gan
 
 
-def client_tiles(config: ExperimentConfig, client_id: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read one client's tiles [N, H, W, C] and labels [N]."""
+def client_steps(config: ExperimentConfig, client: LabelledTiles) -> int:
+    """Discriminator steps of a client in a round."""
+    federation = config.federation
+    return steps_per_round(len(client.tiles), config.gan.batch_size, federation.local_epochs, federation.local_steps)
+
+
+def kept_optimizers(config: ExperimentConfig, context: Context, gan: Gan) -> Optimizers:
+    """Make the client's optimisers, with the moments of the last round where they are kept."""
+    optimizers = Optimizers(gan)
+    if config.federation.keep_optimizer and OPTIMIZER in context.state:
+        optimizers.load(from_record(context.state.array_records[OPTIMIZER]))
+    return optimizers
+
+
+def keep_private(
+    config: ExperimentConfig, context: Context, gan: Gan, optimizers: Optimizers, parts: tuple[str, ...]
+) -> None:
+    """Put what does not travel into the client's state."""
+    if parts:
+        context.state[PRIVATE] = to_record(gan.arrays(parts))
+    if config.federation.keep_optimizer:
+        context.state[OPTIMIZER] = to_record(optimizers.arrays())
+
+
+def report_metrics(report: PassReport) -> dict[str, float]:
+    """Return what a reply says of a pass."""
+    return {
+        NUM_EXAMPLES: report.num_examples,
+        "discriminator-steps": report.discriminator_steps,
+        "generator-steps": report.generator_steps,
+        **report.losses,
+    }
+
+
+def fresh_gan(config: ExperimentConfig) -> Gan:
+    """Return the experiment's networks as they are before round 1. One GAN a process: it is valid until the next call.
+
+    Building a large network and reading its ImageNet weights takes longer than a client's round may.
+    """
+    gan, initial = _gan(config.gan, tile_shape(config.data), config.seed, training_device(config.resources))
+    gan.load(initial)
+    return gan
+
+
+@lru_cache(maxsize=1)
+def _gan(config: GanConfig, shape: TileShape, seed: int, device: str) -> tuple[Gan, Arrays]:
+    gan = Gan(config, shape, seed, device)
+    return gan, gan.arrays()
+
+
+def client_tiles(config: ExperimentConfig, client_index: int) -> LabelledTiles:
+    """Read one client's tiles."""
     store = local_store(config.data)
-    indices = client_partition(config).clients[client_id]
-    return store.tiles(indices), store.labels[indices]
+    indices = client_partition(config).clients[client_index]
+    return LabelledTiles(store.tiles(indices), store.labels[indices], store.domains[indices])
 
 
 def client_partition(config: ExperimentConfig) -> Partition:
@@ -108,9 +162,9 @@ def local_store(data: DataConfig) -> TileStore:
 
 
 def tile_shape(data: DataConfig) -> TileShape:
-    """Shape of the store's tiles and the number of its labels."""
+    """Shape of the store's tiles and the number of its labels and domains."""
     store = local_store(data)
-    return TileShape(store.tile_size, store.channels, len(store.label_names))
+    return TileShape(store.tile_size, store.channels, len(store.label_names), len(store.domain_names))
 
 
 def training_device(resources: ResourcesConfig) -> str:
@@ -125,19 +179,13 @@ def _partition(data: DataConfig, scheme: PartitionConfig, num_clients: int, seed
     return partition_store(local_store(data), scheme, num_clients, seed)
 
 
-def _keep_private(config: ExperimentConfig, context: Context, gan: Gan, optimizers: Optimizers) -> None:
-    """Put what does not travel into the client's state."""
-    if parts := private_parts(config.federation):
-        context.state[PRIVATE] = to_record(gan.arrays(parts))
-    if config.federation.keep_optimizer:
-        context.state[OPTIMIZER] = to_record(optimizers.arrays())
-
-
-def _client_id(context: Context) -> int:
+def client_id(context: Context) -> int:
+    """Index of the client."""
     return int(context.node_config["partition-id"])
 
 
-def _round(message: Message) -> int:
+def round_of(message: Message) -> int:
+    """Round that a message belongs to, 1 for the first."""
     value = message.content.config_records[CONFIG][ROUND]
     assert isinstance(value, int)
     return value

@@ -18,7 +18,9 @@ CONFIG = "config"
 """Record with the experiment's configuration as JSON under ``experiment``, and ``server-round``."""
 EXPERIMENT = "experiment"
 ROUND = "server-round"
-WEIGHT = "num-examples"
+WEIGHT = "weight"
+"""Metric of what a client weighs in the mean."""
+NUM_EXAMPLES = "num-examples"
 
 SHARED_PARTS: dict[str, tuple[str, ...]] = {
     "both": PARTS,
@@ -28,8 +30,8 @@ SHARED_PARTS: dict[str, tuple[str, ...]] = {
 
 
 def shared_parts(federation: FederationConfig) -> tuple[str, ...]:
-    """Parts of the GAN that the server averages."""
-    return SHARED_PARTS[federation.aggregate]
+    """Parts of the GAN that the server has: it averages them, or (MD-GAN) trains them itself."""
+    return GENERATOR_PARTS if federation.mode == "md-gan" else SHARED_PARTS[federation.aggregate]
 
 
 def private_parts(federation: FederationConfig) -> tuple[str, ...]:

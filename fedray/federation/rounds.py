@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from flwr.app import ArrayRecord, Message, MessageType, RecordDict
@@ -12,17 +13,22 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig, FederationConfig
-from fedray.federation.client import LABELS, TILES, tile_shape
+from fedray.federation.client import DOMAINS, LABELS, TILES, WANTED, fresh_gan
+from fedray.federation.md_gan import GeneratorServer
 from fedray.federation.messages import (
     CONFIG,
+    NUM_EXAMPLES,
     ROUND,
+    WEIGHT,
     experiment_record,
     from_record,
     shared_parts,
     to_record,
 )
+from fedray.federation.privacy import epsilon_spent
 from fedray.federation.sampling import SampledGrid, sample_clients
-from fedray.models import Arrays, Gan
+from fedray.federation.strategies import ServerOptimised, mean_losses
+from fedray.models import Arrays
 from fedray.simulation import RayGrid, RoundTiming, merged_nodes
 
 
@@ -42,6 +48,8 @@ class FederationState:
     """The shared parts, named ``generator.*``, ``generator_ema.*``, ``discriminator.*``."""
     round_index: int = 0
     """Rounds done."""
+    optimizer: Arrays = field(default_factory=dict)
+    """Moments of the server's optimiser, empty where it has none."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +74,13 @@ class RoundReport:
     the workers."""
     utilisation: float | None
     """Share of the workers' time spent on clients, from 0 to 1; None where the grid does not measure it."""
+    epsilon: float | None = None
+    """Privacy spent until now at ``privacy.delta``; None without differential privacy."""
 
 
 def initial_state(config: ExperimentConfig) -> FederationState:
     """Draw the shared parts that round 1 starts from."""
-    gan = Gan(config.gan, tile_shape(config.data), config.seed)
+    gan = fresh_gan(config)
     return FederationState(to_record(gan.arrays(shared_parts(config.federation))))
 
 
@@ -87,8 +97,13 @@ def federate(strategy: Strategy, grid: Grid, state: FederationState, config: Exp
         FederationError: More than ``federation.max_failed_share`` of a round's clients failed.
         DivergedError: A loss is not finite or exceeds :data:`LOSS_LIMIT`.
     """
+    server = generator_server(state, config) if config.federation.mode == "md-gan" else None
     while state.round_index < config.federation.num_rounds:
-        yield run_round(strategy, grid, state, config)
+        yield (
+            run_round(strategy, grid, state, config)
+            if server is None
+            else run_md_gan_round(server, grid, state, config)
+        )
 
 
 def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: ExperimentConfig) -> RoundReport:
@@ -101,12 +116,16 @@ def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: Ex
     replies, timing = _exchange(strategy, grid, messages, config.federation)
     answered = _check_replies(messages, replies, round_index, config)
     received = time.monotonic()
+    if isinstance(strategy, ServerOptimised):
+        strategy.load(state.optimizer)
     arrays, metrics = strategy.aggregate_train(round_index, answered)
     assert arrays is not None and metrics is not None, "a round with replies aggregates to something"
     losses = {name: float(value) for name, value in metrics.items() if "/" in name and isinstance(value, int | float)}
-    counts = {name: float(value) for name, value in metrics.items() if "/" not in name and isinstance(value, float)}
-    _check_convergence(losses, round_index)
+    counts = {name: float(cast(float, metrics[name])) for name in COUNTS}
+    check_convergence(losses, round_index)
     state.arrays, state.round_index = _as_before(arrays, state.arrays), round_index
+    if isinstance(strategy, ServerOptimised):
+        state.optimizer = strategy.arrays()
     num_answered = sum(len(merged_nodes(reply)) for reply in answered)
     ended = time.monotonic()
     return RoundReport(
@@ -118,6 +137,50 @@ def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: Ex
         duration_s=ended - started,
         times={**(timing.parts if timing else {}), "aggregation": ended - received},
         utilisation=timing.utilisation if timing else None,
+        epsilon=epsilon_spent(strategy),
+    )
+
+
+COUNTS = (NUM_EXAMPLES, "discriminator-steps", "generator-steps")
+"""Metrics that are sums over the clients."""
+
+
+def generator_server(state: FederationState, config: ExperimentConfig) -> GeneratorServer:
+    """Make the server of MD-GAN from a state."""
+    return GeneratorServer(config, shared_arrays(state), state.optimizer)
+
+
+def run_md_gan_round(
+    server: GeneratorServer, grid: Grid, state: FederationState, config: ExperimentConfig
+) -> RoundReport:
+    """Run the next round of MD-GAN. Errors as in :func:`federate`."""
+    started, round_index = time.monotonic(), state.round_index + 1
+    clients, timings = sorted(grid.get_node_ids()), list[RoundTiming]()
+
+    def exchange(messages: list[Message]) -> list[Message]:
+        replies, timing = _send(grid, messages, None, config.federation)
+        timings.extend([timing] if timing else [])
+        return _check_replies(messages, replies, round_index, config)
+
+    replies = server.run_round(round_index, clients, exchange)
+    metrics = mean_losses(replies, WEIGHT)
+    losses = {name: float(cast(float, value)) for name, value in metrics.items() if "/" in name}
+    check_convergence(losses, round_index)
+    state.arrays, state.optimizer = to_record(server.arrays()), server.optimizer()
+    state.round_index = round_index
+    counts = {name: float(cast(float, metrics[name])) for name in COUNTS}
+    counts[NUM_EXAMPLES] /= len(replies) / len(clients)
+    duration_s = time.monotonic() - started
+    parts = {part: sum(timing.parts[part] for timing in timings) for part in (timings[0].parts if timings else {})}
+    return RoundReport(
+        round_index=round_index,
+        losses=losses,
+        counts=counts,
+        num_clients=len(clients),
+        num_failed=0,
+        duration_s=duration_s,
+        times={**parts, "aggregation": duration_s - sum(timing.wall_s for timing in timings)},
+        utilisation=sum(t.compute_s for t in timings) / (timings[0].num_workers * duration_s) if timings else None,
     )
 
 
@@ -125,10 +188,15 @@ def _exchange(
     strategy: Strategy, grid: Grid, messages: list[Message], federation: FederationConfig
 ) -> tuple[list[Message], RoundTiming | None]:
     """Send messages and wait for the replies, merged on the workers if that is configured and the grid can."""
+    return _send(grid, messages, strategy if federation.merge_replies else None, federation)
+
+
+def _send(
+    grid: Grid, messages: list[Message], strategy: Strategy | None, federation: FederationConfig
+) -> tuple[list[Message], RoundTiming | None]:
     if not isinstance(grid, RayGrid):
         return list(grid.send_and_receive(messages, timeout=federation.round_timeout_s)), None
-    asking = strategy if federation.merge_replies else None
-    return grid.exchange(messages, asking, timeout=federation.round_timeout_s), grid.timing
+    return grid.exchange(messages, strategy, timeout=federation.round_timeout_s), grid.timing
 
 
 LOSS_LIMIT = 1e6
@@ -136,7 +204,11 @@ LOSS_LIMIT = 1e6
 
 
 def sample_from_clients(
-    grid: Grid, config: ExperimentConfig, round_index: int, labels: NDArray[np.int64]
+    grid: Grid,
+    config: ExperimentConfig,
+    round_index: int,
+    labels: NDArray[np.int64],
+    domains: NDArray[np.int64],
 ) -> NDArray[np.uint8]:
     """Let the clients generate tiles, an equal share each, where the generator stays with them.
 
@@ -145,6 +217,7 @@ def sample_from_clients(
         config: Of the experiment.
         round_index: Rounds done; addresses the noise.
         labels: [N] int64.
+        domains: [N] int64.
 
     Returns:
         [N, H, W, C] uint8, in the order of ``labels``.
@@ -157,8 +230,9 @@ def sample_from_clients(
     header[ROUND] = round_index
     messages = []
     for position, client in enumerate(clients):
-        wanted = to_record({LABELS: labels[position :: len(clients)]})
-        messages.append(Message(RecordDict({CONFIG: header, LABELS: wanted}), client, f"{MessageType.QUERY}.sample"))
+        chosen = slice(position, None, len(clients))
+        wanted = to_record({LABELS: labels[chosen], DOMAINS: domains[chosen]})
+        messages.append(Message(RecordDict({CONFIG: header, WANTED: wanted}), client, f"{MessageType.QUERY}.sample"))
     replies = list(grid.send_and_receive(messages, timeout=config.federation.round_timeout_s))
     failed = [reply for reply in replies if reply.has_error()]
     if failed or len(replies) < len(messages):
@@ -201,7 +275,12 @@ def _failure_text(messages: list[Message], replies: list[Message], round_index: 
     return "\n".join([head, *lines, *more])
 
 
-def _check_convergence(losses: dict[str, float], round_index: int) -> None:
+def check_convergence(losses: dict[str, float], round_index: int) -> None:
+    """Refuse losses that are not finite or exceed :data:`LOSS_LIMIT`.
+
+    Raises:
+        DivergedError: Naming the loss, its value and the round.
+    """
     for name, value in losses.items():
         if not math.isfinite(value) or abs(value) > LOSS_LIMIT:
             raise DivergedError(f"round {round_index}: {name} is {value:g}; smaller learning rates may help")

@@ -11,11 +11,17 @@ from fedray.randomness import stream
 
 def sample_clients(node_ids: list[int], fraction: float, seed: int, round_index: int) -> list[int]:
     """Draw a round's clients without replacement: the rounded fraction of all, at least one. Sorted."""
-    num_sampled = max(1, round(fraction * len(node_ids)))
     # Positions are drawn, not ids: Flower's ids go up to 2**64, which NumPy would turn into floats.
-    positions = stream(seed, "sampling", round_index).choice(len(node_ids), num_sampled, replace=False)
+    positions = stream(seed, "sampling", round_index).choice(
+        len(node_ids), num_sampled(len(node_ids), fraction), replace=False
+    )
     ordered = sorted(node_ids)
     return [ordered[position] for position in sorted(positions)]
+
+
+def num_sampled(num_clients: int, fraction: float) -> int:
+    """Count the clients of a round."""
+    return max(1, round(fraction * num_clients))
 
 
 class SampledGrid(Grid):

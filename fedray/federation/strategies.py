@@ -1,37 +1,31 @@
 """Aggregation rules by name, over Flower's strategies."""
 
-from collections.abc import Iterable
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, cast
 
-from flwr.app import MetricRecord, RecordDict
-from flwr.serverapp.strategy import FedAvg, Strategy
+import numpy as np
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp.strategy import (
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedAvgM,
+    FedMedian,
+    FedProx,
+    FedTrimmedAvg,
+    FedYogi,
+    Krum,
+    Strategy,
+)
+from numpy.typing import NDArray
 
-from fedray.config import FederationConfig
-from fedray.federation.messages import ARRAYS, CONFIG, METRICS, WEIGHT
+from fedray.config import ExperimentConfig
+from fedray.federation.client import tile_shape
+from fedray.federation.messages import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WEIGHT, shared_parts
+from fedray.federation.privacy import with_privacy
+from fedray.models import Arrays, Gan
 from fedray.simulation import mergeable
-
-
-def fedavg() -> Strategy:
-    """Federated averaging weighted by client size (McMahan et al. 2017, arXiv 1602.05629)."""
-    return FedAvg(
-        # Which clients take part is drawn before the strategy is asked (rounds.py), from a named stream.
-        fraction_train=1.0,
-        fraction_evaluate=0.0,
-        min_train_nodes=1,
-        min_available_nodes=1,
-        weighted_by_key=WEIGHT,
-        arrayrecord_key=ARRAYS,
-        configrecord_key=CONFIG,
-        train_metrics_aggr_fn=mean_losses,
-    )
-
-
-STRATEGIES = {"fedavg": fedavg}
-
-
-def make_strategy(federation: FederationConfig) -> Strategy:
-    """Build the configured strategy."""
-    return STRATEGIES[federation.strategy]()
 
 
 @mergeable
@@ -51,7 +45,154 @@ def mean_losses(replies: Iterable[RecordDict], weighted_by_key: str) -> MetricRe
     return means
 
 
-_COUNTS = (WEIGHT, "discriminator-steps", "generator-steps")
+_COUNTS = (WEIGHT, NUM_EXAMPLES, "discriminator-steps", "generator-steps")
+
+_COMMON: dict[str, Any] = {
+    # Which clients take part is drawn before the strategy is asked (rounds.py), from a named stream.
+    "fraction_train": 1.0,
+    "fraction_evaluate": 0.0,
+    "min_train_nodes": 1,
+    "min_available_nodes": 1,
+    "weighted_by_key": WEIGHT,
+    "arrayrecord_key": ARRAYS,
+    "configrecord_key": CONFIG,
+    "train_metrics_aggr_fn": mean_losses,
+}
+
+Optimiser = FedAvgM | FedAdagrad | FedAdam | FedYogi
+
+
+class ServerOptimised(FedAvg):
+    """The mean of the clients, taken as a gradient by one of Flower's server optimisers.
+
+    The optimiser sees trained parameters only. Batch statistics, counters and moving averages are no solution of an
+    optimisation: a step beyond their mean can leave their range (a negative variance). They get the mean itself.
+    """
+
+    def __init__(self, optimiser: Optimiser, parameters: Iterable[str]) -> None:
+        """Wrap one of Flower's strategies.
+
+        Args:
+            optimiser: Whose step is taken.
+            parameters: Names of the arrays that it sees.
+        """
+        super().__init__(**_COMMON)
+        self._optimiser, self._parameters = optimiser, list(parameters)
+        self._before: dict[str, NDArray[Any]] = {}
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Iterable[Message]:
+        """Remember where the round starts."""
+        self._before = {name: arrays[name].numpy() for name in self._parameters}
+        return super().configure_train(server_round, arrays, config, grid)
+
+    @mergeable
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Take the mean, and then the optimiser's step on the parameters."""
+        answered = list(replies)
+        means, metrics = super().aggregate_train(server_round, answered)
+        if means is None:
+            return means, metrics
+        stepped = self._step(server_round, {name: means[name].numpy() for name in self._parameters}, answered[0])
+        merged = ArrayRecord()
+        for name, mean in means.items():
+            merged[name] = stepped.get(name, mean)
+        return merged, metrics
+
+    def _step(self, server_round: int, means: Arrays, like: Message) -> Mapping[str, Array]:
+        if isinstance(self._optimiser, FedAvgM):
+            self._optimiser.current_arrays = ArrayRecord({name: Array(value) for name, value in self._before.items()})
+        else:
+            self._optimiser.current_arrays = dict(self._before)
+        content = RecordDict(
+            {ARRAYS: ArrayRecord({name: Array(np.asarray(value)) for name, value in means.items()}),
+             METRICS: MetricRecord({WEIGHT: 1.0, **dict.fromkeys(_COUNTS[1:], 0.0)})}
+        )  # fmt: skip
+        reply = Message(content, reply_to=like)
+        stepped, _ = self._optimiser.aggregate_train(server_round, [reply])
+        assert stepped is not None, "one good reply aggregates to something"
+        return stepped
+
+    def arrays(self) -> Arrays:
+        """Return the optimiser's moments, keyed ``moment:parameter``; none before the first step."""
+        optimiser = self._optimiser
+        if isinstance(optimiser, FedAvgM):
+            moments = {"momentum": dict(zip(self._parameters, optimiser.momentum_vector or [], strict=False))}
+        else:
+            moments = {"m": optimiser.m_t or {}, "v": optimiser.v_t or {}}
+        return {f"{moment}:{name}": value for moment, values in moments.items() for name, value in values.items()}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue with the moments that :meth:`arrays` returned."""
+        moments: dict[str, dict[str, NDArray[Any]]] = {}
+        for key, value in arrays.items():
+            moment, name = key.split(":")
+            moments.setdefault(moment, {})[name] = np.array(value)
+        if isinstance(self._optimiser, FedAvgM):
+            momentum = moments.get("momentum")
+            self._optimiser.momentum_vector = [momentum[name] for name in self._parameters] if momentum else None
+        else:
+            self._optimiser.m_t, self._optimiser.v_t = moments.get("m"), moments.get("v")
+
+
+def _server_optimised(kind: Callable[..., Optimiser], config: ExperimentConfig) -> Strategy:
+    federation = config.federation
+    optimiser: Optimiser
+    if kind is FedAvgM:
+        optimiser = FedAvgM(
+            server_learning_rate=federation.server_lr or 1.0, server_momentum=federation.server_momentum, **_COMMON
+        )
+    elif kind is FedAdagrad:
+        optimiser = FedAdagrad(eta=federation.server_lr or 0.1, **_COMMON)
+    else:
+        optimiser = kind(eta=federation.server_lr or 0.1, beta_1=federation.server_momentum, **_COMMON)
+    return ServerOptimised(optimiser, trained_parameters(config))
+
+
+def trained_parameters(config: ExperimentConfig) -> list[str]:
+    """Names of the shared arrays that optimisers train: no buffers, no moving average, nothing frozen."""
+    gan = Gan(config.gan, tile_shape(config.data), config.seed, load_weights=False)
+    return [
+        f"{part}.{name}"
+        for part in shared_parts(config.federation)
+        for name, parameter in getattr(gan, part).named_parameters()
+        if parameter.requires_grad
+    ]
+
+
+def _plain(kind: Callable[..., FedAvg], **options: str) -> Callable[[ExperimentConfig], Strategy]:
+    """Make a builder: ``options`` name the federation's fields that the strategy's arguments come from."""
+
+    def build(config: ExperimentConfig) -> Strategy:
+        chosen = {argument: getattr(config.federation, field) for argument, field in options.items()}
+        return kind(**_COMMON, **chosen)
+
+    return build
+
+
+STRATEGIES: dict[str, Callable[[ExperimentConfig], Strategy]] = {
+    "fedavg": _plain(FedAvg),
+    "fedavgm": partial(_server_optimised, FedAvgM),
+    "fedprox": _plain(FedProx, proximal_mu="proximal_mu"),
+    "fedadam": partial(_server_optimised, FedAdam),
+    "fedyogi": partial(_server_optimised, FedYogi),
+    "fedadagrad": partial(_server_optimised, FedAdagrad),
+    "fedmedian": _plain(FedMedian),
+    "trimmed-mean": _plain(FedTrimmedAvg, beta="trimmed_share"),
+    "krum": _plain(Krum, num_malicious_nodes="num_malicious"),
+}
+
+
+def make_strategy(config: ExperimentConfig, rounds_done: int = 0) -> Strategy:
+    """Build the configured strategy.
+
+    Args:
+        config: Of the experiment.
+        rounds_done: Rounds before this one, which the privacy account has to include.
+    """
+    strategy = STRATEGIES[config.federation.strategy](config)
+    return with_privacy(strategy, config, rounds_done) if config.privacy.on else strategy
 
 
 def _number(record: MetricRecord, name: str) -> float:

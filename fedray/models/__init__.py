@@ -1,22 +1,49 @@
 """Networks, adversarial objectives and one local training pass: plain PyTorch, no Flower, no Ray."""
 
-from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan
-from fedray.models.generators import TileShape
-from fedray.models.local_pass import Optimizers, PassReport, local_pass, steps_per_round
-from fedray.models.objectives import OBJECTIVES, Objective, gradient_penalty
+from fedray.models.conditions import Condition, TileShape
+from fedray.models.discriminators import Discriminator, Judgement
+from fedray.models.errors import ModelError
+from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan, to_float
+from fedray.models.generators import LabelledGenerator
+from fedray.models.local_pass import (
+    LabelledTiles,
+    PassReport,
+    RunningMeans,
+    local_pass,
+    shuffled_batches,
+    steps_per_round,
+)
+from fedray.models.objectives import OBJECTIVES, Objective
+from fedray.models.optimizers import Optimizers
+from fedray.models.penalties import PENALTIES, gradient_penalty, r1_penalty
+from fedray.models.steps import GanSteps, GradientHook, proximal
 
 __all__ = [
     "DISCRIMINATOR_PARTS",
     "GENERATOR_PARTS",
     "OBJECTIVES",
     "PARTS",
+    "PENALTIES",
     "Arrays",
+    "Condition",
+    "Discriminator",
     "Gan",
+    "GanSteps",
+    "GradientHook",
+    "Judgement",
+    "LabelledGenerator",
+    "LabelledTiles",
+    "ModelError",
     "Objective",
     "Optimizers",
     "PassReport",
+    "RunningMeans",
     "TileShape",
     "gradient_penalty",
     "local_pass",
+    "proximal",
+    "r1_penalty",
+    "shuffled_batches",
     "steps_per_round",
+    "to_float",
 ]

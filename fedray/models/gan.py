@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedray.config import GanConfig
-from fedray.models.discriminators import DISCRIMINATORS
-from fedray.models.generators import GENERATORS, TileShape, sample_noise
+from fedray.models.conditions import Condition, TileShape, sample_noise
+from fedray.models.discriminators import Discriminator
+from fedray.models.generators import GENERATORS
+from fedray.models.objectives import OBJECTIVES
 from fedray.randomness import derive_seed
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -26,17 +28,49 @@ class Gan:
     Arrays are named by part: ``generator.*``, ``generator_ema.*``, ``discriminator.*``.
     """
 
-    def __init__(self, config: GanConfig, shape: TileShape, seed: int, device: str | torch.device = "cpu") -> None:
-        """Build the networks with weights drawn from the stream ``(seed, "weights")``."""
-        self.config, self.shape, self.device = config, shape, torch.device(device)
+    def __init__(
+        self,
+        config: GanConfig,
+        shape: TileShape,
+        seed: int,
+        device: str | torch.device = "cpu",
+        *,
+        load_weights: bool = True,
+    ) -> None:
+        """Build the networks with weights drawn from the stream ``(seed, "weights")``.
+
+        Args:
+            config: Of the networks and the objective, which decides on the discriminator's heads.
+            shape: Of the tiles.
+            seed: Of the experiment.
+            device: Where they compute.
+            load_weights: Whether to load ImageNet weights where they are configured; off where :meth:`load` follows.
+
+        Raises:
+            ModelError: The configured networks cannot be built.
+        """
+        self.config, self.device = config, torch.device(device)
+        make_generator = GENERATORS[config.generator]
+        # A discriminator that judges by domain asks for what only a generator that knows the domain can give.
+        self.shape = shape if make_generator.uses_domains else shape._replace(num_domains=1)
         # Layers initialise themselves from PyTorch's global state; the fork keeps that state ours alone.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
-            generator = GENERATORS[config.generator](config, shape)
-            discriminator = DISCRIMINATORS[config.discriminator](config, shape)
-        self.generator: nn.Module = generator.to(self.device)
-        self.discriminator: nn.Module = discriminator.to(self.device)
+            generator = make_generator(config, self.shape)
+            conditioning = OBJECTIVES[config.objective].conditioning
+            discriminator = Discriminator(config, self.shape, conditioning, load_weights=load_weights)
+        layout = torch.channels_last if config.channels_last else torch.preserve_format
+        self.generator: nn.Module = generator.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.discriminator: nn.Module = discriminator.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.generator_ema: nn.Module = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        if config.compile:
+            self.generator.compile()
+            self.discriminator.compile()
+
+    def autocast(self) -> torch.autocast:
+        """Compute in the configured precision within a ``with`` block."""
+        enabled = self.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
     def arrays(self, parts: Iterable[str] = PARTS) -> Arrays:
         """Return copies of the named parts' parameters and buffers, keyed ``part.name``."""
@@ -81,24 +115,33 @@ class Gan:
                 else:  # counters of batch norm
                     average.copy_(value)
 
-    def sample(self, labels: NDArray[np.int64], random: torch.Generator, batch_size: int = 256) -> NDArray[np.uint8]:
+    def sample(
+        self,
+        labels: NDArray[np.int64],
+        random: torch.Generator,
+        domains: NDArray[np.int64] | None = None,
+        batch_size: int = 256,
+    ) -> NDArray[np.uint8]:
         """Generate tiles with the averaged generator.
 
         Args:
             labels: [N] int64.
             random: CPU stream for the noise, so that every device draws the same.
+            domains: [N] int64; unset: all in turn.
             batch_size: Tiles per forward pass; does not change the result but to rounding.
 
         Returns:
             [N, H, W, C] uint8.
         """
         noise = sample_noise(len(labels), self.config.latent_dim, random)
-        wanted = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+        if domains is None:
+            domains = np.arange(len(labels)) % self.shape.num_domains
+        wanted = Condition(*(torch.from_numpy(np.asarray(part, dtype=np.int64)) for part in (labels, domains)))
         batches = []
-        with torch.inference_mode():
-            for start in range(0, len(wanted), batch_size):
+        with torch.inference_mode(), self.autocast():
+            for start in range(0, len(noise), batch_size):
                 part = slice(start, start + batch_size)
-                tiles = self.generator_ema(noise[part].to(self.device), wanted[part].to(self.device))
+                tiles = self.generator_ema(noise[part].to(self.device), wanted.chosen(part).to(self.device))
                 batches.append(to_uint8(tiles))
         return np.concatenate(batches)
 

@@ -1,7 +1,8 @@
 """One local pass: what a client does with its tiles between two messages from the server."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,40 +10,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedray.config import GanConfig
-from fedray.models.gan import Arrays, Gan, to_float
-from fedray.models.generators import sample_noise
-from fedray.models.objectives import OBJECTIVES, Losses, Objective
+from fedray.models.augmentation import turn_and_flip
+from fedray.models.conditions import Condition
+from fedray.models.gan import Gan, to_float
+from fedray.models.objectives import Losses
+from fedray.models.optimizers import Optimizers
+from fedray.models.steps import GanSteps, GradientHook
 from fedray.randomness import derive_seed
 
 
-class Optimizers:
-    """The Adam optimisers of both networks, and their moments as named arrays."""
+class LabelledTiles(NamedTuple):
+    """A client's tiles."""
 
-    def __init__(self, gan: Gan) -> None:
-        """Make fresh optimisers with the configured learning rates (two time scales, Heusel et al. 2017)."""
-        config, betas = gan.config, (gan.config.beta1, gan.config.beta2)
-        self.generator = torch.optim.Adam(gan.generator.parameters(), config.generator_lr, betas)
-        self.discriminator = torch.optim.Adam(gan.discriminator.parameters(), config.discriminator_lr, betas)
+    tiles: NDArray[np.uint8]
+    """[N, H, W, C]."""
+    labels: NDArray[np.int64]
+    """[N]."""
+    domains: NDArray[np.int64]
+    """[N]."""
 
-    def arrays(self) -> Arrays:
-        """Return copies of the moments and step counts, keyed ``network.parameter-index.moment``."""
-        return {
-            f"{network}.{index}.{moment}": value.detach().cpu().numpy().copy()
-            for network in ("generator", "discriminator")
-            for index, moments in getattr(self, network).state_dict()["state"].items()
-            for moment, value in moments.items()
-        }
-
-    def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-        """Continue with the moments that :meth:`arrays` returned."""
-        for network in ("generator", "discriminator"):
-            optimizer: torch.optim.Adam = getattr(self, network)
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in arrays.items():
-                owner, index, moment = name.split(".")
-                if owner == network:
-                    moments.setdefault(int(index), {})[moment] = torch.from_numpy(np.array(value))
-            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    def chosen(self, indices: slice) -> "LabelledTiles":
+        """Take some of them."""
+        return LabelledTiles(self.tiles[indices], self.labels[indices], self.domains[indices])
 
 
 @dataclass(frozen=True)
@@ -50,7 +39,7 @@ class PassReport:
     """What a local pass did."""
 
     num_examples: int
-    """The client's tiles: its weight in the average."""
+    """The client's tiles."""
     losses: dict[str, float]
     """Means over the steps, named ``discriminator/*`` and ``generator/*``; 0 where that network took no step."""
     discriminator_steps: int
@@ -62,12 +51,12 @@ class PassReport:
 def local_pass(
     gan: Gan,
     optimizers: Optimizers,
-    tiles: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    client: LabelledTiles,
     *,
     num_steps: int,
     steps_before: int,
     seed: int,
+    hooks: Iterable[GradientHook] = (),
 ) -> PassReport:
     """Train a GAN on one client's tiles, in place.
 
@@ -77,36 +66,31 @@ def local_pass(
     Args:
         gan: The networks, already on their device.
         optimizers: Of these networks.
-        tiles: [N, H, W, C] uint8, N >= 1.
-        labels: [N] int64.
+        client: At least one tile.
         num_steps: Discriminator steps.
         steps_before: Discriminator steps this client took in earlier rounds.
         seed: Address of all draws of this pass.
+        hooks: What changes gradients before they are used, such as :func:`proximal`.
     """
-    config, device = gan.config, gan.device
-    objective = OBJECTIVES[config.objective](config)
+    device, n_critic = gan.device, gan.config.recipe.n_critic
     random = torch.Generator(device).manual_seed(derive_seed(seed, "step"))
-    means = RunningMeans(objective)
+    steps = GanSteps(gan, optimizers, random, hooks)
+    means = RunningMeans(steps.terms)
     gan.generator.train()
     gan.discriminator.train()
-    batches = _batches(tiles, labels, config, device, seed)
+    batches = shuffled_batches(client, gan.config, device, seed)
     # Dropout layers draw from PyTorch's global state: give them a stream of ours and put the state back afterwards.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "layers"))
         for step in range(steps_before, steps_before + num_steps):
-            real, wanted = next(batches)
-            with torch.no_grad():
-                fake = gan.generator(sample_noise(len(real), config.latent_dim, random), wanted)
-            losses = objective.discriminator_losses(gan.discriminator, real, fake, wanted, random)
-            finite = means.add("discriminator", _descend(optimizers.discriminator, losses))
-            if finite and (step + 1) % config.n_critic == 0:
-                fake = gan.generator(sample_noise(len(real), config.latent_dim, random), wanted)
-                losses = objective.generator_losses(gan.discriminator, fake, wanted)
-                finite = means.add("generator", _descend(optimizers.generator, losses))
-                gan.update_ema(step // config.n_critic)
+            real, condition = next(batches)
+            finite = means.add("discriminator", steps.discriminator(real, condition))
+            if finite and (step + 1) % n_critic == 0:
+                finite = means.add("generator", steps.generator(condition))
+                gan.update_ema(step // n_critic)
             if not finite:
                 break
-    return means.report(len(tiles))
+    return means.report(len(client.tiles))
 
 
 def steps_per_round(num_tiles: int, batch_size: int, local_epochs: int, local_steps: int | None) -> int:
@@ -117,9 +101,8 @@ def steps_per_round(num_tiles: int, batch_size: int, local_epochs: int, local_st
 class RunningMeans:
     """Means of named losses over steps, kept on the device: reading a loss every step would stall a GPU."""
 
-    def __init__(self, objective: Objective) -> None:
-        """Start at zero for every term of the objective: all clients report the same names."""
-        terms = {"discriminator": objective.discriminator_terms, "generator": objective.generator_terms}
+    def __init__(self, terms: Mapping[str, Iterable[str]]) -> None:
+        """Start at zero for every term of each network: all clients report the same names."""
         self._sums: dict[str, Tensor | float] = {f"{net}/{term}": 0.0 for net in terms for term in terms[net]}
         self._steps = {"discriminator": 0, "generator": 0}
 
@@ -136,31 +119,17 @@ class RunningMeans:
         return PassReport(num_examples, means, self._steps["discriminator"], self._steps["generator"])
 
 
-def _descend(optimizer: torch.optim.Optimizer, losses: Losses) -> Losses:
-    optimizer.zero_grad(set_to_none=True)
-    losses["loss"].backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return {name: value.detach() for name, value in losses.items()}
-
-
-def _batches(
-    tiles: NDArray[np.uint8], labels: NDArray[np.int64], config: GanConfig, device: torch.device, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield shuffled batches for ever: tiles [B, C, H, W] float32 in [-1, 1] and labels [B], epoch after epoch."""
-    pixels, wanted = torch.from_numpy(np.array(tiles)).to(device), torch.from_numpy(np.array(labels)).to(device)
+def shuffled_batches(
+    client: LabelledTiles, config: GanConfig, device: torch.device, seed: int
+) -> Iterator[tuple[Tensor, Condition]]:
+    """Yield shuffled batches for ever, epoch after epoch: tiles [B, C, H, W] float32 in [-1, 1] and their condition."""
+    pixels = torch.from_numpy(np.array(client.tiles)).to(device)
+    condition = Condition(*(torch.from_numpy(np.array(part, np.int64)).to(device) for part in client[1:]))
     random = torch.Generator().manual_seed(derive_seed(seed, "batches"))
+    layout = torch.channels_last if config.channels_last else torch.preserve_format
     while True:
         order = torch.randperm(len(pixels), generator=random)
         for chosen in torch.split(order, config.batch_size):
-            batch = to_float(pixels[chosen.to(device)])
-            yield augment(batch, random) if config.augment else batch, wanted[chosen.to(device)]
-
-
-def augment(tiles: Tensor, random: torch.Generator) -> Tensor:
-    """Turn and flip each tile [N, C, S, S] by one of the eight symmetries of the square, drawn from a CPU stream."""
-    symmetry = torch.randint(8, (len(tiles),), generator=random).to(tiles.device)
-    turned = tiles
-    for quarter_turns in range(1, 4):
-        mask = (symmetry % 4 == quarter_turns).view(-1, 1, 1, 1)
-        turned = torch.where(mask, torch.rot90(tiles, quarter_turns, dims=(2, 3)), turned)
-    return torch.where((symmetry >= 4).view(-1, 1, 1, 1), turned.flip(3), turned)
+            indices = chosen.to(device)
+            batch = to_float(pixels[indices]).to(memory_format=layout)
+            yield turn_and_flip(batch, random) if config.augment else batch, condition.chosen(indices)

@@ -1,11 +1,13 @@
-"""Adversarial objectives: what the discriminator and the generator minimise."""
+"""Adversarial objectives: what the discriminator and the generator minimise, given what the discriminator says."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
-from fedray.config import GanConfig
+from fedray.models.conditions import Condition
+from fedray.models.discriminators import Conditioning, Judgement
 
 Losses = dict[str, Tensor]
 
@@ -13,79 +15,118 @@ Losses = dict[str, Tensor]
 class Objective(ABC):
     """The two losses of a GAN. Each is a dict of scalars whose entry ``loss`` is minimised; the others are reported."""
 
-    discriminator_terms: tuple[str, ...]
+    conditioning: ClassVar[Conditioning]
+    """How its discriminator is told, or has to tell, labels and domains."""
+    discriminator_terms: ClassVar[tuple[str, ...]] = ("loss",)
     """Names of the discriminator's losses, ``loss`` first."""
-    generator_terms: tuple[str, ...]
+    generator_terms: ClassVar[tuple[str, ...]] = ("loss",)
     """Names of the generator's losses, ``loss`` first."""
 
-    def __init__(self, config: GanConfig) -> None:
-        """Take the weights of the terms from the configuration."""
-        self.config = config
+    @abstractmethod
+    def discriminator_losses(self, real: Judgement, fake: Judgement, condition: Condition) -> Losses:
+        """Losses of a discriminator step, from its judgements of real and generated tiles of one condition."""
 
     @abstractmethod
-    def discriminator_losses(
-        self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor, random: torch.Generator
-    ) -> Losses:
-        """Losses of a discriminator step.
-
-        Args:
-            discriminator: Maps tiles and labels to scores [N].
-            real: [N, C, H, W] float32 in [-1, 1].
-            fake: The same shape and range, detached from the generator.
-            labels: [N] int64, of real and fake alike.
-            random: Stream for the objective's own draws, on the device of the tiles.
-        """
-
-    @abstractmethod
-    def generator_losses(self, discriminator: nn.Module, fake: Tensor, labels: Tensor) -> Losses:
-        """Losses of a generator step; ``fake`` is attached to the generator. Shapes as in the discriminator's."""
+    def generator_losses(self, fake: Judgement, condition: Condition) -> Losses:
+        """Losses of a generator step, from the discriminator's judgement of its tiles."""
 
 
-class WganGp(Objective):
-    """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028)."""
+class Wgan(Objective):
+    """Wasserstein GAN (Arjovsky et al. 2017); with the gradient penalty it is WGAN-GP (Gulrajani et al. 2017)."""
 
-    discriminator_terms = ("loss", "wasserstein", "gradient-penalty")
-    generator_terms = ("loss",)
+    conditioning = "multiply"
+    discriminator_terms = ("loss", "wasserstein")
 
-    def discriminator_losses(
-        self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor, random: torch.Generator
-    ) -> Losses:
-        """Minimise E[D(fake)] - E[D(real)] + lambda * penalty: maximise the Wasserstein estimate under the penalty."""
-        # One forward for both halves: GroupNorm keeps the samples apart, so the scores are those of two forwards.
-        real_scores, fake_scores = discriminator(torch.cat([real, fake]), torch.cat([labels, labels])).chunk(2)
-        wasserstein = real_scores.mean() - fake_scores.mean()
-        penalty = gradient_penalty(discriminator, real, fake, labels, random)
-        loss = self.config.gradient_penalty * penalty - wasserstein
-        return {"loss": loss, "wasserstein": wasserstein, "gradient-penalty": penalty}
+    def discriminator_losses(self, real: Judgement, fake: Judgement, condition: Condition) -> Losses:
+        """Minimise E[D(fake)] - E[D(real)]: maximise the Wasserstein estimate."""
+        wasserstein = real.scores.mean() - fake.scores.mean()
+        return {"loss": -wasserstein, "wasserstein": wasserstein}
 
-    def generator_losses(self, discriminator: nn.Module, fake: Tensor, labels: Tensor) -> Losses:
+    def generator_losses(self, fake: Judgement, condition: Condition) -> Losses:
         """Minimise -E[D(fake)]: maximise the critic's score of generated tiles."""
-        return {"loss": -discriminator(fake, labels).mean()}
+        return {"loss": -fake.scores.mean()}
 
 
-def gradient_penalty(
-    discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor, random: torch.Generator
-) -> Tensor:
-    """Gradient penalty of WGAN-GP (Gulrajani et al. 2017, eq. 3), without its weight.
+class CGan(Objective):
+    """Conditional GAN with the original loss, the binary cross entropy of real and fake (Mirza and Osindero 2014)."""
 
-    Mean over samples of (||grad_x D(x)||_2 - 1)^2 at x = e * real + (1 - e) * fake, e uniform in [0, 1) per sample.
+    conditioning = "multiply"
 
-    Args:
-        discriminator: Maps tiles and labels to scores [N].
-        real: [N, C, H, W] float32 in [-1, 1].
-        fake: The same shape.
-        labels: [N] int64.
-        random: Stream for e, on the device of the tiles.
+    def discriminator_losses(self, real: Judgement, fake: Judgement, condition: Condition) -> Losses:
+        """Minimise -E[log D(real)] - E[log(1 - D(fake))], D being the sigmoid of the score."""
+        return {"loss": functional.softplus(-real.scores).mean() + functional.softplus(fake.scores).mean()}
 
-    Returns:
-        A scalar that backpropagates into the discriminator.
-    """
-    mix = torch.rand(len(real), 1, 1, 1, generator=random, device=real.device)
-    between = (mix * real + (1 - mix) * fake).detach().requires_grad_()
-    scores = discriminator(between, labels)
-    (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
-    norms: Tensor = gradient.flatten(1).norm(dim=1)
-    return (norms - 1).square().mean()
+    def generator_losses(self, fake: Judgement, condition: Condition) -> Losses:
+        """Minimise E[log(1 - D(fake))], which saturates where the discriminator is sure."""
+        return {"loss": -functional.softplus(fake.scores).mean()}
 
 
-OBJECTIVES: dict[str, type[Objective]] = {"wgan-gp": WganGp}
+class CGanNs(CGan):
+    """CGAN with the non-saturating generator loss (Goodfellow et al. 2014, section 3)."""
+
+    def generator_losses(self, fake: Judgement, condition: Condition) -> Losses:
+        """Minimise -E[log D(fake)]."""
+        return {"loss": functional.softplus(-fake.scores).mean()}
+
+
+class CGanHinge(Objective):
+    """Projection discriminator with the hinge loss (Miyato and Koyama 2018)."""
+
+    conditioning = "projection"
+
+    def discriminator_losses(self, real: Judgement, fake: Judgement, condition: Condition) -> Losses:
+        """Minimise E[max(0, 1 - D(real))] + E[max(0, 1 + D(fake))]."""
+        return {"loss": functional.relu(1 - real.scores).mean() + functional.relu(1 + fake.scores).mean()}
+
+    def generator_losses(self, fake: Judgement, condition: Condition) -> Losses:
+        """Minimise -E[D(fake)]."""
+        return {"loss": -fake.scores.mean()}
+
+
+class AcGan(Objective):
+    """Auxiliary classifier GAN (Odena et al. 2017): the discriminator tells real from fake, and the label of both."""
+
+    conditioning = "classifier"
+    discriminator_terms = generator_terms = ("loss", "source", "label")
+
+    def discriminator_losses(self, real: Judgement, fake: Judgement, condition: Condition) -> Losses:
+        """Maximise L_source + L_class, the log likelihoods of source and condition."""
+        source = functional.softplus(-real.scores).mean() + functional.softplus(fake.scores).mean()
+        label = _classification(real, condition) + _classification(fake, condition)
+        return {"loss": source + label, "source": source, "label": label}
+
+    def generator_losses(self, fake: Judgement, condition: Condition) -> Losses:
+        """Maximise L_class - L_source."""
+        return self._generator_losses(-functional.softplus(fake.scores).mean(), fake, condition)
+
+    @staticmethod
+    def _generator_losses(source: Tensor, fake: Judgement, condition: Condition) -> Losses:
+        label = _classification(fake, condition)
+        return {"loss": source + label, "source": source, "label": label}
+
+
+class AcGanNs(AcGan):
+    """ACGAN with the non-saturating generator loss."""
+
+    def generator_losses(self, fake: Judgement, condition: Condition) -> Losses:
+        """Maximise L_class and the log likelihood that generated tiles are taken for real."""
+        return self._generator_losses(functional.softplus(-fake.scores).mean(), fake, condition)
+
+
+def _classification(judgement: Judgement, condition: Condition) -> Tensor:
+    """Cross entropy of the label, and of the domain where there are several."""
+    assert judgement.label_logits is not None, "a 'classifier' has label logits"
+    loss = functional.cross_entropy(judgement.label_logits, condition.labels)
+    if judgement.domain_logits is not None:
+        loss = loss + functional.cross_entropy(judgement.domain_logits, condition.domains)
+    return loss
+
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "wgan-gp": Wgan,
+    "acgan": AcGan,
+    "acgan-ns": AcGanNs,
+    "cgan": CGan,
+    "cgan-ns": CGanNs,
+    "cgan-hinge": CGanHinge,
+}

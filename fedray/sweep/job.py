@@ -14,7 +14,7 @@ from fedray.experiment import cluster_size, new_folder, results_root
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.results import print_trials
 from fedray.sweep.run import SweepError, check_sweep, run_sweep, saved_space, settle
-from fedray.sweep.space import SearchSpace, load_space
+from fedray.sweep.space import SearchSpace, find_space, load_space
 from fedray.tracking import resolve_tracking_uri, ui_command
 
 USER_ERRORS = (*EXPERIMENT_ERRORS, SweepError)
@@ -23,8 +23,8 @@ USER_ERRORS = (*EXPERIMENT_ERRORS, SweepError)
 class SweepOptions(JobOptions):
     """Options of a sweep; those of the experiment override what the search space fixes."""
 
-    space: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Search space to use; unset: the job's own, in search_spaces/."""
+    space: Annotated[Path | None, tyro.conf.arg(metavar="NAME")] = None
+    """Search space to use: the name of one in search_spaces/, or a file; unset: the job's own."""
     num_trials: int | None = None
     """Trials to run, >= 1; unset: as the search space says."""
     max_concurrent: int | None = None
@@ -44,7 +44,7 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     """
 
     def fixed(path: Path | None) -> ExperimentConfig:
-        return load_space(path or default_space).fixed
+        return _space(path, default_space).fixed
 
     options = parse_job(SweepOptions, argv, "space", fixed, description)
     space = settle(saved_space(options.resume) if options.resume else _chosen_space(options, default_space))
@@ -65,6 +65,10 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
 
 
 def _chosen_space(options: SweepOptions, default_space: Path) -> SearchSpace:
-    space = load_space(options.space or default_space)
+    space = _space(options.space, default_space)
     sizes = {"num_trials": options.num_trials, "max_concurrent": options.max_concurrent}
     return space.with_changes(options.experiment, {name: size for name, size in sizes.items() if size is not None})
+
+
+def _space(path: Path | None, default: Path) -> SearchSpace:
+    return load_space(default if path is None else find_space(path, default.parent))

@@ -176,7 +176,7 @@ class SearchSpace(_Strict):
 
     def trial_config(self, params: Mapping[str, Value]) -> ExperimentConfig:
         """Return the configuration of the trial with these values for the searched paths."""
-        return override(self.fixed, params, source=f"a trial of {self.name}")
+        return override(self.fixed, params, source=f"a trial of {self.name}").resolved()
 
     def with_changes(self, fixed: ExperimentConfig, changes: Mapping[str, int]) -> "SearchSpace":
         """Return the space with another fixed configuration and other sizes.
@@ -210,6 +210,27 @@ def load_space(path: Path) -> SearchSpace:
         ConfigError: With every problem of the file.
     """
     return validate(SearchSpace, read_yaml(path), source=str(path))
+
+
+def find_space(name: Path, folder: Path) -> Path:
+    """Return the file of a search space.
+
+    Args:
+        name: Its path, or the name of one in ``folder`` (``cgan_hinge`` or ``cgan-hinge``).
+        folder: With search spaces.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    if name.suffix or name.parent != Path():
+        return name
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    stem = name.name.replace("-", "_")
+    if stem not in known:
+        raise ConfigError(
+            f"--space must be a file or one of {', '.join(known)}, but got {str(name)!r}{nearest_name(stem, known)}"
+        )
+    return folder / f"{stem}.yaml"
 
 
 def _contains(dimension: FloatRange | IntRange | Choice, value: Any) -> bool:

@@ -67,7 +67,7 @@ def test_scientific_notation_is_a_number(tmp_path):
 
 
 def test_rules_across_sections_are_checked():
-    with pytest.raises(ConfigError, match=r"federation\.aggregate must be 'both' in centralised mode"):
+    with pytest.raises(ConfigError, match=r"federation\.aggregate must be 'both' in mode 'centralised'"):
         validate(ExperimentConfig, {"federation": {"mode": "centralised", "aggregate": "generator"}}, "test")
 
 
@@ -100,5 +100,5 @@ def test_every_field_is_documented():
 
 
 def test_saved_yaml_is_plain(tmp_path):
-    save_config(ExperimentConfig(), tmp_path / "config.yaml")
+    save_config(ExperimentConfig().resolved(), tmp_path / "config.yaml")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["gan"]["n_critic"] == 5

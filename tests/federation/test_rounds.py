@@ -25,7 +25,7 @@ def run(config, grid=None, state=None, rounds=None):
     grid = grid or LocalGrid(client_app, config.num_clients)
     state = state or initial_state(config)
     reports = []
-    for report in federate(make_strategy(config.federation), grid, state, config):
+    for report in federate(make_strategy(config, state.round_index), grid, state, config):
         reports.append(report)
         if report.round_index == rounds:
             break
@@ -43,18 +43,16 @@ def plain_pass(config, client_id, arrays, round_index=1, optimizers=None, gan=No
     gan = gan or Gan(config.gan, TileShape(16, 3, 2), config.seed)
     gan.load(arrays)
     optimizers = optimizers or Optimizers(gan)
-    tiles, labels = client_tiles(config, client_id)
-    steps = -(-len(tiles) // config.gan.batch_size)
+    client = client_tiles(config, client_id)
+    steps = -(-len(client.tiles) // config.gan.batch_size)
     seed = derive_seed(config.seed, "client", round_index, client_id)
-    local_pass(
-        gan, optimizers, tiles, labels, num_steps=steps, steps_before=(round_index - 1) * steps, seed=seed
-    )  # fmt: skip
-    return gan, len(tiles), optimizers
+    local_pass(gan, optimizers, client, num_steps=steps, steps_before=(round_index - 1) * steps, seed=seed)
+    return gan, len(client.tiles), optimizers
 
 
 def plain_pass_with_steps(config, steps):
     gan = Gan(config.gan, TileShape(16, 3, 2), config.seed)
-    local_pass(gan, Optimizers(gan), *client_tiles(config, 0), num_steps=steps, steps_before=0, seed=0)
+    local_pass(gan, Optimizers(gan), client_tiles(config, 0), num_steps=steps, steps_before=0, seed=0)
     return gan.arrays()
 
 
@@ -204,9 +202,9 @@ def test_divergence_is_an_error_that_names_the_loss(small_config):
 def test_clients_generate_where_generators_are_private(small_config):
     config = small_config(federation__aggregate="discriminator", federation__num_clients=3)
     _, _, grid = run(config)
-    labels = np.array([0, 1, 1, 0, 1, 0, 0])
-    tiles = sample_from_clients(grid, config, 2, labels)
+    labels, domains = np.array([0, 1, 1, 0, 1, 0, 0]), np.zeros(7, np.int64)
+    tiles = sample_from_clients(grid, config, 2, labels, domains)
     assert tiles.shape == (7, 16, 16, 3)
-    again = sample_from_clients(grid, config, 2, labels)
+    again = sample_from_clients(grid, config, 2, labels, domains)
     assert np.array_equal(tiles, again)
-    assert not np.array_equal(tiles, sample_from_clients(grid, config, 3, labels))
+    assert not np.array_equal(tiles, sample_from_clients(grid, config, 3, labels, domains))

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from fedray.config import GanConfig
-from fedray.models import GENERATOR_PARTS, PARTS, Gan, TileShape
+from fedray.models import GENERATOR_PARTS, PARTS, Condition, Gan, TileShape
 from fedray.models.gan import to_float, to_uint8
 from fedray.randomness import torch_stream
 
@@ -68,18 +68,36 @@ def test_pixels_round_trip():
     assert np.array_equal(to_uint8(to_float(pixels)), pixels.numpy())
 
 
-@pytest.mark.parametrize("size", [16, 32, 64, 224])
-def test_networks_take_every_tile_size(size):
-    gan = Gan(CONFIG, TileShape(size, 3, 2), 0)
-    labels = torch.tensor([0, 1])
-    tiles = gan.generator(torch.randn(2, 8), labels)
+@pytest.mark.parametrize("generator", ["custom-cnn", "residual"])
+@pytest.mark.parametrize("size", [16, 24, 32, 40, 64, 224])
+def test_networks_take_every_tile_size(size, generator):
+    gan = Gan(CONFIG.model_copy(update={"generator": generator}), TileShape(size, 3, 2), 0)
+    condition = Condition(torch.tensor([0, 1]), torch.tensor([0, 0]))
+    tiles = gan.generator(torch.randn(2, 8), condition)
     assert tiles.shape == (2, 3, size, size)
     assert tiles.abs().max() <= 1
-    assert gan.discriminator(tiles, labels).shape == (2,)
+    assert gan.discriminator(tiles, condition).scores.shape == (2,)
 
 
-def test_the_critic_keeps_samples_apart():
-    """A per-sample penalty needs scores that do not depend on the other samples of the batch."""
-    critic = Gan(CONFIG, SHAPE, 0).discriminator
-    tiles, labels = torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 0, 1])
-    assert torch.allclose(critic(tiles, labels)[:1], critic(tiles[:1], labels[:1]), atol=1e-6)
+def test_the_residual_generator_heeds_the_domain_and_the_custom_cnn_does_not():
+    shape = TileShape(16, 3, 2, num_domains=2)
+    labels, domains = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    for generator, heeds in (("residual", True), ("custom-cnn", False)):
+        gan = Gan(CONFIG.model_copy(update={"generator": generator}), shape, 1)
+        tiles = [gan.sample(labels, torch_stream(0, "sample"), chosen) for chosen in (domains, 1 - domains)]
+        assert np.array_equal(*tiles) != heeds
+        assert gan.shape.num_domains == (2 if heeds else 1)
+
+
+def test_bfloat16_computes_in_it_and_keeps_weights_and_tiles_in_float32():
+    gan = Gan(CONFIG.model_copy(update={"precision": "bfloat16"}), SHAPE, 1)
+    condition = Condition(torch.tensor([0, 1]), torch.tensor([0, 0]))
+    noise = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    exact = gan.generator(noise, condition)
+    with gan.autocast():
+        rounded = gan.generator(noise, condition)
+        assert gan.discriminator(rounded, condition).scores.dtype == torch.float32
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(exact, rounded, atol=0.05, rtol=0.05)
+    assert all(value.dtype == torch.float32 for value in gan.generator.parameters())

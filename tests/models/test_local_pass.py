@@ -3,8 +3,7 @@ import pytest
 import torch
 
 from fedray.config import GanConfig
-from fedray.models import Gan, Optimizers, TileShape, local_pass, steps_per_round
-from fedray.models.local_pass import augment
+from fedray.models import Condition, Gan, LabelledTiles, Optimizers, TileShape, local_pass, proximal, steps_per_round
 
 SHAPE = TileShape(size=16, channels=3, num_labels=2)
 CONFIG = GanConfig(latent_dim=8, generator_channels=8, discriminator_channels=8, batch_size=4, n_critic=3)
@@ -12,12 +11,15 @@ CONFIG = GanConfig(latent_dim=8, generator_channels=8, discriminator_channels=8,
 
 def client(num=10):
     random = np.random.default_rng(0)
-    return random.integers(0, 256, (num, 16, 16, 3), dtype=np.uint8), random.integers(0, 2, num)
+    tiles, labels = random.integers(0, 256, (num, 16, 16, 3), dtype=np.uint8), random.integers(0, 2, num)
+    return LabelledTiles(tiles, labels, np.zeros(num, np.int64))
 
 
-def train(config=CONFIG, *, steps=4, before=0, seed=0, gan=None, optimizers=None):
+def train(config=CONFIG, *, steps=4, before=0, seed=0, gan=None, optimizers=None, hooks=()):
     gan = gan or Gan(config, SHAPE, 0)
-    report = local_pass(gan, optimizers or Optimizers(gan), *client(), num_steps=steps, steps_before=before, seed=seed)
+    report = local_pass(
+        gan, optimizers or Optimizers(gan), client(), num_steps=steps, steps_before=before, seed=seed, hooks=hooks
+    )
     return gan, report
 
 
@@ -57,16 +59,20 @@ def test_wgan_step_equals_plain_pytorch():
 
     random = torch.Generator().manual_seed(derive_seed(0, "step"))
     order = torch.randperm(10, generator=torch.Generator().manual_seed(derive_seed(0, "batches")))
-    tiles, labels = client()
+    tiles, labels, _ = client()
     real = torch.from_numpy(tiles)[order].permute(0, 3, 1, 2).float() / 127.5 - 1
-    wanted = torch.from_numpy(labels)[order]
+    wanted = Condition(torch.from_numpy(labels)[order], torch.zeros(10, dtype=torch.int64))
     critic = torch.optim.Adam(plain.discriminator.parameters(), 1e-4, (0.0, 0.9))
     artist = torch.optim.Adam(plain.generator.parameters(), 1e-4, (0.0, 0.9))
+
+    def score(tiles):
+        return plain.discriminator(tiles, wanted).scores.mean()
+
     fake = plain.generator(torch.randn(10, 8, generator=random), wanted).detach()
-    (plain.discriminator(fake, wanted).mean() - plain.discriminator(real, wanted).mean()).backward()
+    (score(fake) - score(real)).backward()
     critic.step()
     torch.rand(10, 1, 1, 1, generator=random)  # the penalty's draw, whose weight is 0
-    (-plain.discriminator(plain.generator(torch.randn(10, 8, generator=random), wanted), wanted).mean()).backward()
+    (-score(plain.generator(torch.randn(10, 8, generator=random), wanted))).backward()
     artist.step()
     for name in ("generator", "discriminator"):
         for key, value in getattr(plain, name).state_dict().items():
@@ -95,8 +101,7 @@ def test_a_loss_that_is_not_finite_ends_the_pass():
 
 def test_a_client_with_fewer_tiles_than_a_batch_uses_all_it_has():
     gan = Gan(CONFIG, SHAPE, 0)
-    tiles, labels = client(1)
-    report = local_pass(gan, Optimizers(gan), tiles, labels, num_steps=3, steps_before=0, seed=0)
+    report = local_pass(gan, Optimizers(gan), client(1), num_steps=3, steps_before=0, seed=0)
     assert report.num_examples == 1
     assert report.discriminator_steps == 3
 
@@ -106,10 +111,73 @@ def test_steps_per_round(tiles, epochs, steps, expected):
     assert steps_per_round(tiles, 4, epochs, steps) == expected
 
 
-def test_augmentation_draws_all_eight_symmetries_of_each_tile():
-    tile = torch.arange(9.0).view(1, 1, 3, 3)
-    turned = augment(tile.expand(400, 1, 3, 3), torch.Generator().manual_seed(0))
-    seen = {tuple(image.flatten().tolist()) for image in turned}
-    base = tile[0, 0]
-    symmetries = [torch.rot90(side, turns) for side in (base, base.flip(1)) for turns in range(4)]
-    assert seen == {tuple(image.flatten().tolist()) for image in symmetries}
+def test_the_proximal_term_equals_plain_pytorch():
+    """FedProx: the loss plus (mu / 2) ||w - w_0||^2, written out as a loss."""
+    config, mu = CONFIG.model_copy(update={"n_critic": 1, "gradient_penalty": 0.0}), 0.7
+    gan = Gan(config, SHAPE, 0)
+    start = {name: value.detach().clone() for name, value in gan.discriminator.named_parameters()}
+    seen = []
+
+    def compare(name, network):
+        if name == "discriminator":
+            term = sum((mu / 2) * (value - start[key]).square().sum() for key, value in network.named_parameters())
+            expected = torch.autograd.grad(term, list(network.parameters()))
+            seen.append(
+                [
+                    (value.grad - before, wanted)
+                    for value, before, wanted in zip(network.parameters(), pulled.pop(), expected, strict=True)
+                ]
+            )
+
+    pulled = []
+
+    def note(name, network):
+        if name == "discriminator":
+            pulled.append([value.grad.clone() for value in network.parameters()])
+
+    train(config, gan=gan, steps=3, hooks=[note, proximal(gan, mu), compare])
+    assert len(seen) == 3
+    for index, pairs in enumerate(seen):
+        for pull, expected in pairs:
+            torch.testing.assert_close(pull, expected, atol=1e-6, rtol=1e-4)
+        assert any(expected.abs().max() > 0 for _, expected in pairs) == (index > 0)
+
+
+def test_gradients_longer_than_the_limit_are_scaled_to_it():
+    lengths = []
+    config = CONFIG.model_copy(update={"clip_norm": 1e-3, "n_critic": 1})
+
+    def watch(optimizer, *_):
+        gradients = [value.grad for group in optimizer.param_groups for value in group["params"]]
+        lengths.append(torch.cat([gradient.flatten() for gradient in gradients]).norm().item())
+
+    gan = Gan(config, SHAPE, 0)
+    optimizers = Optimizers(gan)
+    optimizers.discriminator.register_step_pre_hook(watch)
+    optimizers.generator.register_step_pre_hook(watch)
+    train(config, gan=gan, optimizers=optimizers, steps=2)
+    assert lengths == pytest.approx([1e-3] * 4, rel=1e-3)
+
+
+def test_balanced_labels_reach_the_generator_alone(monkeypatch):
+    config = CONFIG.model_copy(update={"label_sampling": "balanced", "n_critic": 1, "batch_size": 10})
+    gan = Gan(config, SHAPE, 0)
+    asked = []
+    gan.generator.register_forward_pre_hook(lambda module, inputs: asked.append(inputs[1].labels.float().mean().item()))
+    skewed = client()._replace(labels=np.zeros(10, np.int64))
+    local_pass(gan, Optimizers(gan), skewed, num_steps=40, steps_before=0, seed=0)
+    assert set(asked[0::2]) == {0.0}  # the discriminator's steps
+    assert 0.4 < np.mean(asked[1::2]) < 0.6
+
+
+@pytest.mark.parametrize("option", [{"channels_last": True}, {"fused_optimizer": True}])
+def test_options_for_speed_change_nothing_but_rounding(option):
+    plain, fast = (train(CONFIG.model_copy(update=fields), steps=3)[0].arrays() for fields in ({}, option))
+    for name, value in plain.items():
+        np.testing.assert_allclose(fast[name], value, atol=2e-4, err_msg=name)
+
+
+def test_bfloat16_trains_to_nearly_the_same():
+    plain, fast = (train(CONFIG.model_copy(update={"precision": name}))[1] for name in ("float32", "bfloat16"))
+    for name, value in plain.losses.items():
+        assert fast.losses[name] == pytest.approx(value, abs=0.05), name

@@ -1,0 +1,1 @@
+"""How fast GANs train, and what they learn on real tissue."""

@@ -1,0 +1,249 @@
+"""The centralised baseline: the same GAN on all tiles at once, data-parallel on Ray Train.
+
+Every worker holds a share of the tiles and takes its share of each batch; gradients are averaged before every step, so
+that the networks stay equal. With one worker it is the local pass of a single client that has all tiles.
+"""
+
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.train import RunConfig, ScalingConfig, get_context
+from ray.train.torch import TorchTrainer
+from ray.util.queue import Empty, Queue
+from torch import Tensor, distributed, nn
+
+from fedray.config import ExperimentConfig
+from fedray.experiment.evaluate import Evaluation, evaluate_generator
+from fedray.experiment.rounds import RoundResult, generator_arrays
+from fedray.federation import (
+    DivergedError,
+    FederationError,
+    FederationState,
+    RoundReport,
+    check_convergence,
+    client_tiles,
+    initial_state,
+    latest_round,
+    load_checkpoint,
+    save_round,
+    shared_arrays,
+    tile_shape,
+    to_record,
+    training_device,
+)
+from fedray.models import Arrays, Gan, Optimizers, PassReport, local_pass, steps_per_round
+from fedray.randomness import derive_seed
+from fedray.simulation import WorkerResources
+
+_LOOK_S = 1.0  # a wait for a round looks this often whether the training is still alive
+
+
+class CentralisedRun:
+    """A centralised experiment, a round at a time: what :class:`ExperimentRun` is to a federated one."""
+
+    def __init__(self, config: ExperimentConfig, resources: WorkerResources) -> None:
+        """Stand before round 1. Ray Train's workers start with the first step.
+
+        Args:
+            config: Of the experiment.
+            resources: How many workers, and what each of them takes.
+        """
+        self.config, self.state = config, initial_state(config)
+        self._resources = resources
+        self._training: _Training | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether all rounds are done."""
+        return self.state.round_index >= self.config.federation.num_rounds
+
+    def step(self) -> RoundResult:
+        """Wait for the next round.
+
+        Raises:
+            DivergedError: A loss is not finite or has exploded.
+            FederationError: The training failed.
+        """
+        if self._training is None:
+            self._training = _Training(self.config, self._resources, self.state)
+        report, evaluation, arrays, optimizer = self._training.next_round()
+        check_convergence(report.losses, report.round_index)
+        self.state = FederationState(to_record(arrays), report.round_index, optimizer)
+        return RoundResult(report, evaluation)
+
+    def evaluate(self) -> Evaluation:
+        """Judge the generator as it is now."""
+        return evaluate_generator(self.config, self.state.round_index, generator_arrays(shared_arrays(self.state)))
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint from which :meth:`load` continues, and remove older ones."""
+        save_round(folder, self.state, {})
+
+    def load(self, folder: Path) -> None:
+        """Continue from the newest checkpoint in a folder; without any, from the beginning."""
+        if (newest := latest_round(folder)) is not None:
+            self.state, _ = load_checkpoint(newest)
+
+    def close(self) -> None:
+        """End the training's workers."""
+        if self._training is not None:
+            self._training.end()
+
+
+Round = tuple[RoundReport, Evaluation | None, Arrays, Arrays]
+
+
+class _Training:
+    """A TorchTrainer at work in a thread; its first worker sends each round through a queue."""
+
+    def __init__(self, config: ExperimentConfig, resources: WorkerResources, state: FederationState) -> None:
+        self._rounds = Queue(actor_options={"num_cpus": 0})
+        self._error: BaseException | None = None
+        loop = {
+            "config": config.model_dump(mode="json"),
+            "num_threads": max(1, int(resources.cpus_per_worker)),
+            "arrays": shared_arrays(state),
+            "optimizer": state.optimizer,
+            "rounds_done": state.round_index,
+            "rounds": self._rounds,
+        }
+        needs = {"CPU": resources.cpus_per_worker}
+        if resources.gpus_per_worker:
+            needs["GPU"] = resources.gpus_per_worker
+        scaling = ScalingConfig(
+            num_workers=resources.num_workers, use_gpu=resources.gpus_per_worker > 0, resources_per_worker=needs
+        )
+        self._thread = threading.Thread(target=self._fit, args=(loop, scaling), name="fedray-centralised", daemon=True)
+        self._thread.start()
+
+    def next_round(self) -> Round:
+        while True:
+            alive = self._thread.is_alive()
+            try:
+                found: Round | str = self._rounds.get(timeout=_LOOK_S)
+            except Empty:
+                if not alive:
+                    raise FederationError(f"the centralised training failed: {self._error}") from self._error
+                continue
+            if isinstance(found, str):
+                raise DivergedError(found)
+            return found
+
+    def end(self) -> None:
+        self._rounds.shutdown(force=True)  # workers that still train fail at their next report
+
+    def _fit(self, loop: dict[str, Any], scaling: ScalingConfig) -> None:
+        try:
+            with tempfile.TemporaryDirectory() as folder:  # Ray Train wants one; checkpoints are ours
+                run = RunConfig(name="centralised", storage_path=folder)
+                TorchTrainer(train_share, train_loop_config=loop, scaling_config=scaling, run_config=run).fit()
+        except BaseException as error:
+            self._error = error
+
+
+def train_share(loop: dict[str, Any]) -> None:
+    """Run the rounds that are left on one worker's share of the tiles. Called by Ray Train on every worker."""
+    config = ExperimentConfig.model_validate(loop["config"])
+    rank, num_workers = get_context().get_world_rank(), get_context().get_world_size()
+    torch.set_num_threads(loop["num_threads"])
+    whole = client_tiles(config, 0)
+    share = whole.chosen(slice(rank, None, num_workers))
+    gan = _share_of_batches(config, num_workers)
+    gan.load(loop["arrays"])
+    optimizers = Optimizers(gan)
+    optimizers.load(loop["optimizer"])
+    federation = config.federation
+    num_steps = steps_per_round(
+        len(whole.tiles), config.gan.batch_size, federation.local_epochs, federation.local_steps
+    )
+    average = _Average(num_workers)
+    for round_index in range(loop["rounds_done"] + 1, federation.num_rounds + 1):
+        started = time.monotonic()
+        seed = derive_seed(config.seed, "client", round_index, 0, *([rank] if rank else []))
+        try:
+            report = local_pass(
+                gan,
+                optimizers,
+                share,
+                num_steps=num_steps,
+                steps_before=(round_index - 1) * num_steps,
+                seed=seed,
+                hooks=[average] if num_workers > 1 else [],
+            )
+        except DivergedError as error:  # on all workers at once: they have the same gradients
+            if rank == 0:
+                loop["rounds"].put(f"round {round_index}: {error}")
+            return
+        average.buffers(gan)
+        if rank == 0:
+            loop["rounds"].put(_round(config, gan, optimizers, round_index, report, started, len(whole.tiles)))
+
+
+def _share_of_batches(config: ExperimentConfig, num_workers: int) -> Gan:
+    batch_size = max(2, -(-config.gan.batch_size // num_workers))
+    gan_config = config.gan.model_copy(update={"batch_size": batch_size})
+    device = training_device(config.resources)
+    return Gan(gan_config, tile_shape(config.data), config.seed, device, load_weights=False)
+
+
+def _round(
+    config: ExperimentConfig,
+    gan: Gan,
+    optimizers: Optimizers,
+    round_index: int,
+    report: PassReport,
+    started: float,
+    num_tiles: int,
+) -> Round:
+    arrays = gan.arrays()
+    duration_s = time.monotonic() - started
+    counts = {
+        "num-examples": float(num_tiles),
+        "discriminator-steps": float(report.discriminator_steps),
+        "generator-steps": float(report.generator_steps),
+    }
+    told = RoundReport(
+        round_index=round_index,
+        losses=report.losses,
+        counts=counts,
+        num_clients=1,
+        num_failed=0,
+        duration_s=duration_s,
+        times={},
+        utilisation=None,
+    )
+    last = round_index == config.federation.num_rounds
+    due = last or round_index % config.evaluation.every == 0
+    evaluation = evaluate_generator(config, round_index, generator_arrays(arrays)) if due else None
+    return told, evaluation, arrays, optimizers.arrays()
+
+
+class _Average:
+    """Means over the workers: of gradients before every step, of batch statistics after every round."""
+
+    def __init__(self, num_workers: int) -> None:
+        self._num_workers = num_workers
+
+    def __call__(self, name: str, network: nn.Module) -> None:
+        gradients = [value.grad for value in network.parameters() if value.grad is not None]
+        self._mean(gradients)
+        if not all(bool(gradient.isfinite().all()) for gradient in gradients):
+            raise DivergedError(f"{name}/loss is not finite; smaller learning rates may help")
+
+    def buffers(self, gan: Gan) -> None:
+        if self._num_workers > 1:
+            for network in (gan.generator, gan.generator_ema, gan.discriminator):
+                self._mean([value for value in network.buffers() if value.is_floating_point()])
+
+    def _mean(self, values: list[Tensor]) -> None:
+        if not values:
+            return
+        joined = torch.cat([value.flatten() for value in values])  # one message, not one a layer
+        distributed.all_reduce(joined)
+        joined /= self._num_workers
+        for value, mean in zip(values, torch.split(joined, [value.numel() for value in values]), strict=True):
+            value.copy_(mean.view_as(value))

@@ -1,0 +1,275 @@
+"""MD-GAN (Hardy et al. 2019, arXiv 1811.03850): one generator on the server, a discriminator with every client.
+
+A round is a number of iterations. In each, the server sends every client generated tiles; the client trains its
+discriminator on some of them and answers with the gradient of the generator's loss by the others, its feedback, from
+which the server makes the generator's gradient. After every ``swap_every`` rounds the discriminators move on to other
+clients, so that none learns one client's tiles by heart. Weights of the generator never leave the server, tiles and
+labels never leave the clients: the labels of generated tiles are drawn balanced, and a client trains on its own tiles
+of the same labels.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedray.config import ExperimentConfig
+from fedray.federation.client import (
+    OPTIMIZER,
+    PRIVATE,
+    client_app,
+    client_gan,
+    client_id,
+    client_partition,
+    client_tiles,
+    keep_private,
+    kept_optimizers,
+    report_metrics,
+    round_of,
+    tile_shape,
+    training_device,
+)
+from fedray.federation.messages import (
+    ARRAYS,
+    CONFIG,
+    METRICS,
+    ROUND,
+    WEIGHT,
+    experiment_of,
+    experiment_record,
+    from_record,
+    shared_parts,
+    to_record,
+)
+from fedray.models import (
+    DISCRIMINATOR_PARTS,
+    Arrays,
+    Condition,
+    Gan,
+    GanSteps,
+    LabelledTiles,
+    Optimizers,
+    RunningMeans,
+    steps_per_round,
+    to_float,
+)
+from fedray.models.augmentation import turn_and_flip
+from fedray.randomness import derive_seed, stream
+
+TRAIN = f"{MessageType.TRAIN}.md_gan"
+TAKE = f"{MessageType.QUERY}.take_discriminator"
+GIVE = f"{MessageType.QUERY}.give_discriminator"
+ITERATION = "iteration"
+
+Exchange = Callable[[list[Message]], list[Message]]
+"""Sends messages and returns a good reply for each, in the order of the clients."""
+
+
+# The clients.
+
+
+@client_app.train("md_gan")
+def train_discriminator(message: Message, context: Context) -> Message:
+    """Train the client's discriminator on generated tiles and its own; reply with the feedback on the others."""
+    config, arrays = experiment_of(message), from_record(message.content.array_records[ARRAYS])
+    iteration = message.content.config_records[CONFIG][ITERATION]
+    assert isinstance(iteration, int)
+    seed = derive_seed(config.seed, "client", round_of(message), client_id(context), iteration)
+    gan = client_gan(config, context)
+    optimizers = kept_optimizers(config, context, gan)
+    steps = GanSteps(gan, optimizers, torch.Generator(gan.device).manual_seed(derive_seed(seed, "step")))
+    means = RunningMeans(steps.terms)
+    client = client_tiles(config, client_id(context))
+    gan.discriminator.train()
+    with torch.random.fork_rng(devices=[gan.device] if gan.device.type == "cuda" else []):
+        torch.manual_seed(derive_seed(seed, "layers"))
+        for number in range(config.gan.recipe.n_critic):
+            fake, condition = generated(arrays, f"train-{number}", gan.device)
+            matched = real_like(client, condition, gan, derive_seed(seed, "real", number))
+            if matched is not None:
+                real, kept = matched
+                means.add("discriminator", steps.discriminator_on(real, fake[kept], condition.chosen(kept)))
+        fake, condition = generated(arrays, "judge", gan.device)
+        losses = steps.generator_losses(fake.requires_grad_(), condition)
+        (feedback,) = torch.autograd.grad(losses["loss"], fake)
+    means.add("generator", {name: value.detach() for name, value in losses.items()})
+    keep_private(config, context, gan, optimizers, DISCRIMINATOR_PARTS)
+    metrics = MetricRecord({WEIGHT: 1.0, **report_metrics(means.report(len(client.tiles)))})
+    answer = to_record({"feedback": feedback.cpu().numpy()})
+    return Message(RecordDict({ARRAYS: answer, METRICS: metrics}), reply_to=message)
+
+
+@client_app.query("take_discriminator")
+def take_discriminator(message: Message, context: Context) -> Message:
+    """Reply with the client's discriminator and its optimiser's moments."""
+    return Message(
+        RecordDict({name: context.state[name] for name in _MOVING if name in context.state}), reply_to=message
+    )
+
+
+@client_app.query("give_discriminator")
+def give_discriminator(message: Message, context: Context) -> Message:
+    """Take another client's discriminator in the place of one's own."""
+    for name in _MOVING:
+        if name in message.content:
+            context.state[name] = message.content[name]
+    return Message(RecordDict(), reply_to=message)
+
+
+_MOVING = (PRIVATE, OPTIMIZER)
+
+
+def generated(arrays: Arrays, batch: str, device: torch.device) -> tuple[Tensor, Condition]:
+    """Unpack a batch of generated tiles and their condition."""
+    tiles, labels, domains = (torch.from_numpy(arrays[f"{batch}.{part}"]).to(device) for part in _PARTS)
+    return tiles, Condition(labels, domains)
+
+
+_PARTS = ("tiles", "labels", "domains")
+
+
+def real_like(client: LabelledTiles, condition: Condition, gan: Gan, seed: int) -> tuple[Tensor, Tensor] | None:
+    """Draw a client's tiles with the labels and domains of generated ones.
+
+    Returns:
+        The tiles [K, C, H, W] float32 in [-1, 1], and for which positions of the condition [K] there were any; None if
+        the client has no tile of any of them.
+    """
+    several = gan.shape.num_domains > 1
+    # A discriminator that is not told the domain takes tiles of any.
+    own, asked = (client.domains, condition.domains) if several else (0 * client.domains, 0 * condition.domains)
+    wanted = list(zip(condition.labels.tolist(), asked.tolist(), strict=True))
+    random = np.random.default_rng(seed)
+    pools = {cell: np.flatnonzero((client.labels == cell[0]) & (own == cell[1])) for cell in sorted(set(wanted))}
+    positions = [position for position, cell in enumerate(wanted) if len(pools[cell])]
+    if not positions:
+        return None
+    chosen = np.array([random.choice(pools[wanted[position]]) for position in positions])
+    tiles = to_float(torch.from_numpy(client.tiles[chosen]).to(gan.device))
+    if gan.config.augment:
+        tiles = turn_and_flip(tiles, torch.Generator().manual_seed(derive_seed(seed, "augment")))
+    return tiles, torch.tensor(positions, device=gan.device)
+
+
+# The server.
+
+
+class GeneratorServer:
+    """The server's generator between two rounds."""
+
+    def __init__(self, config: ExperimentConfig, arrays: Arrays, optimizer: Arrays) -> None:
+        """Continue from the arrays and moments of a state."""
+        self._config = config
+        device = training_device(config.resources)
+        self._gan = Gan(config.gan, tile_shape(config.data), config.seed, device, load_weights=False)
+        self._gan.load(arrays)
+        self._optimizers = Optimizers(self._gan)
+        self._optimizers.load(optimizer)
+
+    def arrays(self) -> Arrays:
+        """Return the generator and its moving average."""
+        return self._gan.arrays(shared_parts(self._config.federation))
+
+    def optimizer(self) -> Arrays:
+        """Return the moments of the generator's optimiser."""
+        return self._optimizers.arrays()
+
+    def run_round(self, round_index: int, clients: list[int], exchange: Exchange) -> list[RecordDict]:
+        """Run a round's iterations, and swap the discriminators where it is time.
+
+        Args:
+            round_index: 1 for the first.
+            clients: Node ids, in their order.
+            exchange: How messages are sent.
+
+        Returns:
+            What the clients replied, iteration by iteration.
+        """
+        config, replies, num_iterations = self._config, list[RecordDict](), iterations_per_round(self._config)
+        random = torch.Generator(self._gan.device)
+        random.manual_seed(derive_seed(config.seed, "md-gan", round_index))
+        steps = GanSteps(self._gan, self._optimizers, random)
+        self._gan.generator.train()
+        with torch.random.fork_rng(devices=[self._gan.device] if self._gan.device.type == "cuda" else []):
+            torch.manual_seed(derive_seed(config.seed, "md-gan", round_index, "layers"))
+            for iteration in range(num_iterations):
+                header = self._header(round_index, iteration)
+                judged = [self._batch(steps) for _ in clients]
+                answers = exchange(
+                    [self._message(header, client, steps, batch) for client, batch in zip(clients, judged, strict=True)]
+                )
+                self._descend([tiles for tiles, _ in judged], [_feedback(answer) for answer in answers])
+                self._gan.update_ema((round_index - 1) * num_iterations + iteration)
+                replies += [answer.content for answer in answers]
+        every = config.federation.swap_every
+        if every and round_index % every == 0 and len(clients) > 1:
+            self._swap(round_index, clients, exchange)
+        return replies
+
+    def _header(self, round_index: int, iteration: int) -> ConfigRecord:
+        header = experiment_record(self._config)
+        header[ROUND], header[ITERATION] = round_index, iteration
+        return header
+
+    def _batch(self, steps: GanSteps) -> tuple[Tensor, Condition]:
+        shape, num = self._gan.shape, self._config.gan.batch_size
+        condition = Condition(steps.draw(shape.num_labels, num), steps.draw(shape.num_domains, num))
+        return steps.generate(condition), condition
+
+    def _message(self, header: ConfigRecord, client: int, steps: GanSteps, judged: tuple[Tensor, Condition]) -> Message:
+        batches = {"judge": judged}
+        with torch.no_grad():
+            for number in range(self._config.gan.recipe.n_critic):
+                batches[f"train-{number}"] = self._batch(steps)
+        arrays: Arrays = {}
+        for name, (tiles, condition) in batches.items():
+            parts = (tiles, *condition)
+            arrays |= {
+                f"{name}.{part}": value.detach().cpu().numpy() for part, value in zip(_PARTS, parts, strict=True)
+            }
+        content = RecordDict({CONFIG: header, ARRAYS: to_record(arrays)})
+        return Message(content, client, TRAIN, group_id=str(header[ROUND]))
+
+    def _descend(self, judged: list[Tensor], feedback: list[NDArray[np.float32]]) -> None:
+        """Take the generator's step against the mean of the clients' gradients."""
+        optimizer, generator = self._optimizers.generator, self._gan.generator
+        optimizer.zero_grad(set_to_none=True)
+        gradients = [torch.from_numpy(np.array(value)).to(self._gan.device) / len(feedback) for value in feedback]
+        torch.autograd.backward(judged, gradients)
+        if self._config.gan.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(generator.parameters(), self._config.gan.clip_norm)
+        optimizer.step()
+
+    def _swap(self, round_index: int, clients: list[int], exchange: Exchange) -> None:
+        header = self._header(round_index, 0)
+        taken = exchange([Message(RecordDict({CONFIG: header}), client, TAKE) for client in clients])
+        targets = next_owners(clients, self._config.seed, round_index)
+        exchange(
+            [
+                Message(RecordDict({CONFIG: header, **reply.content}), target, GIVE)
+                for reply, target in sorted(zip(taken, targets, strict=True), key=lambda pair: pair[1])
+            ]
+        )
+
+
+def next_owners(clients: list[int], seed: int, round_index: int) -> list[int]:
+    """Draw who gets each client's discriminator: a cycle through all clients in random order, so nobody keeps one."""
+    order = stream(seed, "swap", round_index).permutation(len(clients)).tolist()
+    following = dict(zip(order, [*order[1:], order[0]], strict=True))
+    return [clients[following[position]] for position in range(len(clients))]
+
+
+def iterations_per_round(config: ExperimentConfig) -> int:
+    """Generator steps of a round: as many as a client of average size would take in its local steps or epochs."""
+    federation = config.federation
+    num_tiles = round(np.mean([len(indices) for indices in client_partition(config).clients]))
+    steps = steps_per_round(num_tiles, config.gan.batch_size, federation.local_epochs, federation.local_steps)
+    return max(1, steps // config.gan.recipe.n_critic)
+
+
+def _feedback(answer: Message) -> NDArray[np.float32]:
+    feedback: NDArray[np.float32] = from_record(answer.content.array_records[ARRAYS])["feedback"].astype(np.float32)
+    return feedback

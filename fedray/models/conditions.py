@@ -1,0 +1,74 @@
+"""What a tile is generated for, and what the networks must know of tiles."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class TileShape(NamedTuple):
+    """What a network must produce or read."""
+
+    size: int
+    """Edge of the square tile in pixels."""
+    channels: int
+    """Colour channels."""
+    num_labels: int
+    """Labels that condition the networks."""
+    num_domains: int = 1
+    """Scanner domains that condition the networks; 1: none does."""
+
+
+class Condition(NamedTuple):
+    """Labels and domains of a batch of tiles."""
+
+    labels: Tensor
+    """[N] int64."""
+    domains: Tensor
+    """[N] int64."""
+
+    def to(self, device: torch.device) -> "Condition":
+        """Move both to a device."""
+        return Condition(self.labels.to(device), self.domains.to(device))
+
+    def chosen(self, indices: Tensor | slice) -> "Condition":
+        """Take the tiles at some positions."""
+        return Condition(self.labels[indices], self.domains[indices])
+
+    def twice(self) -> "Condition":
+        """Repeat the batch, for tiles that were joined to others of the same condition."""
+        return Condition(torch.cat([self.labels] * 2), torch.cat([self.domains] * 2))
+
+
+def sample_noise(num: int, latent_dim: int, random: torch.Generator) -> Tensor:
+    """Draw standard normal noise [num, latent_dim] float32 on the random stream's device."""
+    return torch.randn(num, latent_dim, generator=random, device=random.device)
+
+
+def not_halved(values: Tensor) -> Tensor:
+    """Return what autocast computed in bfloat16 as float32, where losses and pixels are made of it."""
+    return values.float() if values.dtype == torch.bfloat16 else values
+
+
+class MultiplyingEmbedding(nn.Module):
+    """A learned image of one channel per label that multiplies every channel of its input (S2); one per domain, too.
+
+    It starts near 1, so that conditioning begins as a small modulation of the unconditional features.
+    """
+
+    def __init__(self, shape: TileShape, size: int) -> None:
+        """Make one [1, size, size] image for each label, and one for each domain where there are several."""
+        super().__init__()
+        self.size = size
+        self.embedding = nn.Embedding(shape.num_labels, size * size)
+        nn.init.normal_(self.embedding.weight, mean=1.0, std=0.2)
+        self.domain_embedding = nn.Embedding(shape.num_domains, size * size) if shape.num_domains > 1 else None
+        if self.domain_embedding is not None:
+            nn.init.normal_(self.domain_embedding.weight, mean=1.0, std=0.2)
+
+    def forward(self, features: Tensor, condition: Condition) -> Tensor:
+        """Multiply features [N, C, size, size] float32 by the images of their condition; the shape stays."""
+        images: Tensor = self.embedding(condition.labels)
+        if self.domain_embedding is not None:
+            images = images * self.domain_embedding(condition.domains)
+        return features * images.view(-1, 1, self.size, self.size)

@@ -1,0 +1,49 @@
+"""The Adam optimisers of a GAN's two networks, and their moments as named arrays."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedray.models.gan import Arrays, Gan
+
+NETWORKS = ("generator", "discriminator")
+
+
+class Optimizers:
+    """The Adam optimisers of both networks."""
+
+    def __init__(self, gan: Gan) -> None:
+        """Make fresh optimisers with the configured learning rates (two time scales, Heusel et al. 2017)."""
+        recipe = gan.config.recipe
+        self.generator = _adam(gan, "generator", recipe.generator_lr)
+        self.discriminator = _adam(gan, "discriminator", recipe.discriminator_lr)
+
+    def arrays(self) -> Arrays:
+        """Return copies of the moments and step counts, keyed ``network.parameter-index.moment``."""
+        return {
+            f"{network}.{index}.{moment}": value.detach().cpu().numpy().copy()
+            for network in NETWORKS
+            for index, moments in getattr(self, network).state_dict()["state"].items()
+            for moment, value in moments.items()
+        }
+
+    def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Continue with the moments that :meth:`arrays` returned."""
+        for network in NETWORKS:
+            optimizer: torch.optim.Adam = getattr(self, network)
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in arrays.items():
+                owner, index, moment = name.split(".")
+                if owner == network:
+                    moments.setdefault(int(index), {})[moment] = torch.from_numpy(np.array(value))
+            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _adam(gan: Gan, network: str, lr: float) -> torch.optim.Adam:
+    recipe = gan.config.recipe
+    trained = [parameter for parameter in getattr(gan, network).parameters() if parameter.requires_grad]
+    fused = True if gan.config.fused_optimizer else None
+    return torch.optim.Adam(trained, lr, (recipe.beta1, recipe.beta2), fused=fused)

@@ -1,0 +1,110 @@
+"""The centralised baseline on Ray Train against the plain local pass and against the sum of its parts."""
+
+import numpy as np
+import pytest
+import torch
+
+from fedray.experiment import ExperimentRun
+from fedray.experiment.centralised import CentralisedRun
+from fedray.federation import DivergedError, client_app, client_tiles, initial_state, shared_arrays, tile_shape
+from fedray.models import Gan, GanSteps, Optimizers, local_pass, shuffled_batches
+from fedray.randomness import derive_seed
+from fedray.simulation import WorkerResources
+from tests.federation.local_grid import LocalGrid
+
+CENTRALISED = {"federation__mode": "centralised", "evaluation__every": 10}
+
+
+@pytest.fixture
+def train(ray_session):
+    """Return a maker of runs that are closed in the end."""
+    runs = []
+
+    def make(config, num_workers):
+        runs.append(CentralisedRun(config, WorkerResources(num_workers, cpus_per_worker=1)))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        run.close()
+
+
+def finish(run):
+    results = []
+    while not run.done:
+        results.append(run.step())
+    return results
+
+
+def test_with_one_worker_it_is_the_local_pass_of_one_client_with_all_tiles(small_config, train):
+    config = small_config(**CENTRALISED)
+    run = train(config, 1)
+    results = finish(run)
+    gan = Gan(config.gan, tile_shape(config.data), config.seed)
+    optimizers, client = Optimizers(gan), client_tiles(config, 0)
+    steps = -(-len(client.tiles) // config.gan.batch_size)
+    for round_index in (1, 2):
+        seed = derive_seed(config.seed, "client", round_index, 0)
+        report = local_pass(gan, optimizers, client, num_steps=steps, steps_before=(round_index - 1) * steps, seed=seed)
+        assert results[round_index - 1].report.losses == pytest.approx(report.losses, rel=1e-5)
+    for name, value in gan.arrays().items():
+        np.testing.assert_allclose(shared_arrays(run.state)[name], value, atol=1e-6, err_msg=name)
+    # A sweep's trial runs the same baseline as a federation of one client.
+    as_client = ExperimentRun(config, LocalGrid(client_app, 1))
+    finish(as_client)
+    for name, value in shared_arrays(as_client.state).items():
+        np.testing.assert_allclose(shared_arrays(run.state)[name], value, atol=1e-6, err_msg=name)
+
+
+def test_two_workers_take_the_step_of_their_mean_gradient(small_config, train):
+    """One discriminator step on two halves of a batch, written out; GroupNorm, so that halves are independent."""
+    config = small_config(**CENTRALISED, federation__num_rounds=1, federation__local_steps=1, gan__generator="residual")
+    run = train(config, 2)
+    finish(run)
+    gradients = []
+    for rank in (0, 1):
+        gan = Gan(config.gan.model_copy(update={"batch_size": 4}), tile_shape(config.data), config.seed)
+        seed = derive_seed(config.seed, "client", 1, 0, *([rank] if rank else []))
+        share = client_tiles(config, 0).chosen(slice(rank, None, 2))
+
+        def keep(name, network):
+            gradients.append([value.grad.clone() for value in network.parameters()])
+
+        random = torch.Generator().manual_seed(derive_seed(seed, "step"))
+        steps = GanSteps(gan, Optimizers(gan), random, hooks=[keep])
+        steps.discriminator(*next(shuffled_batches(share, gan.config, gan.device, seed)))
+    gan = Gan(config.gan, tile_shape(config.data), config.seed)
+    for parameter, first, second in zip(gan.discriminator.parameters(), *gradients, strict=True):
+        parameter.grad = (first + second) / 2
+    Optimizers(gan).discriminator.step()
+    found = shared_arrays(run.state)
+    for name, value in gan.arrays(("discriminator",)).items():
+        np.testing.assert_allclose(found[name], value, atol=1e-6, err_msg=name)
+
+
+def test_a_resumed_baseline_equals_one_without_interruption(small_config, train, tmp_path):
+    config = small_config(**CENTRALISED, federation__num_rounds=3)
+    whole = train(config, 1)
+    finish(whole)
+    stopped = train(config, 1)
+    stopped.step()
+    stopped.save(tmp_path / "c")
+    stopped.close()
+    resumed = train(config, 1)
+    resumed.load(tmp_path / "c")
+    assert resumed.state.round_index == 1
+    finish(resumed)
+    for name, value in shared_arrays(whole.state).items():
+        np.testing.assert_allclose(shared_arrays(resumed.state)[name], value, atol=1e-6, err_msg=name)
+
+
+def test_divergence_ends_all_workers_at_once(small_config, train):
+    config = small_config(**CENTRALISED, gan__discriminator_lr=1e18, federation__local_steps=8)
+    with pytest.raises(DivergedError, match="smaller learning rates may help"):
+        finish(train(config, 2))
+
+
+def test_it_starts_where_a_federation_starts(small_config, train):
+    config = small_config(**CENTRALISED)
+    expected = shared_arrays(initial_state(config))
+    assert all(np.array_equal(value, expected[name]) for name, value in shared_arrays(train(config, 1).state).items())

@@ -1,0 +1,148 @@
+"""Every aggregation rule in a federation of GANs; those with a state against their formulas."""
+
+import numpy as np
+import pytest
+
+from fedray.config import FederationConfig
+from fedray.federation import STRATEGIES, client_app, initial_state, load_checkpoint, save_checkpoint, shared_arrays
+from fedray.federation.messages import PARTS
+from fedray.federation.strategies import trained_parameters
+from fedray.federation.weighting import client_weight
+from tests.federation.local_grid import LocalGrid
+from tests.federation.test_rounds import assert_close, plain_pass, run
+
+SERVER_OPTIMISERS = ["fedavgm", "fedadam", "fedyogi", "fedadagrad"]
+
+
+def clients_after(config, arrays, round_index=1, states=None):
+    """Arrays and weights of all clients after a round on their own."""
+    passes = [plain_pass(config, number, arrays, round_index) for number in range(config.num_clients)]
+    return [gan.arrays() for gan, _, _ in passes], [size for _, size, _ in passes]
+
+
+def mean(arrays, weights):
+    return {name: sum(a[name] * (w / sum(weights)) for a, w in zip(arrays, weights, strict=True)) for name in arrays[0]}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_trains_and_keeps_buffers_within_their_range(name, small_config):
+    config = small_config(federation__strategy=name, federation__num_clients=5, federation__trimmed_share=0.25)
+    before = shared_arrays(initial_state(config))
+    state, reports, _ = run(config)
+    after = shared_arrays(state)
+    assert [report.num_clients for report in reports] == [5, 5]
+    assert all(np.isfinite(value).all() for value in after.values())
+    for part in PARTS:
+        assert any(not np.array_equal(before[key], after[key]) for key in before if key.startswith(f"{part}."))
+    variances = [value for key, value in after.items() if key.endswith("running_var")]
+    assert variances and all((value >= 0).all() for value in variances)
+    assert {key: value.dtype for key, value in after.items()} == {key: value.dtype for key, value in before.items()}
+
+
+@pytest.mark.parametrize("name", SERVER_OPTIMISERS)
+def test_server_optimisers_step_parameters_by_their_formula_and_average_the_rest(name, small_config):
+    """Two rounds of Hsu et al. 2019 (momentum) and of Reddi et al. 2021, algorithm 2, written out."""
+    config = small_config(
+        federation__strategy=name,
+        federation__num_clients=3,
+        federation__keep_optimizer=False,
+        federation__server_lr=0.02,
+    )
+    rate, beta1, beta2, tau = 0.02, 0.9, 0.99, 1e-3
+    parameters = set(trained_parameters(config))
+    arrays = shared_arrays(initial_state(config))
+    assert parameters and parameters < set(arrays)
+    assert not any("running" in key or key.startswith("generator_ema.") for key in parameters)
+    momentum = {key: 0.0 for key in parameters}
+    variance = {key: 0.0 for key in parameters}
+    for round_index in (1, 2):
+        means = mean(*clients_after(config, arrays, round_index))
+        expected = dict(means)
+        for key in parameters:
+            update = means[key].astype(np.float64) - arrays[key]
+            if name == "fedavgm":
+                momentum[key] = 0.9 * momentum[key] + update
+                expected[key] = arrays[key] + rate * momentum[key]
+                continue
+            first = 0.0 if name == "fedadagrad" else beta1
+            momentum[key] = first * momentum[key] + (1 - first) * update
+            if name == "fedadagrad":
+                variance[key] = variance[key] + update**2
+            elif name == "fedadam":
+                variance[key] = beta2 * variance[key] + (1 - beta2) * update**2
+            else:
+                variance[key] = variance[key] - (1 - beta2) * update**2 * np.sign(variance[key] - update**2)
+            # Flower corrects Adam's bias (Kingma and Ba 2015), counted from round 1 as step 2; not the others'.
+            correction = np.sqrt(1 - beta2 ** (round_index + 1)) / (1 - beta1 ** (round_index + 1))
+            step = rate * (correction if name == "fedadam" else 1.0)
+            expected[key] = arrays[key] + step * momentum[key] / (np.sqrt(variance[key]) + tau)
+        state, _, _ = run(config, rounds=round_index)
+        found = shared_arrays(state)
+        for key, value in found.items():
+            wanted = np.rint(expected[key]) if value.dtype.kind in "iu" else expected[key]
+            np.testing.assert_allclose(value, wanted, atol=2e-5, rtol=2e-5, err_msg=key)
+        arrays = found
+
+
+@pytest.mark.parametrize("name", SERVER_OPTIMISERS)
+def test_a_resumed_run_continues_the_servers_optimiser(name, small_config, tmp_path):
+    config = small_config(federation__strategy=name, federation__num_rounds=3, federation__server_lr=0.02)
+    whole, _, _ = run(config)
+    state, _, grid = run(config, rounds=2)
+    save_checkpoint(tmp_path / "c", state, {node: context.state for node, context in grid.contexts.items()})
+    loaded, states = load_checkpoint(tmp_path / "c")
+    fresh = LocalGrid(client_app, config.num_clients)
+    for node, record in states.items():
+        fresh.contexts[node].state = record
+    resumed, _, _ = run(config, grid=fresh, state=loaded)
+    assert_close(shared_arrays(whole), shared_arrays(resumed))
+
+
+def test_fedprox_stays_nearer_to_where_the_round_began(small_config):
+    start = shared_arrays(initial_state(small_config()))
+
+    def moved(**fields):
+        state, _, _ = run(small_config(federation__num_rounds=1, federation__local_epochs=6, **fields))
+        return sum(
+            np.square(value - start[key]).sum() for key, value in shared_arrays(state).items() if "weight" in key
+        )
+
+    free, none = moved(), moved(federation__strategy="fedprox", federation__proximal_mu=0.0)
+    held = moved(federation__strategy="fedprox", federation__proximal_mu=100.0)
+    assert none == pytest.approx(free, rel=1e-6)
+    assert held < 0.7 * free
+
+
+def test_clients_weigh_by_size_alike_or_by_the_balance_of_their_labels(small_config):
+    balanced, skewed = np.array([0, 1] * 5), np.array([0] * 10)
+
+    def weight(name, labels):
+        return client_weight(FederationConfig(weighting=name), labels)
+
+    assert (weight("size", balanced), weight("size", skewed[:4])) == (10.0, 4.0)
+    assert (weight("uniform", balanced), weight("uniform", skewed[:4])) == (1.0, 1.0)
+    assert weight("label-balance", balanced) == pytest.approx(20.0)
+    assert weight("label-balance", skewed) == pytest.approx(10.0)
+    assert weight("label-balance", np.array([0, 0, 0, 1])) == pytest.approx(4 * (0.75**-0.75) * (0.25**-0.25))
+
+    config = small_config(federation__num_clients=3, federation__num_rounds=1, federation__weighting="uniform")
+    arrays, _ = clients_after(config, shared_arrays(initial_state(config)))
+    assert_close(shared_arrays(run(config)[0]), mean(arrays, [1, 1, 1]))
+
+
+@pytest.mark.parametrize(("aggregate", "parts"), [("generator", PARTS[:2]), ("discriminator", PARTS[2:])])
+def test_exactly_the_aggregated_part_is_shared(aggregate, parts, small_config):
+    config = small_config(federation__aggregate=aggregate, federation__num_rounds=1)
+    start = shared_arrays(initial_state(config))
+    state, _, grid = run(config)
+    after = shared_arrays(state)
+    assert {key.split(".")[0] for key in after} == set(parts)
+    assert all(any(not np.array_equal(start[k], after[k]) for k in after if k.startswith(f"{part}.")) for part in parts)
+    whole = {**plain_pass(config, 0, start)[0].arrays()}
+    private = next(iter(grid.contexts.values())).state.array_records["private-parts"]
+    assert {key.split(".")[0] for key in private} == set(PARTS) - set(parts)
+    for key, value in private.items():
+        np.testing.assert_allclose(value.numpy(), whole[key], atol=1e-6)
+    arrays, sizes = clients_after(config, start)
+    expected = mean(arrays, sizes)
+    assert_close(after, {key: expected[key] for key in after})
