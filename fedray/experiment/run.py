@@ -99,11 +99,11 @@ def check_experiment(config: ExperimentConfig, out: Path) -> TileStore:
     Raises:
         ValueError: The message names the value, the rule and the remedy.
     """
-    saved = saved_config(out) if is_started(out, EXPERIMENT) else None
-    check_folder(out, EXPERIMENT, config, saved)
+    saved = saved_config(out).resolved() if is_started(out, EXPERIMENT) else None
+    check_folder(out, EXPERIMENT, config.resolved(), saved)
     store = local_store(config.data)
     client_partition(config)
-    fresh_gan(config)  # networks that cannot be built, weights that are missing
+    fresh_gan(config, "cpu")  # networks that cannot be built and weights that are missing are refused
     score_names(config.evaluation, store)  # too few tiles to compare with are refused
     return store
 

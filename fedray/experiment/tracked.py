@@ -94,9 +94,9 @@ def log_generator(run: TrackedRun, config: ExperimentConfig, arrays: Arrays) -> 
     Returns:
         The model's URI.
     """
-    gan = fresh_gan(config)
+    gan = fresh_gan(config, "cpu")
     gan.load(arrays)
     inputs = [torch.zeros(2, config.gan.latent_dim), torch.zeros(2, dtype=torch.int64)]
     if gan.shape.num_domains > 1:
         inputs.append(torch.zeros(2, dtype=torch.int64))
-    return run.log_generator(LabelledGenerator(gan.generator_ema).cpu(), tuple(inputs))
+    return run.log_generator(LabelledGenerator(gan.generator_ema), tuple(inputs))

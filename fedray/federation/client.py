@@ -126,12 +126,20 @@ def report_metrics(report: PassReport) -> dict[str, float]:
     }
 
 
-def fresh_gan(config: ExperimentConfig) -> Gan:
+def fresh_gan(config: ExperimentConfig, device: str | None = None) -> Gan:
     """Return the experiment's networks as they are before round 1. One GAN a process: it is valid until the next call.
 
     Building a large network and reading its ImageNet weights takes longer than a client's round may.
+
+    Args:
+        config: Of the experiment.
+        device: Where they compute; unset: where this process trains.
+
+    Raises:
+        ModelError: The networks cannot be built.
     """
-    gan, initial = _gan(config.gan, tile_shape(config.data), config.seed, training_device(config.resources))
+    device = device or training_device(config.resources)
+    gan, initial = _gan(config.gan, tile_shape(config.data), config.seed, device)
     gan.load(initial)
     return gan
 

@@ -30,7 +30,6 @@ from fedray.federation.client import (
     report_metrics,
     round_of,
     tile_shape,
-    training_device,
 )
 from fedray.federation.messages import (
     ARRAYS,
@@ -163,7 +162,8 @@ class GeneratorServer:
     def __init__(self, config: ExperimentConfig, arrays: Arrays, optimizer: Arrays) -> None:
         """Continue from the arrays and moments of a state."""
         self._config = config
-        device = training_device(config.resources)
+        # The driver's process: it may have no GPU where the workers have.
+        device = "cuda" if config.resources.device != "cpu" and torch.cuda.is_available() else "cpu"
         self._gan = Gan(config.gan, tile_shape(config.data), config.seed, device, load_weights=False)
         self._gan.load(arrays)
         self._optimizers = Optimizers(self._gan)

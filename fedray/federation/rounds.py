@@ -80,7 +80,7 @@ class RoundReport:
 
 def initial_state(config: ExperimentConfig) -> FederationState:
     """Draw the shared parts that round 1 starts from."""
-    gan = fresh_gan(config)
+    gan = fresh_gan(config, "cpu")  # the driver may have no GPU
     return FederationState(to_record(gan.arrays(shared_parts(config.federation))))
 
 

@@ -20,7 +20,7 @@ def main(grid, context):
     deadline = time.monotonic() + 60
     while len(list(grid.get_node_ids())) < config.num_clients and time.monotonic() < deadline:
         time.sleep(0.01)  # the stock engine starts this function while it is still registering its nodes
-    list(federate(make_strategy(config.federation), grid, state, config))
+    list(federate(make_strategy(config), grid, state, config))
     np.savez(sys.argv[2], **shared_arrays(state))
 
 

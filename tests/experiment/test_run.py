@@ -68,7 +68,7 @@ def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(
     history = pd.read_parquet(tmp_path / "run" / "results.parquet")
     assert history["round"].tolist() == [1, 2]
     assert history["fid/domain-cnn/16"].iloc[-1] == result.scores["fid/domain-cnn/16"]
-    assert load_config(tmp_path / "run" / "config.yaml") == config
+    assert load_config(tmp_path / "run" / "config.yaml") == config.resolved()
     assert Image.open(tmp_path / "run" / "samples.png").width > 300
 
     client, run = only_run(uri)
@@ -91,15 +91,16 @@ def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(run_expe
     mlflow.set_tracking_uri(uri)
     loaded = mlflow.pytorch.load_model(model_uri)
 
-    from fedray.models import Gan, TileShape
+    from fedray.models import Condition, Gan, TileShape
 
     gan = Gan(result.config.gan, TileShape(16, 3, 2), seed=9)
     gan.load(final_arrays(tmp_path / "run"))
     noise, labels = torch.randn(5, 8), torch.tensor([0, 1, 1, 0, 1])
     with torch.inference_mode():
-        assert torch.allclose(loaded(noise, labels), gan.generator_ema(noise, labels), atol=1e-6)
+        expected = gan.generator_ema(noise, Condition(labels, torch.zeros_like(labels)))
+        assert torch.allclose(loaded(noise, labels), expected, atol=1e-6)
         again = Tracker(uri, "fedray").load_generator(model_uri)
-        assert torch.allclose(again(noise, labels), gan.generator_ema(noise, labels), atol=1e-6)
+        assert torch.allclose(again(noise, labels), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("aggregate", ["both", "generator"])
@@ -163,11 +164,19 @@ def test_a_folder_of_another_experiment_is_refused(run_experiment, small_config,
         run_experiment(small_config(seed=5), out=tmp_path / "run", tracking_uri=uri)
 
 
-@pytest.mark.parametrize("mode", ["discriminator", "centralised"])
+@pytest.mark.parametrize("mode", ["discriminator", "centralised", "md-gan", "privacy"])
 def test_every_mode_runs_to_scores(run_experiment, small_config, tmp_path, uri, mode):
-    change = {"federation__mode": mode} if mode == "centralised" else {"federation__aggregate": mode}
+    change = {
+        "discriminator": {"federation__aggregate": "discriminator"},
+        "centralised": {"federation__mode": "centralised"},
+        "md-gan": {"federation__mode": "md-gan", "federation__local_steps": 2},
+        "privacy": {
+            "privacy__noise_multiplier": 0.1, "gan__generator": "residual", "federation__weighting": "uniform",
+        },
+    }[mode]  # fmt: skip
     result = run_experiment(small_config(**change), out=tmp_path / "run", tracking_uri=uri)
     assert all(np.isfinite(list(result.scores.values())))
+    assert ("privacy/epsilon" in result.history) == (mode == "privacy")
 
 
 def test_rounds_without_evaluation_have_losses_only(run_experiment, small_config, tmp_path, uri):
@@ -180,11 +189,11 @@ def test_rounds_without_evaluation_have_losses_only(run_experiment, small_config
 def test_any_number_of_workers_gives_what_a_plain_loop_gives(small_config, workers):
     config = small_config(federation__num_clients=4)
     state = initial_state(config)
-    list(federate(make_strategy(config.federation), LocalGrid(client_app, 4), state, config))
+    list(federate(make_strategy(config), LocalGrid(client_app, 4), state, config))
     with WorkerPool(WorkerResources(num_workers=1)) as one:
         for pool in (one, workers):
             on_ray = initial_state(config)
-            list(federate(make_strategy(config.federation), RayGrid(client_app, 4, pool), on_ray, config))
+            list(federate(make_strategy(config), RayGrid(client_app, 4, pool), on_ray, config))
             assert_close(shared_arrays(state), shared_arrays(on_ray))
 
 

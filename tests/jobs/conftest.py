@@ -79,6 +79,11 @@ def sweep_wgan(run: Callable[..., Finished]) -> Job:
 
 
 @pytest.fixture
+def sweep_gan(run: Callable[..., Finished]) -> Job:
+    return lambda *arguments: run("sweep_gan", *arguments)
+
+
+@pytest.fixture
 def refused(folder: Path) -> Callable[..., str]:
     """Return ``refused(job, *arguments)``: the message of a job that must end with it alone, and leave no file."""
 

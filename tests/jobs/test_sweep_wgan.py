@@ -134,6 +134,6 @@ def test_a_dry_run_of_a_started_sweep_shows_that_one(sweep_wgan, write_space, fo
 def test_help_explains_the_fields(sweep_wgan):
     done = sweep_wgan("--help")
     assert (done.status, done.errors) == (0, "")
-    for part in ("--space FILE", "--num-trials", "--dry-run", "Trials at a time at the most", "Weight lambda of the",
+    for part in ("--space NAME", "--num-trials", "--dry-run", "Trials at a time at the most", "Weight of the penalty",
                  "Search WGAN-GP hyperparameters"):  # fmt: skip
         assert part in done.output

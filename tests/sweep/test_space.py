@@ -4,7 +4,7 @@ import optuna
 import pytest
 import yaml
 
-from fedray.config import ConfigError
+from fedray.config import ConfigError, override
 from fedray.sweep import load_space
 
 SPACES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
@@ -104,7 +104,7 @@ def test_all_problems_are_listed_at_once(tmp_path):
 
 def test_a_searched_value_cannot_be_fixed_on_the_command_line(tmp_path):
     space = load_space(write(tmp_path))
-    fixed = space.trial_config({"gan.n_critic": 2})
+    fixed = override(space.fixed, {"gan.n_critic": 2}, "test")
     with pytest.raises(ConfigError, match=r"gan\.n_critic is searched by small"):
         space.with_changes(fixed, {})
 

@@ -1,0 +1,45 @@
+"""The search spaces that come with FedRay, and the job that runs them by name."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedray.config import ConfigError
+from fedray.sweep import load_space
+from fedray.sweep.space import find_space
+
+SPACES = Path(__file__).parents[2] / "search_spaces"
+NAMES = sorted(path.stem for path in SPACES.glob("*.yaml"))
+
+
+def test_there_is_one_for_each_family():
+    assert set(NAMES) >= {"wgan_gp", "acgan", "cgan", "cgan_hinge", "md_gan"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_start_point_is_a_valid_experiment(name):
+    space = load_space(find_space(Path(name), SPACES))
+    assert space.start_points
+    for point in space.start_points:
+        config = space.trial_config(point)
+        assert config == config.resolved()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dry_run_prints_the_space_and_the_plan(name, sweep_gan, no_new_ray):
+    done = sweep_gan("--space", name, "--dry-run")
+    assert (done.status, done.errors) == (0, "")
+    assert yaml.safe_load(done.output)["name"].replace("-", "_") == name
+    assert "trials at a time" in done.output
+
+
+def test_an_unknown_name_lists_those_that_are_there(sweep_gan, refused):
+    message = refused(sweep_gan, "--space", "cgan_hing")
+    assert "one of acgan, cgan, cgan_hinge, md_gan, wgan_gp, but got 'cgan_hing'; did you mean 'cgan_hinge'?" in message
+
+
+def test_a_file_is_taken_as_it_is(tmp_path):
+    assert find_space(tmp_path / "mine.yaml", SPACES) == tmp_path / "mine.yaml"
+    with pytest.raises(ConfigError, match="must be a file or one of"):
+        find_space(Path("mine"), SPACES)
