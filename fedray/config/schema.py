@@ -104,11 +104,11 @@ class GanConfig(_Section):
     'colour-translation-cutout' is the paper's."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the networks' products and convolutions; weights, losses and penalties stay float32."""
-    channels_last: bool = False
-    """Keep images with their channels innermost: faster convolutions on most GPUs and many CPUs."""
+    channels_last: bool = True
+    """Keep images with their channels innermost: faster convolutions, equal to rounding (benchmarks/README.md)."""
     compile: bool = False
     """Compile the networks with torch.compile: minutes at the start, faster steps on a GPU. Not with a penalty."""
-    fused_optimizer: bool = False
+    fused_optimizer: bool = True
     """Use PyTorch's fused Adam: one kernel a step; equal to rounding."""
 
     @property

@@ -40,6 +40,15 @@ class Optimizers:
                 if owner == network:
                     moments.setdefault(int(index), {})[moment] = torch.from_numpy(np.array(value))
             optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+            _lay_out_alike(optimizer)
+
+
+def _lay_out_alike(optimizer: torch.optim.Adam) -> None:
+    """Give the moments their parameter's strides: the fused kernel walks through both as they lie in memory."""
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape and value.dim() > 0:
+                moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _adam(gan: Gan, network: str, lr: float) -> torch.optim.Adam:

@@ -11,7 +11,7 @@ from tests.models.networks import Points, config
 NUM_MODES, RADIUS, SPREAD = 8, 2.0, 0.05
 # A gradient penalty with each: without one, GANs of this kind cycle around their solution (Mescheder et al. 2018).
 SETTINGS = {"wgan-gp": {"n_critic": 2, "gradient_penalty": 1.0}}
-OTHERS = {"penalty": "r1", "gradient_penalty": 0.1, "n_critic": 1, "beta1": 0.5, "beta2": 0.999}
+OTHERS = {"penalty": "r1", "gradient_penalty": 1.0, "n_critic": 1, "beta1": 0.5, "beta2": 0.999}
 
 
 def centres():
