@@ -43,7 +43,7 @@ def main() -> None:
     """Train and judge, and write the table, the pictures and all figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gans.colon", description=__doc__)
     parser.add_argument("--objectives", nargs="+", choices=list(_RECIPES), default=list(_RECIPES))
-    parser.add_argument("--seconds", type=float, default=150.0, help="CPU seconds of training (default: %(default)g)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="CPU seconds of training (default: %(default)g)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "benchmarks" / "colon")
     parser.add_argument("--readme", action="store_true", help="also put table and pictures into benchmarks/ and docs/")
     arguments = parser.parse_args()

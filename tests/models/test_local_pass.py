@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -181,3 +183,13 @@ def test_bfloat16_trains_to_nearly_the_same():
     plain, fast = (train(CONFIG.model_copy(update={"precision": name}))[1] for name in ("float32", "bfloat16"))
     for name, value in plain.losses.items():
         assert fast.losses[name] == pytest.approx(value, abs=0.05), name
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_networks_compute_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    config = CONFIG.model_copy(update={"objective": "cgan-ns", "n_critic": 1})
+    plain, compiled = (train(config.model_copy(update={"compile": on}), steps=2)[0] for on in (False, True))
+    assert compiled.generator._compiled_call_impl is not None
+    for name, value in plain.arrays().items():
+        np.testing.assert_allclose(compiled.arrays()[name], value, atol=1e-4, err_msg=name)
