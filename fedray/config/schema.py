@@ -321,6 +321,11 @@ class ExperimentConfig(_Section):
                 "federation.client_fraction must be 1 in mode 'md-gan' (a discriminator that is left out falls "
                 f"behind), but got {federation.client_fraction:g}"
             )
+        if federation.mode == "md-gan" and federation.max_failed_share > 0:
+            problems.append(
+                "federation.max_failed_share must be 0 in mode 'md-gan' (every discriminator judges every step), but "
+                f"got {federation.max_failed_share:g}"
+            )
         return problems
 
     def _privacy_problems(self) -> list[str]:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -97,13 +98,11 @@ def federate(strategy: Strategy, grid: Grid, state: FederationState, config: Exp
         FederationError: More than ``federation.max_failed_share`` of a round's clients failed.
         DivergedError: A loss is not finite or exceeds :data:`LOSS_LIMIT`.
     """
-    server = generator_server(state, config) if config.federation.mode == "md-gan" else None
+    step = partial(run_round, strategy)
+    if config.federation.mode == "md-gan":
+        step = partial(run_md_gan_round, GeneratorServer(config, shared_arrays(state), state.optimizer))
     while state.round_index < config.federation.num_rounds:
-        yield (
-            run_round(strategy, grid, state, config)
-            if server is None
-            else run_md_gan_round(server, grid, state, config)
-        )
+        yield step(grid, state, config)
 
 
 def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: ExperimentConfig) -> RoundReport:
@@ -113,7 +112,8 @@ def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: Ex
     messages = list(
         strategy.configure_train(round_index, state.arrays, experiment_record(config), SampledGrid(grid, clients))
     )
-    replies, timing = _exchange(strategy, grid, messages, config.federation)
+    merging_for = strategy if config.federation.merge_replies else None
+    replies, timing = _exchange(grid, messages, merging_for, config.federation)
     answered = _check_replies(messages, replies, round_index, config)
     received = time.monotonic()
     if isinstance(strategy, ServerOptimised):
@@ -145,11 +145,6 @@ COUNTS = (NUM_EXAMPLES, "discriminator-steps", "generator-steps")
 """Metrics that are sums over the clients."""
 
 
-def generator_server(state: FederationState, config: ExperimentConfig) -> GeneratorServer:
-    """Make the server of MD-GAN from a state."""
-    return GeneratorServer(config, shared_arrays(state), state.optimizer)
-
-
 def run_md_gan_round(
     server: GeneratorServer, grid: Grid, state: FederationState, config: ExperimentConfig
 ) -> RoundReport:
@@ -158,7 +153,7 @@ def run_md_gan_round(
     clients, timings = sorted(grid.get_node_ids()), list[RoundTiming]()
 
     def exchange(messages: list[Message]) -> list[Message]:
-        replies, timing = _send(grid, messages, None, config.federation)
+        replies, timing = _exchange(grid, messages, None, config.federation)
         timings.extend([timing] if timing else [])
         return _check_replies(messages, replies, round_index, config)
 
@@ -185,15 +180,9 @@ def run_md_gan_round(
 
 
 def _exchange(
-    strategy: Strategy, grid: Grid, messages: list[Message], federation: FederationConfig
-) -> tuple[list[Message], RoundTiming | None]:
-    """Send messages and wait for the replies, merged on the workers if that is configured and the grid can."""
-    return _send(grid, messages, strategy if federation.merge_replies else None, federation)
-
-
-def _send(
     grid: Grid, messages: list[Message], strategy: Strategy | None, federation: FederationConfig
 ) -> tuple[list[Message], RoundTiming | None]:
+    """Send messages and wait for the replies: merged on the workers for a strategy if that and the grid allow it."""
     if not isinstance(grid, RayGrid):
         return list(grid.send_and_receive(messages, timeout=federation.round_timeout_s)), None
     return grid.exchange(messages, strategy, timeout=federation.round_timeout_s), grid.timing

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedray.federation import client_app, initial_state, load_checkpoint, save_checkpoint, shared_arrays
+from fedray.federation import initial_state, shared_arrays
 from fedray.federation.client import client_tiles
 from fedray.federation.md_gan import next_owners, real_like
 from fedray.federation.messages import from_record
 from fedray.models import OBJECTIVES, Condition, Gan, Optimizers, TileShape
 from fedray.randomness import derive_seed
-from tests.federation.local_grid import LocalGrid
-from tests.federation.test_rounds import assert_close, run
+from tests.federation.test_rounds import assert_close, run, run_interrupted
 
 MD_GAN = {"federation__mode": "md-gan", "federation__num_clients": 3, "federation__local_steps": 2, "gan__n_critic": 2}
 
@@ -102,13 +101,7 @@ def test_a_resumed_run_equals_one_without_interruption(small_config, tmp_path):
     config = small_config(**MD_GAN, federation__num_rounds=3, gan__dropout=0.2)
     whole, reports, _ = run(config)
     again, _, _ = run(config)
-    state, _, grid = run(config, rounds=2)
-    save_checkpoint(tmp_path / "c", state, {node: context.state for node, context in grid.contexts.items()})
-    loaded, states = load_checkpoint(tmp_path / "c")
-    fresh = LocalGrid(client_app, config.num_clients)
-    for node, record in states.items():
-        fresh.contexts[node].state = record
-    resumed, later, _ = run(config, grid=fresh, state=loaded)
+    resumed, later, _ = run_interrupted(config, tmp_path, rounds=2)
     assert_close(shared_arrays(whole), shared_arrays(again), 0.0)
     assert_close(shared_arrays(whole), shared_arrays(resumed))
     assert [report.losses for report in later] == [report.losses for report in reports[2:]]

@@ -32,6 +32,17 @@ def run(config, grid=None, state=None, rounds=None):
     return state, reports, grid
 
 
+def run_interrupted(config, folder, rounds):
+    """Run some rounds, write a checkpoint, and go on from it on a new grid. Returns the reports of the rest."""
+    state, _, grid = run(config, rounds=rounds)
+    save_checkpoint(folder / "c", state, {node: context.state for node, context in grid.contexts.items()})
+    loaded, states = load_checkpoint(folder / "c")
+    fresh = LocalGrid(client_app, config.num_clients)
+    for node, record in states.items():
+        fresh.contexts[node].state = record
+    return run(config, grid=fresh, state=loaded)
+
+
 def assert_close(first, second, tolerance=1e-6):
     assert first.keys() == second.keys()
     for name, value in first.items():
@@ -117,13 +128,7 @@ def test_private_parts_differ_between_clients_and_are_continued(small_config):
 def test_a_resumed_run_equals_an_uninterrupted_one(small_config, tmp_path, aggregate):
     config = small_config(federation__num_rounds=4, federation__aggregate=aggregate)
     whole, reports, _ = run(config)
-    state, _, grid = run(config, rounds=2)
-    save_checkpoint(tmp_path / "c", state, {node: context.state for node, context in grid.contexts.items()})
-    loaded, states = load_checkpoint(tmp_path / "c")
-    fresh = LocalGrid(client_app, config.num_clients)
-    for node, record in states.items():
-        fresh.contexts[node].state = record
-    resumed, later, _ = run(config, grid=fresh, state=loaded)
+    resumed, later, _ = run_interrupted(config, tmp_path, rounds=2)
     assert_close(shared_arrays(whole), shared_arrays(resumed))
     assert [report.losses for report in later] == [report.losses for report in reports[2:]]
 

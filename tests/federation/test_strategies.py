@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from fedray.config import FederationConfig
-from fedray.federation import STRATEGIES, client_app, initial_state, load_checkpoint, save_checkpoint, shared_arrays
+from fedray.federation import STRATEGIES, initial_state, shared_arrays
 from fedray.federation.messages import PARTS, from_record
 from fedray.federation.strategies import trained_parameters
 from fedray.federation.weighting import client_weight
 from fedray.models import OBJECTIVES
-from tests.federation.local_grid import LocalGrid
-from tests.federation.test_rounds import assert_close, plain_pass, run
+from tests.federation.test_rounds import assert_close, plain_pass, run, run_interrupted
 
 SERVER_OPTIMISERS = ["fedavgm", "fedadam", "fedyogi", "fedadagrad"]
 
@@ -89,13 +88,7 @@ def test_server_optimisers_step_parameters_by_their_formula_and_average_the_rest
 def test_a_resumed_run_continues_the_servers_optimiser(name, small_config, tmp_path):
     config = small_config(federation__strategy=name, federation__num_rounds=3, federation__server_lr=0.02)
     whole, _, _ = run(config)
-    state, _, grid = run(config, rounds=2)
-    save_checkpoint(tmp_path / "c", state, {node: context.state for node, context in grid.contexts.items()})
-    loaded, states = load_checkpoint(tmp_path / "c")
-    fresh = LocalGrid(client_app, config.num_clients)
-    for node, record in states.items():
-        fresh.contexts[node].state = record
-    resumed, _, _ = run(config, grid=fresh, state=loaded)
+    resumed, _, _ = run_interrupted(config, tmp_path, rounds=2)
     assert_close(shared_arrays(whole), shared_arrays(resumed))
 
 
