@@ -127,9 +127,10 @@ def test_a_stopped_experiment_continues_to_the_same_end_in_the_same_run(
     assert [m.step for m in client.get_metric_history(run.info.run_id, "fid/domain-cnn/16")] == [1, 2, 3]
 
 
-def test_replies_merged_on_the_workers_change_rounding_only(run_experiment, small_config, tmp_path, uri):
-    single = small_config(federation__num_clients=4, federation__num_rounds=1)
-    merged = small_config(federation__num_clients=4, federation__num_rounds=1, federation__merge_replies=True)
+@pytest.mark.parametrize("strategy", ["fedavg", "fedavgm"])
+def test_replies_merged_on_the_workers_change_rounding_only(run_experiment, small_config, tmp_path, uri, strategy):
+    common = {"federation__num_clients": 4, "federation__num_rounds": 1, "federation__strategy": strategy}
+    single, merged = (small_config(**common, federation__merge_replies=on) for on in (False, True))
     seen = []
     for config, out in ((single, "single"), (merged, "merged")):
         run_experiment(config, out=tmp_path / out, tracking_uri=uri, on_round=seen.append)
