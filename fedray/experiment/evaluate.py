@@ -32,7 +32,7 @@ def evaluate_generator(config: ExperimentConfig, round_index: int, arrays: Array
         round_index: Rounds done; addresses the noise.
         arrays: At least ``generator_ema.*``.
     """
-    gan = fresh_gan(config)
+    gan = fresh_gan(config, load_weights=False)
     gan.load({name: value for name, value in arrays.items() if name.startswith("generator_ema.")})
     labels, domains = wanted_tiles(config)
     tiles = gan.sample(labels, torch_stream(config.seed, "evaluation", round_index), domains)

@@ -94,7 +94,7 @@ def log_generator(run: TrackedRun, config: ExperimentConfig, arrays: Arrays) -> 
     Returns:
         The model's URI.
     """
-    gan = fresh_gan(config, "cpu")
+    gan = fresh_gan(config, "cpu", load_weights=False)
     gan.load(arrays)
     inputs = [torch.zeros(2, config.gan.latent_dim), torch.zeros(2, dtype=torch.int64)]
     if gan.shape.num_domains > 1:

@@ -84,7 +84,8 @@ def sample(message: Message, context: Context) -> Message:
 
 def client_gan(config: ExperimentConfig, context: Context, arrays: Arrays | None = None) -> Gan:
     """Give the client its networks: as the experiment begins, then its private parts, then the server's arrays."""
-    gan = fresh_gan(config)
+    # The server's weights replace ImageNet's: only who keeps a discriminator of its own needs the file.
+    gan = fresh_gan(config, load_weights="discriminator" not in shared_parts(config.federation))
     if PRIVATE in context.state:
         gan.load(from_record(context.state.array_records[PRIVATE]))
     if arrays:
@@ -126,7 +127,7 @@ def report_metrics(report: PassReport) -> dict[str, float]:
     }
 
 
-def fresh_gan(config: ExperimentConfig, device: str | None = None) -> Gan:
+def fresh_gan(config: ExperimentConfig, device: str | None = None, *, load_weights: bool = True) -> Gan:
     """Return the experiment's networks as they are before round 1. One GAN a process: it is valid until the next call.
 
     Building a large network and reading its ImageNet weights takes longer than a client's round may.
@@ -134,19 +135,21 @@ def fresh_gan(config: ExperimentConfig, device: str | None = None) -> Gan:
     Args:
         config: Of the experiment.
         device: Where they compute; unset: where this process trains.
+        load_weights: Whether ImageNet weights are wanted, if they are configured.
 
     Raises:
         ModelError: The networks cannot be built.
     """
     device = device or training_device(config.resources)
-    gan, initial = _gan(config.gan, tile_shape(config.data), config.seed, device)
+    load_weights = load_weights and config.gan.initialisation == "imagenet"
+    gan, initial = _gan(config.gan, tile_shape(config.data), config.seed, device, load_weights)
     gan.load(initial)
     return gan
 
 
 @lru_cache(maxsize=1)
-def _gan(config: GanConfig, shape: TileShape, seed: int, device: str) -> tuple[Gan, Arrays]:
-    gan = Gan(config, shape, seed, device)
+def _gan(config: GanConfig, shape: TileShape, seed: int, device: str, load_weights: bool) -> tuple[Gan, Arrays]:
+    gan = Gan(config, shape, seed, device, load_weights=load_weights)
     return gan, gan.arrays()
 
 
