@@ -25,6 +25,7 @@ from fedray.federation import (
     FederationState,
     RoundReport,
     check_convergence,
+    client_steps,
     client_tiles,
     initial_state,
     latest_round,
@@ -35,7 +36,7 @@ from fedray.federation import (
     to_record,
     training_device,
 )
-from fedray.models import Arrays, Gan, Optimizers, PassReport, local_pass, steps_per_round
+from fedray.models import Arrays, Gan, Optimizers, PassReport, local_pass
 from fedray.randomness import derive_seed
 from fedray.simulation import WorkerResources
 
@@ -156,12 +157,9 @@ def train_share(loop: dict[str, Any]) -> None:
     gan.load(loop["arrays"])
     optimizers = Optimizers(gan)
     optimizers.load(loop["optimizer"])
-    federation = config.federation
-    num_steps = steps_per_round(
-        len(whole.tiles), config.gan.batch_size, federation.local_epochs, federation.local_steps
-    )
+    num_steps = client_steps(config, whole)
     average = _Average(num_workers)
-    for round_index in range(loop["rounds_done"] + 1, federation.num_rounds + 1):
+    for round_index in range(loop["rounds_done"] + 1, config.federation.num_rounds + 1):
         started = time.monotonic()
         seed = derive_seed(config.seed, "client", round_index, 0, *([rank] if rank else []))
         try:

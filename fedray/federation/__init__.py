@@ -33,6 +33,7 @@ __all__ = [
     "check_convergence",
     "client_app",
     "client_partition",
+    "client_steps",
     "client_tiles",
     "federate",
     "fresh_gan",
