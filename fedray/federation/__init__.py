@@ -4,6 +4,7 @@ from fedray.federation.checkpoint import latest_round, load_checkpoint, save_che
 from fedray.federation.client import (
     client_app,
     client_partition,
+    client_steps,
     client_tiles,
     fresh_gan,
     local_store,

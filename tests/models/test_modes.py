@@ -9,9 +9,9 @@ from fedray.models import OBJECTIVES, Condition, GanSteps, Optimizers
 from tests.models.networks import Points, config
 
 NUM_MODES, RADIUS, SPREAD = 8, 2.0, 0.05
-# Chosen by trial. A gradient penalty with each, or GANs of this kind cycle around their solution (Mescheder et al. 2018):
-# with gamma 0.1 one seed of acgan-ns still did. And labels that are halves of the ring: with labels that alternate and
-# without a penalty, both ACGANs covered no mode and the hinge loss two.
+# Chosen by trial. A gradient penalty with each, or GANs of this kind cycle around their solution (Mescheder et al.
+# 2018): with gamma 0.1 one seed of acgan-ns still did. And labels that are halves of the ring: with labels that
+# alternate and without a penalty, both ACGANs covered no mode and the hinge loss two.
 SETTINGS = {"wgan-gp": {"n_critic": 2, "gradient_penalty": 1.0}}
 OTHERS = {"penalty": "r1", "gradient_penalty": 1.0, "n_critic": 1, "beta1": 0.5, "beta2": 0.999}
 
