@@ -16,6 +16,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg, Strategy
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources, merged_nodes
 
@@ -30,7 +31,7 @@ def train(message: Message, context: Context) -> Message:
     """Momentum, in the client's state; whoever runs on the node `doomed` waits for its end."""
     config = message.content["config"]
     if config["doomed"] == ray.get_runtime_context().get_node_id():
-        ray.get(ray.get_actor("gate").arrive.remote())
+        ray.get_actor("gate").arrive.remote()  # not awaited: this node may be gone before the answer
         threading.Event().wait()
     momentum = context.state["momentum"]["m"].numpy() if "momentum" in context.state else 0.0
     momentum = 0.5 * momentum + message.content["arrays"]["w"].numpy() + context.node_config["partition-id"]
@@ -72,12 +73,13 @@ def run(pool: WorkerPool, strategy: Strategy | None, lose: Callable[[], str] | N
 
 
 def remove_on_arrival(cluster: Cluster, node: Any) -> str:
-    gate = Gate.options(name="gate", max_concurrency=2).remote()
+    on_head = NodeAffinitySchedulingStrategy(cluster.head_node.node_id, soft=False)  # it must outlive the node
+    gate = Gate.options(name="gate", max_concurrency=2, scheduling_strategy=on_head).remote()
 
     def remove() -> None:
         ray.get(gate.wait.remote())
-        ray.kill(gate)
         cluster.remove_node(node, allow_graceful=False)
+        ray.kill(gate)
 
     threading.Thread(target=remove).start()
     return str(node.node_id)
