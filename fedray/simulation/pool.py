@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from .dispatch import Dispatcher
 from .errors import DeadlineExceededError
+from .heap import heap_settings
 from .jobs import Job
 from .resources import count_fitting, describe_capacity
 from .worker import CONCURRENCY_GROUPS, Worker
@@ -178,7 +179,7 @@ def _worker_factory(
         "num_gpus": resources.gpus_per_worker,
         "max_restarts": 0,  # the dispatcher replaces dead workers itself
         "concurrency_groups": CONCURRENCY_GROUPS,
-        "runtime_env": {"env_vars": thread_counts},  # read when a library is first imported: later is too late
+        "runtime_env": {"env_vars": thread_counts | heap_settings()},  # libraries read them as they start
     }
     context = ray.get_runtime_context()
     if group is not None and context.should_capture_child_tasks_in_placement_group:

@@ -22,7 +22,7 @@ from ray import cloudpickle
 
 from .arrays import fresh, share
 from .errors import StateLostError
-from .heap import keep_freed_memory
+from .heap import give_freed_memory_back
 from .identity import identify
 from .lots import AppRef, Lot, Order, Report, Task
 from .merging import RunningMean
@@ -55,7 +55,6 @@ class Worker:
 
     def __init__(self, setup: Callable[[], None] | None) -> None:
         """Run ``setup`` before anything else."""
-        keep_freed_memory()
         serialise_on_demand()
         if setup is not None:
             setup()
@@ -197,6 +196,7 @@ class Worker:
 
     def _load(self, app: AppRef) -> ClientApp:
         if app.digest not in self._apps:
+            give_freed_memory_back()
             self._apps[app.digest] = cloudpickle.loads(ray.get(app.pickled[0]))
             if len(self._apps) > _APPS_KEPT:
                 self._apps.popitem(last=False)
