@@ -19,7 +19,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from fedray.config.cli import run_job
-from fedray.data import SPLITS, ImportOptions, ImportReport, StoreError, import_csv, import_folder
+from fedray.data import (
+    SPLITS,
+    ImportOptions,
+    ImportReport,
+    StoreError,
+    check_shared_target,
+    import_csv,
+    import_folder,
+    upload_store,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class PrepareOptions:
     """Folder of the images: label folders, with train and test above them or without."""
     csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """CSV file that names the images, with the columns image, label and, optionally, domain, group, split."""
+    upload: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
+    """Copy the finished store to shared storage, for clusters: s3://BUCKET/PATH or gs://BUCKET/PATH."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -38,6 +49,8 @@ def main(argv: Sequence[str]) -> None:
     # What `kill` and `ray job stop` send ends the import as Ctrl-C does: nothing half-written stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = tyro.cli(PrepareOptions, args=argv, description=__doc__, config=(tyro.conf.FlagCreatePairsOff,))
+    if options.upload is not None:
+        check_shared_target(options.upload, options.tiles.overwrite)
     console = Console(stderr=True)
     columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -52,10 +65,12 @@ def main(argv: Sequence[str]) -> None:
             report = import_folder(options.images, options.tiles, on_progress)
         else:
             raise StoreError("--images or --csv must be given; --help explains them")
-    print_report(report)
+    if options.upload is not None:
+        upload_store(report.store, options.upload)
+    print_report(report, options.upload or str(report.store.path))
 
 
-def print_report(report: ImportReport) -> None:
+def print_report(report: ImportReport, place: str) -> None:
     """Print what was skipped, the tiles of each split and label, and how to use the store."""
     console = Console(soft_wrap=True, highlight=False)
     for message in report.skipped:
@@ -70,7 +85,7 @@ def print_report(report: ImportReport) -> None:
     console.print(table)
     console.print(f"domains: {', '.join(store.domain_names)}; groups: {len(np.unique(store.groups)):,}")
     console.print(f"fingerprint: {store.fingerprint}; skipped images: {len(report.skipped)}")
-    console.print(f"train on it: python jobs/train_gan.py --data {store.path}", markup=False)
+    console.print(f"train on it: python jobs/train_gan.py --data {place}", markup=False)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import pytest
 from fedray.config import ExperimentConfig, override
 from fedray.data import TileStore, write_store
 from tests.small import SMALL, random_tiles
+from tests.storage import Bucket, local_s3
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDRAY_CACHE", str(path))
         yield path
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    """An empty bucket in an S3 on loopback, with the environment that leads there."""
+    with local_s3() as bucket:
+        yield bucket
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,9 @@ SMALL: dict[str, Any] = {
 """Config paths and values, over the defaults."""
 
 
-def random_tiles(num: int = 40, size: int = 16) -> Iterator[Tile]:
+def random_tiles(num: int = 40, size: int = 16, seed: int = 0) -> Iterator[Tile]:
     """Yield dark tiles labelled 0 and bright ones labelled 1, half of each for testing."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     for index in range(num):
         label = index % 2
         pixels = random.integers(0, 128, (size, size, 3), dtype=np.uint8) + np.uint8(127 * label)

@@ -21,10 +21,12 @@ class JobOptions(BaseModel):
 
     data: Annotated[str | None, tyro.conf.arg(metavar="STORE")] = None
     """Tile store to use, made by jobs/prepare_data.py; short for --data.store."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for the results; unset: runs/NAME with a name of objective and time."""
-    resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Continue the stopped job whose results are in this folder; its configuration is taken from there."""
+    out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder for the results, or an s3:// or gs:// address on shared storage; unset: runs/NAME with a name of objective
+    and time."""
+    resume: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Continue the stopped job whose results are in this folder or at this address; its configuration is taken from
+    there."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the resolved configuration and the resource plan, and start nothing."""
     experiment: Annotated[ExperimentConfig, tyro.conf.arg(name="")] = ExperimentConfig()
@@ -112,22 +114,21 @@ def this_python() -> str:
     return str(interpreter.relative_to(here) if interpreter.is_relative_to(here) else interpreter)
 
 
-def run_job(main: Callable[[Sequence[str]], None], user_errors: tuple[type[Exception], ...]) -> int:
+def run_job(main: Callable[[Sequence[str]], int | None], user_errors: tuple[type[Exception], ...]) -> int:
     """Run a job's main function on the command line.
 
     Args:
-        main: The job.
+        main: The job; it may return the exit status.
         user_errors: Errors whose message tells the user all they need: printed alone, without a traceback.
 
     Returns:
         The exit status: 0, 2 for a user's error, 130 for Ctrl-C. Any other error keeps its traceback and status 1.
     """
     try:
-        main(sys.argv[1:])
+        return main(sys.argv[1:]) or 0
     except user_errors as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    return 0

@@ -22,7 +22,8 @@ class DataConfig(_Section):
     """Which tiles are used."""
 
     store: str = "colon"
-    """Path of a tile store made by jobs/prepare_data.py, or 'colon' for the embedded section of human colon."""
+    """Path of a tile store made by jobs/prepare_data.py, its s3:// or gs:// address on shared storage (fetched once a
+    node), or 'colon' for the embedded section of human colon."""
     tile_size: int = Field(32, ge=16, le=256, multiple_of=8)
     """Tile edge in pixels for 'colon', 16 to 256, a multiple of 8; another store brings its own size."""
     num_domains: int = Field(1, ge=1, le=4)

@@ -4,6 +4,7 @@ from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store
 from fedray.data.figures import draw_partition
 from fedray.data.importers import ImportOptions, ImportReport, import_csv, import_folder
 from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store
+from fedray.data.shared import check_shared_target, upload_store
 from fedray.data.store import SPLITS, StoreError, Tile, TileStore
 from fedray.data.writing import write_store
 
@@ -20,10 +21,12 @@ __all__ = [
     "TileStore",
     "absolute_store",
     "cache_dir",
+    "check_shared_target",
     "draw_partition",
     "import_csv",
     "import_folder",
     "open_store",
     "partition_store",
+    "upload_store",
     "write_store",
 ]

@@ -8,7 +8,9 @@ from filelock import FileLock
 
 from fedray.config import DataConfig, nearest_name
 from fedray.data.colon import build_colon
+from fedray.data.shared import fetch_store
 from fedray.data.store import FORMAT_VERSION, StoreError, TileStore
+from fedray.storage import is_uri
 
 DATASETS: dict[str, Callable[[DataConfig, Path], TileStore]] = {"colon": build_colon}
 
@@ -17,16 +19,19 @@ _BUILD_VERSION = 1
 
 
 def open_store(config: DataConfig) -> TileStore:
-    """Open the configured tile store; a data set with a name is built on its first use, by one process only.
+    """Open the configured tile store; one with a name is built, one with an address fetched, on its first use here.
 
     Raises:
         StoreError: There is no such data set and no such path, or the store there cannot be read.
     """
+    if is_uri(config.store):
+        return fetch_store(config.store, cache_dir() / "fetched")
     if config.store not in DATASETS:
         if not Path(config.store).expanduser().exists():
             raise StoreError(
-                f"data.store must be a tile store's path or one of {sorted(DATASETS)}, but there is no {config.store!r}"
-                f"{nearest_name(config.store, DATASETS)} (jobs/prepare_data.py makes a store)"
+                f"data.store must be a tile store's path, an s3:// or gs:// address, or one of {sorted(DATASETS)}, but "
+                f"there is no {config.store!r}{nearest_name(config.store, DATASETS)} "
+                "(jobs/prepare_data.py makes a store)"
             )
         return TileStore.open(config.store)
     folder = cache_dir() / "stores"
@@ -42,7 +47,7 @@ def open_store(config: DataConfig) -> TileStore:
 def absolute_store(config: DataConfig) -> DataConfig:
     """Return the config with an absolute path of its store, for processes that run in other folders."""
     path = Path(config.store).expanduser()
-    if config.store in DATASETS or not path.exists():
+    if config.store in DATASETS or is_uri(config.store) or not path.exists():
         return config
     return config.model_copy(update={"store": str(path.resolve())})
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,6 +78,37 @@ def check_target(path: Path, overwrite: bool) -> None:
         )
 
 
+def content_fingerprint(store: TileStore) -> str:
+    """Compute a store's fingerprint from its tiles: what ``store.fingerprint`` must be where nothing was damaged."""
+    shape = (store.tile_size, store.tile_size, store.channels)
+    fingerprint = _Fingerprint(shape, [*store.label_names], [*store.domain_names])
+    step = max(1, BATCH_BYTES // math.prod(shape))
+    for start in range(0, len(store), step):
+        fingerprint.add_pixels(store.tiles(slice(start, start + step)))
+    names, groups = store.group_names, store.groups.tolist()
+    codes = zip(store.labels.tolist(), store.domains.tolist(), groups, store.splits.tolist(), strict=True)
+    for label, domain, group, split in codes:
+        fingerprint.add_codes(label, domain, names[group], split)
+    return fingerprint.hexdigest()
+
+
+class _Fingerprint:
+    """Hash of pixels, codes and names: the same however the tiles were cut into batches."""
+
+    def __init__(self, shape: tuple[int, ...], label_names: list[str], domain_names: list[str]) -> None:
+        self._pixels = hashlib.blake2b(digest_size=16)
+        self._codes = hashlib.blake2b(repr((shape, label_names, domain_names)).encode(), digest_size=16)
+
+    def add_pixels(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        self._pixels.update(images.data)
+
+    def add_codes(self, label: int, domain: int, group: str, split: str) -> None:
+        self._codes.update(repr((label, domain, group, split)).encode())
+
+    def hexdigest(self) -> str:
+        return hashlib.blake2b(self._pixels.digest() + self._codes.digest(), digest_size=16).hexdigest()
+
+
 def _write_tiles(
     file: Path, tiles: Iterator[Tile], batch_rows: int | None, label_names: list[str], domain_names: list[str]
 ) -> dict[str, Any]:
@@ -87,20 +119,19 @@ def _write_tiles(
     shape = first.image.shape
     assert shape[0] == shape[1] and shape[2] == 3, f"tiles must be square RGB, but got shape {shape}"
     rows = batch_rows or max(1, BATCH_BYTES // first.image.size)
-    pixels = hashlib.blake2b(digest_size=16)
-    codes = hashlib.blake2b(repr((shape, label_names, domain_names)).encode(), digest_size=16)
+    fingerprint = _Fingerprint(shape, label_names, domain_names)
     group_codes: dict[str, int] = {}
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, _schema(shape)) as writer:
         for batch in _batches(chain([first], tiles), rows):
             images = _stack(batch, shape)
-            pixels.update(images.data)
+            fingerprint.add_pixels(images)
             for tile in batch:
                 assert 0 <= tile.label < len(label_names) and 0 <= tile.domain < len(domain_names)
-                codes.update(repr((tile.label, tile.domain, tile.group, tile.split)).encode())
+                fingerprint.add_codes(tile.label, tile.domain, tile.group, tile.split)
             writer.write_batch(_record_batch(images, batch, group_codes))
     return {
         "format_version": FORMAT_VERSION,
-        "fingerprint": hashlib.blake2b(pixels.digest() + codes.digest(), digest_size=16).hexdigest(),
+        "fingerprint": fingerprint.hexdigest(),
         "num_bytes": file.stat().st_size,
         "batch_rows": rows,
         "tile_size": shape[0],

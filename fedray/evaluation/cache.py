@@ -3,9 +3,11 @@
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import filelock
 import numpy as np
@@ -19,7 +21,35 @@ from fedray.evaluation.errors import EvaluationError
 BUILD_TIMEOUT_S = 3600.0
 """Longest to wait while another process builds the same file, in seconds."""
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
+
+
+CacheFiles = Mapping[str, bytes]
+"""Cached files by their path below the cache folder, on their way to another machine."""
+
+_used: ContextVar[list[Path] | None] = ContextVar("_used", default=None)
+
+
+def with_used_files(call: Callable[[], T]) -> tuple[T, CacheFiles]:
+    """Call a function. Returns its result, and the cached files that it read or built."""
+    used: list[Path] = []
+    token = _used.set(used)
+    try:
+        result = call()
+    finally:
+        _used.reset(token)
+    return result, {str(path.relative_to(cache_dir())): path.read_bytes() for path in used}
+
+
+def install_files(files: CacheFiles) -> None:
+    """Put files of another machine into this one's cache; those that are there stay."""
+    for name, content in files.items():
+        path = cache_dir() / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, content)
 
 
 @dataclass(frozen=True)
@@ -42,6 +72,8 @@ def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
     Raises:
         EvaluationError: Another process has held the lock for longer than ``BUILD_TIMEOUT_S``.
     """
+    if (used := _used.get()) is not None:
+        used.append(path)
     found = _read(path)
     if found is not None:
         return found
@@ -74,10 +106,14 @@ def _read(path: Path) -> Stored | None:
 
 
 def _write(path: Path, stored: Stored) -> None:
+    arrays = {name: np.ascontiguousarray(array) for name, array in stored.arrays.items()}
+    _write_whole(path, save(arrays, metadata=stored.metadata))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        arrays = {name: np.ascontiguousarray(array) for name, array in stored.arrays.items()}
-        partial.write_bytes(save(arrays, metadata=stored.metadata))
+        partial.write_bytes(content)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
+from fedray.evaluation.cache import CacheFiles, install_files, with_used_files
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality
 from fedray.evaluation.reference import Reference, load_reference
@@ -64,6 +65,20 @@ class Evaluator:
             tile_shape=(store.tile_size, store.tile_size, store.channels),
             device=on,
         )
+
+    @classmethod
+    def prepare_portable(cls, store: TileStore, config: EvaluationConfig) -> tuple["Evaluator", CacheFiles]:
+        """Do as :meth:`prepare`. Returns the evaluator, and what :meth:`install` gives another machine of it.
+
+        All machines of a cluster must compare in the features of one and the same extractor: trained anew, on another
+        processor, it would be another one.
+        """
+        return with_used_files(lambda: cls.prepare(store, config))
+
+    @staticmethod
+    def install(files: CacheFiles) -> None:
+        """Have later calls of :meth:`prepare` on this machine load what another one has computed."""
+        install_files(files)
 
     @property
     def num_samples(self) -> int:

@@ -1,10 +1,19 @@
 """One experiment composed of data, federation, evaluation and tracking: ``run_experiment(config, ...) -> Result``."""
 
-from fedray.experiment.cluster import ClusterSize, NodeSize, ResourceError, cluster_size, connect, plan_workers
+from fedray.experiment.cluster import (
+    ClusterSize,
+    NodeSize,
+    ResourceError,
+    cluster_name,
+    cluster_size,
+    connect,
+    plan_workers,
+)
 from fedray.experiment.evaluate import Evaluation, evaluate_generator
 from fedray.experiment.flower import server_app
-from fedray.experiment.folder import new_folder, results_root
 from fedray.experiment.job import USER_ERRORS
+from fedray.experiment.place import Place, new_place, results_root, resumable
+from fedray.experiment.prepare import Prepared, prepare_evaluation
 from fedray.experiment.report import print_scores, save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.run import (
@@ -24,9 +33,12 @@ __all__ = [
     "Evaluation",
     "ExperimentRun",
     "NodeSize",
+    "Place",
+    "Prepared",
     "ResourceError",
     "Result",
     "RoundResult",
+    "cluster_name",
     "cluster_size",
     "connect",
     "describe",
@@ -36,11 +48,13 @@ __all__ = [
     "log_generator",
     "log_round",
     "make_grid",
-    "new_folder",
+    "new_place",
     "open_run",
     "plan_workers",
+    "prepare_evaluation",
     "print_scores",
     "results_root",
+    "resumable",
     "run_experiment",
     "save_samples",
     "saved_config",

@@ -18,6 +18,7 @@ from torch import Tensor, distributed, nn
 
 from fedray.config import ExperimentConfig
 from fedray.experiment.evaluate import Evaluation, evaluate_generator
+from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.rounds import RoundResult, generator_arrays
 from fedray.federation import (
     DivergedError,
@@ -46,15 +47,16 @@ _LOOK_S = 1.0  # a wait for a round looks this often whether the training is sti
 class CentralisedRun:
     """A centralised experiment, a round at a time: what :class:`ExperimentRun` is to a federated one."""
 
-    def __init__(self, config: ExperimentConfig, resources: WorkerResources) -> None:
+    def __init__(self, config: ExperimentConfig, resources: WorkerResources, prepared: Prepared) -> None:
         """Stand before round 1. Ray Train's workers start with the first step.
 
         Args:
             config: Of the experiment.
             resources: How many workers, and what each of them takes.
+            prepared: The evaluation (see :func:`prepare_evaluation`).
         """
         self.config, self.state = config, initial_state(config)
-        self._resources = resources
+        self._resources, self._prepared = resources, prepared
         self._training: _Training | None = None
 
     @property
@@ -70,7 +72,7 @@ class CentralisedRun:
             FederationError: The training failed.
         """
         if self._training is None:
-            self._training = _Training(self.config, self._resources, self.state)
+            self._training = _Training(self.config, self._resources, self._prepared, self.state)
         report, evaluation, arrays, optimizer = self._training.next_round()
         check_convergence(report.losses, report.round_index)
         self.state = FederationState(to_record(arrays), report.round_index, optimizer)
@@ -101,11 +103,14 @@ Round = tuple[RoundReport, Evaluation | None, Arrays, Arrays]
 class _Training:
     """A TorchTrainer at work in a thread; its first worker sends each round through a queue."""
 
-    def __init__(self, config: ExperimentConfig, resources: WorkerResources, state: FederationState) -> None:
+    def __init__(
+        self, config: ExperimentConfig, resources: WorkerResources, prepared: Prepared, state: FederationState
+    ) -> None:
         self._rounds = Queue(actor_options={"num_cpus": 0})
         self._error: BaseException | None = None
         loop = {
             "config": config.model_dump(mode="json"),
+            "prepared": prepared,
             "num_threads": max(1, int(resources.cpus_per_worker)),
             "arrays": shared_arrays(state),
             "optimizer": state.optimizer,
@@ -151,6 +156,7 @@ def train_share(loop: dict[str, Any]) -> None:
     config = ExperimentConfig.model_validate(loop["config"])
     rank, num_workers = get_context().get_world_rank(), get_context().get_world_size()
     torch.set_num_threads(loop["num_threads"])
+    install_evaluation(loop["prepared"])
     whole = client_tiles(config, 0)
     share = whole.chosen(slice(rank, None, num_workers))
     gan = _share_of_batches(config, num_workers)

@@ -2,14 +2,25 @@
 
 import logging
 import os
+import platform
+import signal
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import ray
 import torch
+import yaml
 
 from fedray.config import ExperimentConfig
 from fedray.simulation import WorkerResources
+
+CLUSTER_CONFIG = "FEDRAY_CLUSTER_CONFIG"
+"""Environment variable with the path of the file that says what the autoscaler may launch."""
+
+_HEAD = "node:__internal_head__"  # a resource that Ray gives the head node
 
 
 class ResourceError(ValueError):
@@ -28,6 +39,9 @@ class ClusterSize:
     """Resources of a cluster, node by node: a worker is on one node, so totals do not say what fits."""
 
     nodes: tuple[NodeSize, ...]
+    """All nodes there can be: those that an autoscaler would launch count too."""
+    num_down: int = 0
+    """How many of them are not up now."""
 
     @property
     def gpus(self) -> float:
@@ -50,7 +64,8 @@ class ClusterSize:
 
     def __str__(self) -> str:
         """Say the totals."""
-        return f"{sum(node.cpus for node in self.nodes):g} CPUs and {self.gpus:g} GPUs on {len(self.nodes)} node(s)"
+        what = f"{sum(node.cpus for node in self.nodes):g} CPUs and {self.gpus:g} GPUs on {len(self.nodes)} node(s)"
+        return f"{what} at the most, {len(self.nodes) - self.num_down} of them up now" if self.num_down else what
 
 
 def connect(address: str | None = None) -> ClusterSize:
@@ -64,15 +79,70 @@ def connect(address: str | None = None) -> ClusterSize:
     if not ray.is_initialized():
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         ray.init(address=address, log_to_driver=False, logging_level="WARNING", include_dashboard=False)
+        if threading.current_thread() is threading.main_thread():
+            # `kill` and `ray job stop` end a job as Ctrl-C does. Ray's own handler, set a moment ago, aborts.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
     return cluster_size()
 
 
 def cluster_size() -> ClusterSize:
-    """Measure the connected cluster; where none is connected, this machine, which would be the local one."""
+    """Measure the connected cluster; where none is connected, this machine, which would be the local one.
+
+    An autoscaled cluster counts as large as it may become, if the file that ``FEDRAY_CLUSTER_CONFIG`` names says so:
+    the cluster file of ``ray up``, or one with the same ``available_node_types``.
+
+    Raises:
+        ResourceError: That file cannot be read.
+    """
     if not ray.is_initialized():
         return ClusterSize((NodeSize(float(os.cpu_count() or 1), float(torch.cuda.device_count())),))
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return ClusterSize(tuple(NodeSize(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive))
+    heads = [_node_size(resources) for resources in alive if _HEAD in resources]
+    workers = [_node_size(resources) for resources in alive if _HEAD not in resources]
+    possible = max(workers, _autoscaled_workers(), key=len)
+    return ClusterSize((*heads, *possible), len(possible) - len(workers))
+
+
+def cluster_name() -> str:
+    """Name the cluster for people: as its file does, else by this machine."""
+    return str(_cluster_file().get("cluster_name") or platform.node())
+
+
+def _node_size(resources: Mapping[str, float]) -> NodeSize:
+    return NodeSize(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
+
+
+def _autoscaled_workers() -> list[NodeSize]:
+    """List the worker nodes that the autoscaler may launch, those with most GPUs first."""
+    declared = _cluster_file()
+    try:
+        types = {
+            name: kind
+            for name, kind in declared.get("available_node_types", {}).items()
+            if name != declared.get("head_node_type")
+        }
+        nodes = [_node_size(kind["resources"]) for kind in types.values() for _ in range(kind.get("max_workers", 0))]
+        limit = declared.get("max_workers", len(nodes))
+        return sorted(nodes, key=lambda node: (node.gpus, node.cpus), reverse=True)[:limit]
+    except (AttributeError, KeyError, TypeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise ResourceError(
+            f"{CLUSTER_CONFIG} must name a cluster file with resources and max_workers for each of its "
+            f"available_node_types, but {os.environ[CLUSTER_CONFIG]} is none ({problem}); correct or unset it"
+        ) from None
+
+
+def _cluster_file() -> Mapping[str, Any]:
+    place = os.environ.get(CLUSTER_CONFIG)
+    if not place:
+        return {}
+    try:
+        return dict(yaml.safe_load(Path(place).expanduser().read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise ResourceError(
+            f"{CLUSTER_CONFIG} names the file {place}, which cannot be read ({problem}); correct or unset it"
+        ) from None
 
 
 def plan_workers(config: ExperimentConfig, cluster: ClusterSize, num_experiments: int = 1) -> WorkerResources:

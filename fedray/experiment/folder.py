@@ -5,12 +5,11 @@ import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 
 from pydantic import BaseModel
 
 from fedray.config import ConfigError, flatten, save_config
+from fedray.experiment.place import TUNE_STATE, Place
 
 
 @dataclass(frozen=True)
@@ -28,33 +27,14 @@ class FolderKind:
 EXPERIMENT = FolderKind("experiment", config="config.yaml", identity="experiment.json")
 SWEEP = FolderKind("sweep", config="sweep.yaml", identity="sweep.json")
 
-_RESULTS = ("results.parquet", "best.yaml", "samples.png", "checkpoint", "tune")
+_RESULTS = ("results.parquet", "best.yaml", "samples.png", "checkpoint", TUNE_STATE)
 
 
-def results_root() -> Path:
-    """Return the folder for results and the local MLflow database: ``$FEDRAY_RESULTS``, else the working folder.
-
-    A Ray job works in a copy of the submitted folder that Ray removes with the cluster; there, unless told otherwise,
-    results go to ``~/fedray`` on the head node.
-    """
-    told = os.environ.get("FEDRAY_RESULTS")
-    if told:
-        return Path(told).expanduser()
-    here = Path.cwd()
-    return Path.home() / "fedray" if "runtime_resources" in here.parts else here
-
-
-def new_folder(name: str) -> Path:
-    """Name a folder for results, below ``runs/``."""
-    folder = results_root() / "runs" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-
-
-def check_folder(out: Path, kind: FolderKind, started: BaseModel, saved: BaseModel | None) -> None:
+def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseModel | None) -> None:
     """Refuse a folder that cannot be made, or holds something else; writes nothing.
 
     Args:
-        out: Folder for the results.
+        out: Place for the results.
         kind: What shall be in it.
         started: Configuration of what shall be in it.
         saved: Configuration of what is in it already, if anything.
@@ -62,10 +42,10 @@ def check_folder(out: Path, kind: FolderKind, started: BaseModel, saved: BaseMod
     Raises:
         ConfigError: The message says what is there and the remedy.
     """
-    place = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK)):
-        why = "cannot be written to" if place.is_dir() else "is no folder"
-        raise ConfigError(f"--out {out} cannot be used: {place} {why}; choose another --out")
+    there = next(parent for parent in (out.folder, *out.folder.absolute().parents) if parent.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        why = "cannot be written to" if there.is_dir() else "is no folder"
+        raise ConfigError(f"--out {out} cannot be used: {there} {why}; choose another --out")
     if saved is not None:
         if changes := _differences(saved, started):
             raise ConfigError(
@@ -75,34 +55,36 @@ def check_folder(out: Path, kind: FolderKind, started: BaseModel, saved: BaseMod
         return
     other = SWEEP if kind is EXPERIMENT else EXPERIMENT
     names = (other.identity, kind.config, other.config, *_RESULTS)
-    if found := [name for name in names if (out / name).exists()]:
+    if found := [name for name in names if (out.folder / name).exists()]:
         what = f"holds another job's {other.name}" if found[0] == other.identity else f"already has a {found[0]}"
         raise ConfigError(f"{out} {what}, which this {kind.name} would overwrite; choose another --out")
 
 
-def open_folder(out: Path, kind: FolderKind, started: BaseModel) -> str:
+def open_folder(out: Place, kind: FolderKind, started: BaseModel) -> str:
     """Make the folder, or find it again. Returns the key that names what is in it in MLflow.
 
     Raises:
         ConfigError: The folder cannot be written.
+        StorageError: The shared storage cannot be.
     """
-    identity = out / kind.identity
+    identity = out.folder / kind.identity
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        out.folder.mkdir(parents=True, exist_ok=True)
         if not identity.exists():
-            save_config(started, out / kind.config)
+            save_config(started, out.folder / kind.config)
             identity.write_text(json.dumps({"key": uuid.uuid4().hex}))
+            out.push()
         return str(json.loads(identity.read_text())["key"])
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be written ({error.strerror}); choose another --out") from None
 
 
-def is_started(out: Path, kind: FolderKind) -> bool:
+def is_started(out: Place, kind: FolderKind) -> bool:
     """Say whether something of this kind was started in the folder."""
-    return (out / kind.identity).is_file()
+    return (out.folder / kind.identity).is_file()
 
 
-def check_resumable(out: Path, kind: FolderKind) -> None:
+def check_resumable(out: Place, kind: FolderKind) -> None:
     """Refuse to continue what is not there.
 
     Raises:
@@ -111,7 +93,7 @@ def check_resumable(out: Path, kind: FolderKind) -> None:
     if is_started(out, kind):
         return
     other = SWEEP if kind is EXPERIMENT else EXPERIMENT
-    what = f"it has no {kind.identity}" if out.is_dir() else "there is no such folder"
+    what = f"it has no {kind.identity}" if out.folder.is_dir() else "there is no such folder"
     if is_started(out, other):
         what = f"it holds {'an experiment' if other is EXPERIMENT else 'a sweep'}"
     raise ConfigError(

@@ -12,13 +12,14 @@ from fedray.config.cli import JobOptions, parse_job
 from fedray.data import PartitionError, StoreError
 from fedray.evaluation import EvaluationError
 from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
-from fedray.experiment.folder import new_folder, results_root
+from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import RoundResult
 from fedray.experiment.run import check_experiment, run_experiment, saved_config
 from fedray.federation import DivergedError, FederationError
 from fedray.models import ModelError
 from fedray.simulation import SimulationError
+from fedray.storage import StorageError
 from fedray.tracking import TrackingError, resolve_tracking_uri, ui_command
 
 USER_ERRORS: tuple[type[Exception], ...] = (
@@ -32,6 +33,7 @@ USER_ERRORS: tuple[type[Exception], ...] = (
     FederationError,
     DivergedError,
     TrackingError,
+    StorageError,
 )
 """Errors whose message tells the user all they need."""
 
@@ -65,8 +67,8 @@ def train(argv: Sequence[str], description: str) -> None:
         return load_config(path)
 
     options = parse_job(TrainOptions, argv, "config", base, description)
-    config = saved_config(options.resume) if options.resume else options.experiment
-    out = options.resume or options.out or new_folder(config.gan.objective)
+    out = Place.at(options.resume or options.out or new_place(options.experiment.gan.objective))
+    config = saved_config(out) if options.resume else options.experiment
     if options.dry_run:
         check_experiment(config, out)
         print(to_yaml(config.resolved()) + f"# {plan_workers(config, cluster_size())}")
@@ -78,7 +80,8 @@ def train(argv: Sequence[str], description: str) -> None:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items() if "/" in name)
         console.print(f"round {result.report.round_index}/{config.federation.num_rounds}: {figures}", soft_wrap=True)
 
-    result = run_experiment(config, out=out, tracking_uri=tracking_uri, on_round=show)
+    with resumable(out):
+        result = run_experiment(config, out=out, tracking_uri=tracking_uri, on_round=show)
     print_scores(console, result.scores, result.floor)
     console.print(
         f"Results:             {out}/: results.parquet, config.yaml, samples.png, checkpoint/", soft_wrap=True

@@ -12,11 +12,13 @@ import torch
 
 from fedray.config import ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store
-from fedray.evaluation import Evaluator, Scores, score_names
+from fedray.evaluation import Scores, score_names
 from fedray.experiment.centralised import CentralisedRun
-from fedray.experiment.cluster import connect, plan_workers
+from fedray.experiment.cluster import cluster_name, connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
 from fedray.experiment.folder import EXPERIMENT, check_folder, check_resumable, is_started, open_folder
+from fedray.experiment.place import Place
+from fedray.experiment.prepare import Prepared, install_evaluation, prepare_evaluation
 from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.tracked import ended, log_generator, log_round, open_run
@@ -47,7 +49,7 @@ class Result:
 def run_experiment(
     config: ExperimentConfig,
     *,
-    out: Path,
+    out: str | Path | Place,
     tracking_uri: str,
     on_round: OnRound = lambda result: None,
     pool: WorkerPool | None = None,
@@ -58,7 +60,7 @@ def run_experiment(
 
     Args:
         config: What to run.
-        out: Folder for the results.
+        out: Place for the results: a folder, or an ``s3://`` or ``gs://`` address.
         tracking_uri: Of MLflow.
         on_round: Told after every round.
         pool: Workers to run on, which stay for the next experiment (see :func:`start_workers`); unset: own ones,
@@ -71,29 +73,34 @@ def run_experiment(
         FederationError: Too many clients failed.
     """
     config = config.model_copy(update={"data": absolute_store(config.data)}).resolved()
+    out = Place.at(out)
     store = check_experiment(config, out)
     resources = plan_workers(config, connect()) if pool is None else pool.resources
     check_tracking(tracking_uri)
-    evaluator = Evaluator.prepare(store, config.evaluation)
+    evaluator, prepared = prepare_evaluation(config)
     centralised = config.federation.mode == "centralised"
     key = open_folder(out, EXPERIMENT, config)
     tracker = Tracker(tracking_uri, config.tracking.experiment)
     with ExitStack() as stack:
-        run = _centralised(stack, config, resources) if centralised else _federated(stack, config, resources, pool)
-        run.load(out / "checkpoint")
-        tracked = open_run(tracker, config, store, key=key)
+        if centralised:
+            run: ExperimentRun | CentralisedRun = _centralised(stack, config, resources, prepared)
+        else:
+            run = _federated(config, pool or stack.enter_context(start_workers(config, resources, prepared)))
+        run.load(out.folder / "checkpoint")
+        tracked = open_run(tracker, config, store, key=key, tags={"fedray.cluster": cluster_name()})
         with ended(tracked):
             evaluation = _run_rounds(run, out, tracked, on_round)
             title = f"{config.gan.objective}, round {run.state.round_index}"
-            save_samples(out / "samples.png", store, evaluation.preview, title)
-            tracked.log_artifact(out / "samples.png")
+            save_samples(out.folder / "samples.png", store, evaluation.preview, title)
+            tracked.log_artifact(out.folder / "samples.png")
             if arrays := generator_arrays(shared_arrays(run.state)):
                 log_generator(tracked, config, arrays)
-    history = pd.read_parquet(out / "results.parquet")
-    return Result(config, evaluation.scores, evaluator.floor, history, tracked.run_id, out)
+            out.push()
+    history = pd.read_parquet(out.folder / "results.parquet")
+    return Result(config, evaluation.scores, evaluator.floor, history, tracked.run_id, out.folder)
 
 
-def check_experiment(config: ExperimentConfig, out: Path) -> TileStore:
+def check_experiment(config: ExperimentConfig, out: Place) -> TileStore:
     """Refuse an experiment whose folder, data or partition is impossible; starts nothing. Returns the data.
 
     Raises:
@@ -112,15 +119,22 @@ EVALUATION_TIMEOUT_S = 1800.0
 """Longest that scoring one generator may take, in seconds."""
 
 
-def start_workers(config: ExperimentConfig, resources: WorkerResources) -> WorkerPool:
-    """Start the worker processes of an experiment."""
-    setup = partial(prepare_worker, max(1, int(resources.cpus_per_worker)))
+def start_workers(config: ExperimentConfig, resources: WorkerResources, prepared: Prepared) -> WorkerPool:
+    """Start the worker processes of an experiment.
+
+    Args:
+        config: Of the experiment.
+        resources: How many, and what each takes.
+        prepared: The evaluation (see :func:`prepare_evaluation`).
+    """
+    setup = partial(prepare_worker, max(1, int(resources.cpus_per_worker)), prepared)
     return WorkerPool(resources, start_timeout_s=config.resources.start_timeout_s, setup=setup)
 
 
-def prepare_worker(num_threads: int) -> None:
-    """Give a worker process its share of the cores: PyTorch takes all of them unless it is told."""
+def prepare_worker(num_threads: int, prepared: Prepared) -> None:
+    """Give a worker process its share of the cores (PyTorch takes all of them unless it is told), and the extractor."""
     torch.set_num_threads(num_threads)
+    install_evaluation(prepared)
 
 
 def make_grid(config: ExperimentConfig, pool: WorkerPool) -> RayGrid:
@@ -128,32 +142,31 @@ def make_grid(config: ExperimentConfig, pool: WorkerPool) -> RayGrid:
     return RayGrid(client_app, config.num_clients, pool)
 
 
-def saved_config(out: Path) -> ExperimentConfig:
+def saved_config(out: Place) -> ExperimentConfig:
     """Read the configuration of the experiment that was started in a folder.
 
     Raises:
         ConfigError: There is none.
     """
     check_resumable(out, EXPERIMENT)
-    return load_config(out / EXPERIMENT.config)
+    return load_config(out.folder / EXPERIMENT.config)
 
 
-def _federated(
-    stack: ExitStack, config: ExperimentConfig, resources: WorkerResources, pool: WorkerPool | None
-) -> ExperimentRun:
-    workers = pool or stack.enter_context(start_workers(config, resources))
-    return ExperimentRun(config, make_grid(config, workers), partial(workers.run, timeout_s=EVALUATION_TIMEOUT_S))
+def _federated(config: ExperimentConfig, pool: WorkerPool) -> ExperimentRun:
+    return ExperimentRun(config, make_grid(config, pool), partial(pool.run, timeout_s=EVALUATION_TIMEOUT_S))
 
 
-def _centralised(stack: ExitStack, config: ExperimentConfig, resources: WorkerResources) -> CentralisedRun:
-    run = CentralisedRun(config, resources)
+def _centralised(
+    stack: ExitStack, config: ExperimentConfig, resources: WorkerResources, prepared: Prepared
+) -> CentralisedRun:
+    run = CentralisedRun(config, resources, prepared)
     stack.callback(run.close)
     return run
 
 
-def _run_rounds(run: ExperimentRun | CentralisedRun, out: Path, tracked: TrackedRun, on_round: OnRound) -> Evaluation:
-    """Run the rounds that are left; keep history and checkpoints in the folder. Returns the last evaluation."""
-    path = out / "results.parquet"
+def _run_rounds(run: ExperimentRun | CentralisedRun, out: Place, tracked: TrackedRun, on_round: OnRound) -> Evaluation:
+    """Run the rounds that are left; keep history and checkpoints in the place. Returns the last evaluation."""
+    path = out.folder / "results.parquet"
     rows: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records") if path.exists() else []
     rows = [row for row in rows if row["round"] <= run.state.round_index]  # later ones were lost with their state
     evaluation = None
@@ -165,6 +178,7 @@ def _run_rounds(run: ExperimentRun | CentralisedRun, out: Path, tracked: Tracked
         log_round(tracked, result)
         if run.done or run.state.round_index % run.config.federation.checkpoint_every == 0:
             tracked.flush()  # first: a killed run goes on after its checkpoint and does not log those rounds again
-            run.save(out / "checkpoint")
+            run.save(out.folder / "checkpoint")
+            out.push()
         on_round(result)
     return evaluation or run.evaluate()

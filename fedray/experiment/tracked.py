@@ -21,6 +21,7 @@ def open_run(
     key: str,
     parent_run_id: str | None = None,
     name: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> TrackedRun:
     """Start (or, for a known key, continue) the run of an experiment and describe it.
 
@@ -31,13 +32,14 @@ def open_run(
         key: Identifies the experiment over restarts.
         parent_run_id: Of the sweep that it belongs to.
         name: Of the run; unset: from the configuration.
+        tags: More tags than those that describe the experiment.
     """
     run = tracker.start_run(
         name or default_run_name(config, store),
         parent_run_id=parent_run_id,
         key=key,
         params={},
-        tags=describe(config, store),
+        tags={**describe(config, store), **(tags or {})},
     )
     run.log_config(config)
     run.log_dataset(store)

@@ -57,7 +57,8 @@ def save_round(folder: Path, state: FederationState, client_states: Mapping[int,
 
 def latest_round(folder: Path) -> Path | None:
     """Return the newest checkpoint that :func:`save_round` wrote into a folder, or None where there is none."""
-    return max((path for path in folder.glob("round-*") if path.suffix != ".tmp"), default=None)
+    whole = (path for path in folder.glob("round-*") if path.suffix != ".tmp" and (path / "state.json").is_file())
+    return max(whole, default=None)
 
 
 def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict]]:

@@ -1,16 +1,19 @@
-"""The sweep jobs' command line: options in, table and pictures out."""
+"""The command lines of the sweep jobs and of the doctor: options in, tables and pictures out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from pydantic import BaseModel, ConfigDict
 from rich.console import Console
+from rich.text import Text
 
-from fedray.config import ExperimentConfig, to_yaml
+from fedray.config import DataConfig, ExperimentConfig, to_yaml
 from fedray.config.cli import JobOptions, parse_job, this_python
 from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
-from fedray.experiment import cluster_size, new_folder, results_root
+from fedray.experiment import Place, cluster_size, new_place, results_root, resumable
+from fedray.sweep.doctor import Level, examine
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.results import print_trials
 from fedray.sweep.run import SweepError, check_sweep, run_sweep, saved_space, settle
@@ -29,6 +32,8 @@ class SweepOptions(JobOptions):
     """Trials to run, >= 1; unset: as the search space says."""
     max_concurrent: int | None = None
     """Trials at a time at the most, >= 1; unset: as the search space says."""
+    max_failures: int | None = None
+    """How often a trial is tried again after an error or a lost node, >= 0; unset: as the search space says."""
 
 
 def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
@@ -47,26 +52,74 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         return _space(path, default_space).fixed
 
     options = parse_job(SweepOptions, argv, "space", fixed, description)
-    space = settle(saved_space(options.resume) if options.resume else _chosen_space(options, default_space))
-    out = options.resume or options.out or new_folder(space.name)
+    if options.resume:
+        out = Place.at(options.resume)
+        space = settle(saved_space(out))
+    else:
+        space = settle(_chosen_space(options, default_space))
+        out = Place.at(options.out or new_place(space.name))
     if options.dry_run:
         check_sweep(space, out)
         print(to_yaml(space) + f"# {plan_sweep(space, cluster_size())}")
         return
     tracking_uri = resolve_tracking_uri(results_root())
-    result = run_sweep(space, out=out, tracking_uri=tracking_uri)
+    with resumable(out):
+        result = run_sweep(space, out=out, tracking_uri=tracking_uri)
     console = Console()
     print_trials(console, result)
     console.print(
-        f"Run the best again:  {this_python()} jobs/train_gan.py --config {out / 'best.yaml'}", soft_wrap=True
+        f"Run the best again:  {this_python()} jobs/train_gan.py --config {result.out / 'best.yaml'}", soft_wrap=True
     )
     console.print(f"Results:             {out}/: results.parquet, best.yaml, samples.png", soft_wrap=True)
-    console.print(f"Compare in MLflow:   {ui_command(tracking_uri)}", soft_wrap=True)
+    console.print(f"Compare in MLflow:   {result.compare_url or ui_command(tracking_uri)}", soft_wrap=True)
+
+
+class DoctorOptions(BaseModel):
+    """Options of the doctor."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+
+    data: DataConfig = DataConfig()
+    out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where results will go: a folder, or an s3:// or gs:// address; unset: FEDRAY_RESULTS, or runs/ here."""
+
+
+def diagnose(argv: Sequence[str], spaces: Sequence[Path], description: str) -> int:
+    """Run the doctor.
+
+    Args:
+        argv: Command line without the program; ``--data STORE`` is short for ``--data.store STORE``.
+        spaces: Search spaces to plan.
+        description: First paragraph of ``--help``.
+
+    Returns:
+        The exit status: 1 where there is a problem.
+    """
+    argv = ["--data.store" if word == "--data" else word for word in argv]
+    options = tyro.cli(DoctorOptions, args=argv, description=description)
+    out = options.out or new_place("sweep")
+    console = Console()
+    num_problems = 0
+    for finding in examine(options.data, out, resolve_tracking_uri(results_root()), spaces):
+        mark, style = _MARKS[finding.level]
+        console.print(Text.assemble((f"{mark:8}", style), (f"{finding.about}: ", "bold"), finding.text), soft_wrap=True)
+        if finding.remedy:
+            console.print(Text.assemble(" " * 8, ("-> ", "dim"), finding.remedy), soft_wrap=True)
+        num_problems += finding.level == "problem"
+    console.print(f"{num_problems} problem(s)" if num_problems else "ready")
+    return int(num_problems > 0)
+
+
+_MARKS: Mapping[Level, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "note": ("note", "yellow"),
+    "problem": ("PROBLEM", "red"),
+}
 
 
 def _chosen_space(options: SweepOptions, default_space: Path) -> SearchSpace:
     space = _space(options.space, default_space)
-    sizes = {"num_trials": options.num_trials, "max_concurrent": options.max_concurrent}
+    sizes = {name: getattr(options, name) for name in ("num_trials", "max_concurrent", "max_failures")}
     return space.with_changes(options.experiment, {name: size for name, size in sizes.items() if size is not None})
 
 

@@ -27,14 +27,16 @@ class SweepPlan:
         bundle = {"CPU": self.workers.cpus_per_worker, "GPU": self.workers.gpus_per_worker}
         return tune.PlacementGroupFactory([{}, *[dict(bundle) for _ in range(self.workers.num_workers)]])
 
-    def __str__(self) -> str:
-        """Say the plan in one line."""
+    @property
+    def workers_text(self) -> str:
+        """Say what a trial gets."""
         workers = self.workers
         gpus = f" and {workers.gpus_per_worker:g} GPU" if workers.gpus_per_worker else ""
-        return (
-            f"{self.concurrent_trials} trials at a time, each with {workers.num_workers} worker(s) of "
-            f"{workers.cpus_per_worker:g} CPU{gpus}, on {self.cluster}"
-        )
+        return f"each with {workers.num_workers} worker(s) of {workers.cpus_per_worker:g} CPU{gpus}"
+
+    def __str__(self) -> str:
+        """Say the plan in one line."""
+        return f"{self.concurrent_trials} trials at a time, {self.workers_text}, on {self.cluster}"
 
 
 def plan_sweep(space: SearchSpace, cluster: ClusterSize) -> SweepPlan:

@@ -33,6 +33,8 @@ class SweepResult:
     """A row a trial, best first: trial, number, outcome, rounds, score, start_point, then the searched paths."""
     out: Path
     """Folder with ``results.parquet``, ``best.yaml``, ``samples.png`` and ``sweep.yaml``."""
+    compare_url: str | None = None
+    """Page of MLflow that compares the best trials' runs; None where no tracking server runs."""
 
     @property
     def best(self) -> "pd.Series[Any]":

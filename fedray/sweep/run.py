@@ -3,20 +3,33 @@
 import logging
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import TileStore, absolute_store
-from fedray.evaluation import Evaluator, score_names
-from fedray.experiment import connect, describe, ended, generator_arrays, log_generator, save_samples
+from fedray.evaluation import score_names
+from fedray.experiment import (
+    Place,
+    cluster_name,
+    connect,
+    describe,
+    ended,
+    generator_arrays,
+    log_generator,
+    prepare_evaluation,
+    save_samples,
+)
 from fedray.experiment.folder import SWEEP, check_folder, check_resumable, is_started, open_folder
 from fedray.federation import client_partition, latest_round, load_checkpoint, local_store, shared_arrays
 from fedray.models import Arrays
+from fedray.storage import SharedFolder
 from fedray.sweep.plan import SweepPlan, plan_sweep
 from fedray.sweep.progress import SweepProgress
 from fedray.sweep.results import SweepResult, trial_table, write_results
@@ -34,8 +47,13 @@ TUNE_ENVIRONMENT = {
     # Results go to MLflow and Parquet, progress is SweepProgress's.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Ctrl-C is ours: Tune would end the sweep as if it were complete.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 """Settings that Tune takes from the environment alone; what the user has set stays."""
+
+COMPARED_RUNS = 20
+"""Runs of a sweep, best first, that its link to MLflow's compare view opens."""
 
 Search = tuple[OptunaSearcher, tune.ResultGrid]
 
@@ -44,14 +62,15 @@ class SweepError(RuntimeError):
     """A sweep ended without a complete trial. The message says how its trials ended and where to look."""
 
 
-def run_sweep(space: SearchSpace, *, out: Path, tracking_uri: str) -> SweepResult:
+def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str) -> SweepResult:
     """Run a sweep, or continue the one that was stopped in ``out``.
 
     Everything that can be wrong is checked before anything is written.
 
     Args:
         space: What to search.
-        out: Folder for the results and the sweep's own state.
+        out: Place for the results and the sweep's own state: a folder that all nodes see, or an ``s3://`` or
+            ``gs://`` address.
         tracking_uri: Of MLflow.
 
     Raises:
@@ -59,23 +78,32 @@ def run_sweep(space: SearchSpace, *, out: Path, tracking_uri: str) -> SweepResul
         TrackingError: The tracking server does not answer.
         SweepError: No trial completed.
     """
-    space = settle(space)
+    out, space = Place.at(out), settle(space)
     store = check_sweep(space, out)
     plan = plan_sweep(space, connect())
     check_tracking(tracking_uri)
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
-    Evaluator.prepare(store, space.fixed.evaluation)
+    _, prepared = prepare_evaluation(space.fixed)
     key = open_folder(out, SWEEP, space)
     tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
-    tags = {**describe(space.fixed, store), "fedray.sweep": space.name}
-    parent = tracker.start_run(f"sweep {space.name}", key=key, params={}, tags=tags)
+    tags = {"fedray.sweep": space.name, "fedray.cluster": cluster_name()}
+    described = {**describe(space.fixed, store), **tags}
+    parent = tracker.start_run(f"sweep {space.name}", key=key, params={}, tags=described)
     with ended(parent):
         parent.log_config(space.fixed)
-        parent.log_artifact(out / "sweep.yaml")
-        searcher, grid = _search(space, plan, out, tracking_uri, parent.run_id)
-        result = SweepResult(space, trial_table(space, searcher), out)
-        _end_trials(result, tracker, parent.run_id)
+        parent.log_artifact(out.folder / "sweep.yaml")
+        shared = {"parent_run_id": parent.run_id, "tracking_uri": tracking_uri, "prepared": prepared, "tags": tags}
+        try:
+            searcher, grid = _search(space, plan, out, shared)
+        except KeyboardInterrupt:
+            tracker.end_unfinished(parent.run_id)
+            raise
+        trials = trial_table(space, searcher)
+        run_ids = _end_trials(space, trials, tracker, parent.run_id)
+        compare_url = tracker.compare_url(run_ids[:COMPARED_RUNS])
+        result = SweepResult(space, trials, out.folder, compare_url)
         _conclude(result, grid, store, parent)
+        out.push()
     return result
 
 
@@ -96,7 +124,7 @@ def settle(space: SearchSpace) -> SearchSpace:
     return space.model_copy(update={"fixed": fixed, "goal": goal})
 
 
-def check_sweep(space: SearchSpace, out: Path) -> TileStore:
+def check_sweep(space: SearchSpace, out: Place) -> TileStore:
     """Refuse a sweep whose folder, data, objective or partition is impossible; starts nothing. Returns the data.
 
     Raises:
@@ -135,40 +163,48 @@ def _check_trial(space: SearchSpace, config: ExperimentConfig, store: TileStore)
     client_partition(config)
 
 
-def saved_space(out: Path) -> SearchSpace:
+def saved_space(out: Place) -> SearchSpace:
     """Read the search space of the sweep that was started in a folder.
 
     Raises:
         ConfigError: There is none.
     """
     check_resumable(out, SWEEP)
-    return load_space(out / SWEEP.config)
+    return load_space(out.folder / SWEEP.config)
 
 
-def _search(space: SearchSpace, plan: SweepPlan, out: Path, tracking_uri: str, parent_run_id: str) -> Search:
+def _search(space: SearchSpace, plan: SweepPlan, out: Place, shared: dict[str, Any]) -> Search:
     """Run the trials that are left; returns the searcher with the whole study, and Tune's results."""
     for name, value in (TUNE_ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(plan.concurrent_trials)}).items():
         os.environ.setdefault(name, value)
     trainable = tune.with_resources(
-        tune.with_parameters(
-            FederatedTrial, space=space, workers=plan.workers, tracking_uri=tracking_uri, parent_run_id=parent_run_id
-        ),
+        tune.with_parameters(FederatedTrial, space=space, workers=plan.workers, **shared),
         plan.placement(),
     )
     # It looks for the result files of the loggers that are off.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
-    state = out.resolve() / "tune"
-    if tune.Tuner.can_restore(str(state)):
-        tuner = tune.Tuner.restore(str(state), trainable, resume_unfinished=True)
+    if tune.Tuner.can_restore(out.state):
+        tuner = tune.Tuner.restore(out.state, trainable, resume_unfinished=True)
     else:
-        tuner = _new_tuner(trainable, space, plan, state)
+        tuner = _new_tuner(trainable, space, plan, out.state)
     grid = tuner.fit()
+    return _saved_searcher(space, out), grid
+
+
+def _saved_searcher(space: SearchSpace, out: Place) -> OptunaSearcher:
+    """Read the searcher as Tune saved it last: after the last trial."""
     searcher = OptunaSearcher(space)
-    searcher.restore_from_dir(str(state))
-    return searcher, grid
+    if out.shared is None:
+        searcher.restore_from_dir(out.state)
+        return searcher
+    state = SharedFolder(out.state)
+    with TemporaryDirectory() as folder:
+        state.download([name for name in state.names() if name.startswith("searcher-state")], Path(folder))
+        searcher.restore_from_dir(folder)
+    return searcher
 
 
-def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: Path) -> tune.Tuner:
+def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: str) -> tune.Tuner:
     goal, stopping, num_rounds = space.goal, space.early_stopping, space.fixed.federation.num_rounds
     scheduler = ASHAScheduler(
         metric=goal.metric,
@@ -190,13 +226,13 @@ def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: Path)
             trial_dirname_creator=_folder_name,
         ),
         run_config=tune.RunConfig(
-            name=state.name,
-            storage_path=str(state.parent),
+            name=state.rpartition("/")[2],
+            storage_path=state.rpartition("/")[0],
             callbacks=[SweepProgress(space)],
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=space.fixed.federation.checkpoint_every, checkpoint_at_end=True, num_to_keep=1
             ),
-            failure_config=tune.FailureConfig(max_failures=2),
+            failure_config=tune.FailureConfig(max_failures=space.max_failures),
             verbose=0,
         ),
     )
@@ -206,15 +242,22 @@ def _folder_name(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def _end_trials(result: SweepResult, tracker: Tracker, parent_run_id: str) -> None:
-    """Say in each trial's run how it ended: Tune stops trials from outside, and they cannot say it themselves."""
-    tracker.delete_other_children(parent_run_id, set(result.trials["trial"]))
-    for trial in result.trials.to_dict("records"):
-        tags = {"fedray.outcome": str(trial["outcome"]), "fedray.sweep": result.space.name}
+def _end_trials(space: SearchSpace, trials: pd.DataFrame, tracker: Tracker, parent_run_id: str) -> list[str]:
+    """Say in each trial's run how it ended: Tune stops trials from outside, and they cannot say it themselves.
+
+    Returns:
+        The runs' ids, in the order of the table: best first.
+    """
+    tracker.delete_other_children(parent_run_id, set(trials["trial"]))
+    run_ids = []
+    for rank, trial in enumerate(trials.to_dict("records"), start=1):
+        tags = {"fedray.outcome": str(trial["outcome"]), "fedray.sweep": space.name, "fedray.rank": str(rank)}
         run = tracker.start_run(
             str(trial["trial"]), parent_run_id=parent_run_id, key=str(trial["trial"]), params={}, tags=tags
         )
         run.finish("FAILED" if trial["outcome"] == "failed" else "FINISHED")
+        run_ids.append(run.run_id)
+    return run_ids
 
 
 def _conclude(result: SweepResult, grid: tune.ResultGrid, store: TileStore, parent: TrackedRun) -> None:
@@ -226,8 +269,12 @@ def _conclude(result: SweepResult, grid: tune.ResultGrid, store: TileStore, pare
     space, out = result.space, result.out
     outcomes = result.trials["outcome"].value_counts().to_dict()
     if "complete" not in outcomes:
-        raise SweepError(f"no trial of {space.name} ran all its rounds: {outcomes}; see the errors in {out / 'tune'}")
+        raise SweepError(
+            f"no trial of {space.name} ran all its rounds: {outcomes}; see the errors in {grid.experiment_path}"
+        )
     write_results(result)
+    if result.compare_url:
+        parent.describe(f"[Compare the best trials]({result.compare_url})")
     best = result.best
     arrays, preview = _last_checkpoint(grid, best["trial"])
     title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"

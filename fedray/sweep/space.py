@@ -122,6 +122,8 @@ class SearchSpace(_Strict):
     """Trials, >= 1."""
     max_concurrent: int = Field(4, ge=1)
     """Trials at a time at the most, >= 1: the more run at once, the less the sampler knows when it suggests."""
+    max_failures: int = Field(2, ge=0)
+    """How often a trial is tried again after an error or a lost node, >= 0; more where spot nodes are taken back."""
     early_stopping: EarlyStopping = EarlyStopping()
     start_points: tuple[dict[str, Value], ...] = ()
     """Trials to begin with, each with a value for every searched path."""

@@ -12,6 +12,7 @@ from ray.tune.result import TRAINING_ITERATION
 from fedray.experiment import (
     EVALUATION_TIMEOUT_S,
     ExperimentRun,
+    Prepared,
     log_round,
     make_grid,
     open_run,
@@ -40,6 +41,8 @@ class FederatedTrial(tune.Trainable):
         workers: WorkerResources,
         tracking_uri: str,
         parent_run_id: str,
+        prepared: Prepared,
+        tags: dict[str, str],
     ) -> None:
         """Start the workers and begin the first trial.
 
@@ -49,10 +52,12 @@ class FederatedTrial(tune.Trainable):
             workers: What the trial's placement group holds.
             tracking_uri: Of MLflow.
             parent_run_id: The sweep's run.
+            prepared: The evaluation, computed once for all trials.
+            tags: Of every trial's run, beside those that describe its experiment.
         """
-        self._space, self._parent_run_id = space, parent_run_id
+        self._space, self._parent_run_id, self._tags = space, parent_run_id, tags
         self._tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
-        self._pool = start_workers(space.fixed, workers)
+        self._pool = start_workers(space.fixed, workers, prepared)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Value]) -> bool:
@@ -105,7 +110,13 @@ class FederatedTrial(tune.Trainable):
         store = local_store(config.data)
         name = f"{self._space.name} {self.trial_id}"
         self._tracked = open_run(
-            self._tracker, config, store, key=self.trial_id, parent_run_id=self._parent_run_id, name=name
+            self._tracker,
+            config,
+            store,
+            key=self.trial_id,
+            parent_run_id=self._parent_run_id,
+            name=name,
+            tags=self._tags,
         )
         self._open = True
         self._preview = None

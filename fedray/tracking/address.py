@@ -1,9 +1,11 @@
 """Where runs are tracked, and how a person looks at them there."""
 
+import json
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from fedray.config.cli import this_python
 from fedray.tracking.errors import shown
@@ -50,6 +52,14 @@ def run_url(uri: str, experiment_id: str, run_id: str) -> str | None:
     """Return the page of a run; None where no server runs."""
     page = experiment_url(uri, experiment_id)
     return f"{page}/runs/{run_id}" if page else None
+
+
+def compare_url(uri: str, experiment_id: str, run_ids: Sequence[str]) -> str | None:
+    """Return the page that compares runs: parallel coordinates, scatter plots and tables; None where no server runs."""
+    if not is_server(uri):
+        return None
+    query = urlencode({"runs": json.dumps(list(run_ids)), "experiments": json.dumps([experiment_id])})
+    return f"{_without_userinfo(uri)}/#/compare-runs?{query}"
 
 
 def _without_userinfo(uri: str) -> str:

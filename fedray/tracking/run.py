@@ -147,6 +147,14 @@ class TrackedRun:
         path.write_text(to_yaml(config), encoding="utf-8")
         self._deliver_file(path)
 
+    def describe(self, markdown: str) -> None:
+        """Set the description that the UI shows above the run."""
+
+        def send(client: "MlflowClient") -> None:
+            client.set_tag(self.run_id, "mlflow.note.content", markdown)
+
+        self._outbox.add(Delivery("description", send))
+
     def log_dataset(self, store: TileStoreDescription) -> None:
         """Log the tile store as the run's input; its digest begins the fingerprint, a tag has the whole."""
         from mlflow.entities import Dataset, DatasetInput, InputTag

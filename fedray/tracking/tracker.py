@@ -5,11 +5,11 @@ import getpass
 import re
 import sys
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fedray.tracking.address import run_url, sqlite_path
+from fedray.tracking.address import compare_url, run_url, sqlite_path
 from fedray.tracking.check import create_database
 from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.retry import outlast
@@ -132,6 +132,10 @@ class Tracker:
     def run_url(self, run_id: str) -> str | None:
         """Return the page of a run in the MLflow UI; None where no server runs."""
         return run_url(self.uri, self.experiment_id, run_id)
+
+    def compare_url(self, run_ids: Sequence[str]) -> str | None:
+        """Return the page of the MLflow UI that compares runs; None where no server runs."""
+        return compare_url(self.uri, self.experiment_id, run_ids)
 
     def load_generator(self, model_uri: str) -> "torch.nn.Module":
         """Load what :meth:`TrackedRun.log_generator` logged; ``mlflow.pytorch.load_model`` asks the global address."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedray.experiment import ExperimentRun
+from fedray.experiment import ExperimentRun, prepare_evaluation
 from fedray.experiment.centralised import CentralisedRun
 from fedray.federation import DivergedError, client_app, client_tiles, initial_state, shared_arrays, tile_shape
 from fedray.models import Gan, GanSteps, Optimizers, local_pass, shuffled_batches
@@ -21,7 +21,8 @@ def train(ray_session):
     runs = []
 
     def make(config, num_workers):
-        runs.append(CentralisedRun(config, WorkerResources(num_workers, cpus_per_worker=1)))
+        _, prepared = prepare_evaluation(config)
+        runs.append(CentralisedRun(config, WorkerResources(num_workers, cpus_per_worker=1), prepared))
         return runs[-1]
 
     yield make

@@ -1,6 +1,7 @@
 import pytest
 
 from fedray.config import ConfigError
+from fedray.experiment import Place
 from fedray.sweep.run import check_sweep, settle
 from tests.sweep.spaces import METRIC, small_space
 
@@ -23,7 +24,7 @@ def test_any_other_goal_stays_and_is_checked_as_it_is(small_store, metric):
 def test_a_goal_that_no_evaluation_yields_is_refused_with_those_that_it_does(small_store, tmp_path):
     space = settle(space_in(small_store, metric="fid/inception"))
     with pytest.raises(ConfigError, match=r"goal\.metric must be one of fid/domain-cnn/16, kid/domain-cnn/16"):
-        check_sweep(space, tmp_path / "out")
+        check_sweep(space, Place.at(tmp_path / "out"))
 
 
 def test_a_relative_store_path_becomes_absolute_for_trials_run_elsewhere(small_store, monkeypatch):

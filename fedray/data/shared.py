@@ -1,0 +1,93 @@
+"""Tile stores on shared storage: fetched once a node into the cache, under a lock, and checked by fingerprint."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from fedray.data.store import METADATA_FILE, TILES_FILE, StoreError, TileStore
+from fedray.data.writing import content_fingerprint
+from fedray.storage import SharedFolder, StorageError
+
+
+def fetch_store(uri: str, cache: Path) -> TileStore:
+    """Open a store on shared storage: its copy on this node, made by the first process that asks.
+
+    Args:
+        uri: Of the store's folder, such as ``s3://bucket/stores/colon-64``.
+        cache: Folder of the copies. A copy is named by its fingerprint, so a store that was replaced is fetched anew.
+
+    Raises:
+        StoreError: There is no store, the storage does not answer, or what arrived is not what the fingerprint says.
+    """
+    try:
+        shared = SharedFolder(uri)
+        described = shared.read(METADATA_FILE)
+        if described is None:
+            raise StoreError(
+                f"there is no tile store at {uri} (no {METADATA_FILE}); jobs/prepare_data.py --upload {uri} makes one"
+            )
+        copy = cache / _fingerprint(described, uri)
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{copy}.lock"):
+            if not copy.exists():
+                _fetch(shared, copy)
+        return TileStore.open(copy)
+    except StorageError as error:
+        raise StoreError(str(error)) from None
+
+
+def upload_store(store: TileStore, uri: str) -> None:
+    """Copy a store to shared storage. ``store.json`` goes last: until it is there, there is no store.
+
+    Raises:
+        StoreError: The storage does not answer, or refuses.
+    """
+    try:
+        SharedFolder(uri).upload(store.path, [TILES_FILE, METADATA_FILE])
+    except StorageError as error:
+        raise StoreError(str(error)) from None
+
+
+def check_shared_target(uri: str, overwrite: bool) -> None:
+    """Refuse a place on shared storage that cannot be used, or is taken.
+
+    Raises:
+        StoreError: There is a store, and it may not be replaced; or the storage does not answer.
+    """
+    try:
+        taken = SharedFolder(uri).read(METADATA_FILE) is not None
+    except StorageError as error:
+        raise StoreError(str(error)) from None
+    if taken and not overwrite:
+        raise StoreError(
+            f"there is a tile store at {uri} already; choose another place, or replace it with --overwrite"
+        )
+
+
+def _fingerprint(described: bytes, uri: str) -> str:
+    try:
+        fingerprint = json.loads(described)["fingerprint"]
+        int(fingerprint, 16)  # it becomes a folder's name
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"the tile store {uri} is damaged (no fingerprint in its {METADATA_FILE})") from None
+    return str(fingerprint)
+
+
+def _fetch(shared: SharedFolder, copy: Path) -> None:
+    """Copy the store beside its place, check it, and move it there: it is whole or absent."""
+    partial = copy.with_name(f".{copy.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        shared.download([METADATA_FILE, TILES_FILE], partial)
+        store = TileStore.open(partial)
+        if (found := content_fingerprint(store)) != store.fingerprint:
+            raise StoreError(
+                f"the tile store {shared.uri} is damaged: its tiles have the fingerprint {found}, but {METADATA_FILE} "
+                f"says {store.fingerprint}; upload it again"
+            )
+        partial.rename(copy)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

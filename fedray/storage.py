@@ -1,0 +1,137 @@
+"""Folders on shared storage, named by a URI (``s3://bucket/path``, ``gs://bucket/path``): copied from and to."""
+
+import posixpath
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+_COPY_BYTES = 8 * 2**20
+_ACCESS = (
+    "Check the address, and the access: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or the machine's role for s3://, "
+    "GOOGLE_APPLICATION_CREDENTIALS or its service account for gs://; AWS_ENDPOINT_URL for a store of your own"
+)
+
+
+class StorageError(ValueError):
+    """Shared storage cannot be used. The message names the address, what went wrong and the remedy."""
+
+
+def is_uri(place: str | Path) -> bool:
+    """Say whether a place is an address on shared storage, and no local path."""
+    return "://" in str(place)
+
+
+class SharedFolder:
+    """A folder on shared storage.
+
+    Attributes:
+        uri: Its address, without a slash at its end.
+    """
+
+    def __init__(self, uri: str) -> None:
+        """Find the file system; nothing is read yet.
+
+        Args:
+            uri: ``s3://``, ``gs://`` or ``file://``. Credentials come from the environment or the machine's role.
+
+        Raises:
+            StorageError: The address is of another kind, or holds a password.
+        """
+        self.uri = uri.rstrip("/")
+        if "@" in urlsplit(uri).netloc:
+            shown = f"{urlsplit(uri).scheme}://***@{urlsplit(uri).netloc.rpartition('@')[2]}{urlsplit(uri).path}"
+            raise StorageError(f"{shown} holds credentials, which would end up in logs and results. {_ACCESS}")
+        try:
+            self._files, self._root = fs.FileSystem.from_uri(self.uri)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise StorageError(f"{self.uri} is no address of shared storage ({_brief(error)}). {_ACCESS}") from None
+
+    def __repr__(self) -> str:
+        """Say the address."""
+        return f"SharedFolder({self.uri!r})"
+
+    def names(self) -> list[str]:
+        """List all files below the folder by their paths in it, sorted; none where there is no folder.
+
+        Raises:
+            StorageError: The storage does not answer, or refuses.
+        """
+        selector = fs.FileSelector(self._root, recursive=True, allow_not_found=True)
+        infos = self._ask(lambda: self._files.get_file_info(selector), "listed")
+        return sorted(posixpath.relpath(info.path, self._root) for info in infos if info.type == fs.FileType.File)
+
+    def read(self, name: str) -> bytes | None:
+        """Return a file's bytes, None where there is no such file.
+
+        Raises:
+            StorageError: The storage does not answer, or refuses.
+        """
+
+        def read() -> bytes | None:
+            try:
+                with self._files.open_input_stream(self._path(name)) as stream:
+                    content: bytes = stream.read()
+                    return content
+            except FileNotFoundError:
+                return None
+
+        content: bytes | None = self._ask(read, "read")
+        return content
+
+    def download(self, names: Iterable[str], folder: Path) -> None:
+        """Copy files into a local folder, under the same names.
+
+        Raises:
+            StorageError: A file is not there, or the storage does not answer.
+        """
+        for name in names:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._copy(self._files, self._path(name), fs.LocalFileSystem(), str(target), "read")
+
+    def upload(self, folder: Path, names: Iterable[str]) -> None:
+        """Copy files of a local folder here, under the same names and in this order.
+
+        Raises:
+            StorageError: The storage does not answer, or refuses.
+        """
+        for name in names:
+            path = self._path(name)
+            if self._files.type_name == "local":
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._copy(fs.LocalFileSystem(), str(folder / name), self._files, path, "written")
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete files.
+
+        Raises:
+            StorageError: The storage does not answer, or refuses.
+        """
+        for name in names:
+            self._ask(lambda name=name: self._files.delete_file(self._path(name)), "cleaned up")
+
+    def _path(self, name: str) -> str:
+        return posixpath.join(self._root, name)
+
+    def _copy(self, source: Any, path: str, target: Any, target_path: str, verb: str) -> None:
+        def copy() -> None:
+            with source.open_input_stream(path) as reader, target.open_output_stream(target_path) as writer:
+                while chunk := reader.read(_COPY_BYTES):
+                    writer.write(chunk)
+
+        self._ask(copy, verb)
+
+    def _ask(self, call: Any, verb: str) -> Any:
+        try:
+            return call()
+        except (pa.ArrowException, OSError) as error:
+            raise StorageError(f"{self.uri} cannot be {verb} ({_brief(error)}). {_ACCESS}") from None
+
+
+def _brief(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:299] + "…"
