@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fedray.experiment import Place
 from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import SearchSpace, load_space
 from fedray.sweep.run import settle
@@ -99,7 +100,7 @@ def test_no_trials(sweep_wgan, refused, write_space, option):
 
 def test_a_folder_of_another_sweep(sweep_wgan, refused, write_space, folder):
     space = write_space()
-    open_folder(folder / "sweep", SWEEP, load_space(space))
+    open_folder(Place.at(folder / "sweep"), SWEEP, load_space(space))
     message = refused(sweep_wgan, "--space", space, "--out", "sweep", "--num-trials", 7, "--seed", 1)
     assert "sweep holds another sweep (fixed.seed is 0 there, not 1, num_trials is 2 there, not 7)" in message
     assert "--resume sweep, or choose another --out" in message
@@ -107,7 +108,7 @@ def test_a_folder_of_another_sweep(sweep_wgan, refused, write_space, folder):
 
 def test_a_folder_of_an_experiment(sweep_wgan, refused, write_space, folder):
     space = write_space()
-    open_folder(folder / "run", EXPERIMENT, load_space(space).fixed)
+    open_folder(Place.at(folder / "run"), EXPERIMENT, load_space(space).fixed)
     message = refused(sweep_wgan, "--space", space, "--out", "run")
     assert "run holds another job's experiment" in message and "choose another --out" in message
     assert "no sweep to continue in run: it holds an experiment" in refused(sweep_wgan, "--resume", "run")
@@ -125,7 +126,7 @@ def test_a_dry_run_of_the_shipped_space_prints_it_and_the_plan(sweep_wgan, folde
 
 def test_a_dry_run_of_a_started_sweep_shows_that_one(sweep_wgan, write_space, folder, no_new_ray):
     space = load_space(write_space())
-    open_folder(folder / "sweep", SWEEP, space)
+    open_folder(Place.at(folder / "sweep"), SWEEP, space)
     done = sweep_wgan("--resume", "sweep", "--dry-run")
     assert SearchSpace.model_validate(yaml.safe_load(done.output)) == space
     no_new_ray()

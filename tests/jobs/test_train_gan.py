@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from fedray.config import ExperimentConfig, load_config
+from fedray.experiment import Place
 from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import load_space
 from tests.jobs.conftest import flat_yaml
@@ -39,14 +40,14 @@ def test_a_search_space_in_place_of_a_configuration(train_gan, refused, write_sp
 
 def test_a_folder_of_another_experiment(train_gan, refused, write_config, folder):
     config = write_config()
-    open_folder(folder / "run", EXPERIMENT, load_config(config))
+    open_folder(Place.at(folder / "run"), EXPERIMENT, load_config(config))
     message = refused(train_gan, "--config", config, "--out", "run", "--seed", 5)
     assert "run holds another experiment (seed is 0 there, not 5)" in message
     assert "--resume run, or choose another --out" in message
 
 
 def test_a_folder_of_a_sweep(train_gan, refused, write_config, write_space, folder):
-    open_folder(folder / "sweep", SWEEP, load_space(write_space()))
+    open_folder(Place.at(folder / "sweep"), SWEEP, load_space(write_space()))
     message = refused(train_gan, "--config", write_config(), "--out", "sweep")
     assert "sweep holds another job's sweep" in message and "choose another --out" in message
     message = refused(train_gan, "--resume", "sweep")

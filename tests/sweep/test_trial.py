@@ -1,6 +1,7 @@
 import pytest
 from ray import tune
 
+from fedray.experiment import prepare_evaluation
 from fedray.simulation import WorkerResources
 from fedray.sweep.trial import FederatedTrial
 from tests.sweep.spaces import METRIC, small_space
@@ -12,7 +13,15 @@ VALUES = {"gan.n_critic": 2, "gan.generator_lr": 1e-3, "gan.discriminator_lr": 1
 def trial(ray_session, small_store, tmp_path_factory):
     uri = f"sqlite:///{tmp_path_factory.mktemp('trial') / 'mlflow.db'}"
     space = small_space(small_store, num_rounds=2, early_stopping={"grace_rounds": 1})
-    arguments = {"space": space, "workers": WorkerResources(1), "tracking_uri": uri, "parent_run_id": "sweep"}
+    _, prepared = prepare_evaluation(space.fixed)
+    arguments = {
+        "space": space,
+        "workers": WorkerResources(1),
+        "tracking_uri": uri,
+        "parent_run_id": "sweep",
+        "prepared": prepared,
+        "tags": {"fedray.cluster": "tests"},
+    }
     trial = tune.with_parameters(FederatedTrial, **arguments)(dict(VALUES))
     yield trial
     trial.stop()

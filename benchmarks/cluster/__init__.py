@@ -1,0 +1,1 @@
+"""What an autoscaled sweep does over time, on a cluster of fake nodes: real Ray processes on this machine."""

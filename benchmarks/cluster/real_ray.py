@@ -1,0 +1,130 @@
+"""A Ray of its own on this machine, started by `ray start` as administrators do, and ended with all its processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+REPOSITORY = Path(__file__).parents[2]
+RAY = str(Path(sys.executable).with_name("ray"))
+DEADLINE_S = 240.0
+
+
+@dataclass(frozen=True)
+class RealRay:
+    """A running head node."""
+
+    address: str
+    dashboard: str
+    environment: Mapping[str, str]
+
+    def command(self, *words: str) -> str:
+        """Run `ray ...` against it; returns what it printed."""
+        done = subprocess.run(
+            [RAY, *words], env=dict(self.environment), cwd=REPOSITORY, capture_output=True, text=True, check=False,
+            timeout=DEADLINE_S,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def job(self, job_id: str) -> "Job":
+        return Job(JobSubmissionClient(self.dashboard), job_id)
+
+
+@dataclass(frozen=True)
+class Job:
+    client: JobSubmissionClient
+    job_id: str
+
+    def logs(self) -> str:
+        return str(self.client.get_job_logs(self.job_id))
+
+    def wait_for(self, text: str) -> str:
+        """Wait until a job has printed something."""
+        wait_until(lambda: text in self.logs() or self._over(), f"{text!r} of {self.job_id}")
+        logs = self.logs()
+        assert text in logs, logs
+        return logs
+
+    def wait_for_end(self) -> str:
+        """Wait until a job is over; returns its status."""
+        wait_until(self._over, f"the end of {self.job_id}")
+        return str(self.client.get_job_status(self.job_id).value)
+
+    def _over(self) -> bool:
+        status: JobStatus = self.client.get_job_status(self.job_id)
+        return bool(status.is_terminal())
+
+
+def wait_until(met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    deadline = time.monotonic() + deadline_s
+    while not met():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {deadline_s:.0f} s for {what}")
+        time.sleep(0.2)
+
+
+@contextmanager
+def real_ray(*options: str, port: int | None = None, **environment: str) -> Iterator[RealRay]:
+    """Start a head node with options of `ray start`, on free ports of loopback."""
+    port, dashboard, client = port or free_port(), free_port(), free_port()
+    home = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    everything = inherited | home | {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"} | environment
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # short: sockets
+        command = [
+            RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
+            "--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+            f"--ray-client-server-port={client}", f"--temp-dir={folder}", "--disable-usage-stats", "--dashboard-agent-listen-port=0", *options,
+        ]  # fmt: skip
+        log = Path(folder) / "start.log"
+        with log.open("wb") as output:
+            head = subprocess.Popen(command, env=everything, stdout=output, stderr=output, start_new_session=True)
+        address = f"http://127.0.0.1:{dashboard}"
+        try:
+            wait_until(lambda: head.poll() is not None or _takes_jobs(address), "the head node")
+            assert head.poll() is None, log.read_text()
+            here = {"RAY_ADDRESS": address, "RAY_API_SERVER_ADDRESS": address}
+            yield RealRay(f"127.0.0.1:{port}", address, everything | here)
+        finally:
+            head.send_signal(signal.SIGTERM)  # it ends what it has started, but for the nodes of an autoscaler
+            with suppress(subprocess.TimeoutExpired):
+                head.wait(timeout=60)
+            for pid in session_of(head.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def session_of(leader: int) -> list[int]:
+    """List the processes of a session: all that a leader's children have started, too."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(ProcessLookupError, PermissionError):
+                if os.getsid(int(entry.name)) == leader:
+                    found.append(int(entry.name))
+    return found
+
+
+def _takes_jobs(address: str) -> bool:
+    """Say whether the dashboard and the agent behind it are up: the one answers long before the other."""
+    try:
+        JobSubmissionClient(address).submit_job(entrypoint="true")
+    except (ConnectionError, RuntimeError):
+        return False
+    return True
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,42 @@
+"""A sweep on an autoscaled cluster: nodes come when trials wait for them, a lost one costs no trial, and all go again."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.cluster.fake_nodes import fake_cluster
+from benchmarks.cluster.sweep import NUM_TRIALS, run_sweep_and_take_a_node, trials_of, write_space
+from fedray.experiment import Place
+from tests.storage import Bucket
+
+NUM_ROUNDS = 40
+
+
+@pytest.mark.timeout(900)
+def test_a_sweep_brings_its_nodes_survives_the_loss_of_one_and_lets_them_go(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDRAY_RESULTS", str(tmp_path / "here"))
+    uri, out = f"sqlite:///{tmp_path / 'mlflow.db'}", f"{bucket.uri}/runs/autoscaled"
+    space = write_space(tmp_path, NUM_ROUNDS)
+    variables = {"FEDRAY_RESULTS": str(tmp_path / "head")}
+    with fake_cluster(tmp_path, cpus=1, max_workers=NUM_TRIALS + 1, **bucket.environment) as cluster:
+        assert cluster.workers() == set()
+        lost = run_sweep_and_take_a_node(cluster, space, out, uri, variables)
+        (head,) = cluster.heads()
+        printed = cluster.ray.job("sweep").logs()
+
+    assert max(cluster.time_line.num_workers) >= NUM_TRIALS
+    assert (cluster.time_line.num_workers[0], cluster.time_line.num_workers[-1]) == (0, 0)
+    on = {name: nodes for name, nodes in cluster.actor_nodes.items() if "Trial" in name or name == "Worker"}
+    assert len(on) == 2 and all(head not in nodes for nodes in on.values()), "the head drives, and does nothing else"
+    assert lost in set.union(*on.values()) and len(set.union(*on.values())) > NUM_TRIALS
+
+    trials = trials_of(uri)
+    assert [run.info.status for run in trials.runs] == ["FINISHED"] * NUM_TRIALS, "one run a trial"
+    assert {run.data.tags["fedray.cluster"] for run in trials.runs} == {"fake"}
+    assert trials.rounds == [list(range(1, NUM_ROUNDS + 1))] * NUM_TRIALS, printed
+    results = pd.read_parquet(Place.at(out).folder / "results.parquet")
+    assert results["outcome"].tolist() == ["complete"] * NUM_TRIALS
+    assert any(name.startswith("runs/autoscaled/tune/") for name in bucket.names()), "checkpoints outlive their node"

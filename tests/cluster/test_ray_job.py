@@ -1,0 +1,82 @@
+"""`ray job submit` of a sweep to a real cluster; `ray job stop` in its middle; submitted again with --resume."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from benchmarks.cluster.real_ray import RealRay, real_ray
+from fedray.config import save_config
+from tests.sweep.spaces import METRIC, small_space
+
+
+@pytest.mark.timeout(600)
+def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted_again(
+    small_store, tmp_path: Path, cache: Path
+) -> None:
+    good = {"gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
+    space = small_space(
+        small_store,
+        num_rounds=30,
+        num_trials=4,
+        early_stopping={"grace_rounds": 30},
+        start_points=[good | {"gan.n_critic": n_critic} for n_critic in (1, 2, 3, 1)],
+    )
+    one_worker = space.fixed.resources.model_copy(update={"num_workers": 1})
+    save_config(
+        space.with_changes(space.fixed.model_copy(update={"resources": one_worker}), {}), tmp_path / "space.yaml"
+    )
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    variables = {"MLFLOW_TRACKING_URI": uri, "FEDRAY_CACHE": str(cache), "FEDRAY_CLUSTER": "tests"}
+    out = tmp_path / "out"
+
+    with real_ray("--num-cpus=2", RAY_JOB_STOP_WAIT_TIME_S="30") as ray:
+        submit(ray, "first", variables, "--space", str(tmp_path / "space.yaml"), "--out", str(out))
+        first = ray.job("first")
+        first.wait_for("| 1/4 trials")
+        ray.command("job", "stop", "first")
+        assert first.wait_for_end() == "STOPPED"
+        assert f"with --resume {out} as its only option" in first.logs()
+        assert "Traceback" not in first.logs()
+        before = statuses(uri)
+        assert before.pop("sweep small") == "KILLED"
+        assert set(before.values()) == {"FINISHED", "KILLED"}, before
+        assert not (out / "results.parquet").exists()
+
+        submit(ray, "second", variables, "--resume", str(out))
+        assert ray.job("second").wait_for_end() == "SUCCEEDED", ray.job("second").logs()
+
+    trials = pd.read_parquet(out / "results.parquet")
+    assert trials["outcome"].tolist() == ["complete"] * 4
+    after = statuses(uri)
+    assert set(after.values()) == {"FINISHED"} and len(after) == 5
+    assert set(before) <= set(after), "a stopped trial's run is continued, not doubled"
+    assert rounds(uri) == [list(range(1, 31))] * 4
+
+
+def submit(ray: RealRay, job_id: str, variables: dict[str, str], *arguments: str) -> None:
+    environment = json.dumps({"env_vars": variables})
+    ray.command(
+        "job", "submit", "--no-wait", "--submission-id", job_id, "--working-dir", ".",
+        "--runtime-env-json", environment, "--", "python", "jobs/sweep_wgan.py", *arguments,
+    )  # fmt: skip
+
+
+def statuses(uri: str) -> dict[str, str]:
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("fedray").experiment_id])
+    return {run.info.run_name: run.info.status for run in runs}
+
+
+def rounds(uri: str) -> list[list[int]]:
+    client = MlflowClient(uri)
+    runs = client.search_runs(
+        [client.get_experiment_by_name("fedray").experiment_id], "tags.`fedray.outcome` = 'complete'"
+    )
+    return [
+        sorted({metric.step for metric in client.get_metric_history(run.info.run_id, METRIC)})
+        for run in runs
+        if "mlflow.parentRunId" in run.data.tags
+    ]
