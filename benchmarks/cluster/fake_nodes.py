@@ -40,6 +40,8 @@ class FakeCluster:
     """time.time() at the start of the time line."""
     actor_nodes: dict[str, set[str]] = field(default_factory=dict)
     """By class, the nodes on which actors of the sweep have been seen."""
+    lost_at: float = 0.0
+    """When a node was taken away, in seconds on the time line."""
 
     def workers(self) -> set[str]:
         """Return the ids of the living worker nodes."""
@@ -56,7 +58,7 @@ class FakeCluster:
         actors = list_actors(address=self.ray.dashboard, filters=[("state", "=", "ALIVE")], limit=1000)
         for actor in actors:
             self.actor_nodes.setdefault(actor.class_name, set()).add(actor.node_id)
-        return {actor.node_id for actor in actors if "Trial" in actor.class_name}
+        return {actor.node_id for actor in actors if "Trainable" in actor.class_name}
 
     def kill_node(self, node_id: str) -> None:
         """Take a node away without a word, as a spot market does: its raylet dies, and with it its workers."""
@@ -67,6 +69,7 @@ class FakeCluster:
                 variables = (entry / "environ").read_bytes()
                 command = (entry / "cmdline").read_bytes().split(b"\0")[0]
                 if command.endswith(b"raylet") and f"RAY_OVERRIDE_NODE_ID_FOR_TESTING={node_id}".encode() in variables:
+                    self.lost_at = time.time() - self.started
                     os.kill(int(entry.name), signal.SIGKILL)
                     return
         raise LookupError(f"no raylet of node {node_id}")
@@ -82,7 +85,6 @@ def fake_cluster(folder: Path, cpus: int, max_workers: int, **environment: str) 
         "RAY_FAKE_CLUSTER": "1",
         "FEDRAY_CLUSTER_CONFIG": str(config),
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "10",
     }
     options = ("--num-cpus=0", f"--autoscaling-config={config}")
     with real_ray(*options, port=port, **variables, **environment) as ray:
@@ -125,7 +127,14 @@ def _config(gcs_address: str, cpus: int, max_workers: int) -> dict[str, object]:
         "max_workers": max_workers,
         "idle_timeout_minutes": 0.2,
         "upscaling_speed": 1.0,
-        "provider": {"type": "fake_multinode", "gcs_address": gcs_address, "launch_multiple": True},
+        "provider": {
+            "type": "fake_multinode",
+            "gcs_address": gcs_address,
+            "launch_multiple": True,
+            "use_node_id_as_ip": True,  # all have the same address
+            "disable_node_updaters": True,  # there is nothing to reach by ssh; a node without a heartbeat is replaced
+            "disable_launch_config_check": True,
+        },
         "available_node_types": {
             "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             "worker": worker,

@@ -37,15 +37,19 @@ class RealRay:
         return done.stdout
 
     def job(self, job_id: str) -> "Job":
+        """Return a job that was submitted to it."""
         return Job(JobSubmissionClient(self.dashboard), job_id)
 
 
 @dataclass(frozen=True)
 class Job:
+    """A job as its cluster knows it."""
+
     client: JobSubmissionClient
     job_id: str
 
     def logs(self) -> str:
+        """Return what it has printed."""
         return str(self.client.get_job_logs(self.job_id))
 
     def wait_for(self, text: str) -> str:
@@ -66,6 +70,11 @@ class Job:
 
 
 def wait_until(met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Look again and again whether something is met.
+
+    Raises:
+        TimeoutError: It was not, by the deadline.
+    """
     deadline = time.monotonic() + deadline_s
     while not met():
         if time.monotonic() > deadline:
@@ -84,7 +93,8 @@ def real_ray(*options: str, port: int | None = None, **environment: str) -> Iter
         command = [
             RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
             "--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-            f"--ray-client-server-port={client}", f"--temp-dir={folder}", "--disable-usage-stats", "--dashboard-agent-listen-port=0", *options,
+            f"--ray-client-server-port={client}", "--dashboard-agent-listen-port=0", f"--temp-dir={folder}",
+            "--disable-usage-stats", *options,
         ]  # fmt: skip
         log = Path(folder) / "start.log"
         with log.open("wb") as output:
@@ -125,6 +135,7 @@ def _takes_jobs(address: str) -> bool:
 
 
 def free_port() -> int:
+    """Return a port of loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks.cluster.fake_nodes import FakeCluster, wait_for_workers
-from benchmarks.cluster.real_ray import wait_until
+from benchmarks.cluster.real_ray import REPOSITORY, wait_until
 from fedray.config import nest
 from fedray.data import Tile, write_store
 
@@ -77,10 +77,12 @@ def run_sweep_and_take_a_node(
     Returns:
         The id of the node that was taken away.
     """
-    environment = json.dumps({"env_vars": variables | {"MLFLOW_TRACKING_URI": tracking_uri}})
+    variables = variables | {"MLFLOW_TRACKING_URI": tracking_uri, "PYTHONPATH": str(REPOSITORY)}
+    environment = json.dumps({"env_vars": variables})
+    # No --working-dir: fake nodes share one disk, and each unpacks the folder anew under those that work in it.
     cluster.ray.command(
-        "job", "submit", "--no-wait", "--submission-id", "sweep", "--working-dir", ".",
-        "--runtime-env-json", environment, "--", "python", "jobs/sweep_wgan.py", "--space", str(space), "--out", out,
+        "job", "submit", "--no-wait", "--submission-id", "sweep", "--runtime-env-json", environment,
+        "--", "python", str(REPOSITORY / "jobs" / "sweep_wgan.py"), "--space", str(space), "--out", out,
     )  # fmt: skip
     job = cluster.ray.job("sweep")
     try:
