@@ -1,6 +1,6 @@
 """MLflow runs that survive a server that is away: one parent a sweep, one child a trial, one step a round."""
 
-from fedray.tracking.address import experiment_url, resolve_tracking_uri, run_url, ui_command
+from fedray.tracking.address import compare_url, experiment_url, resolve_tracking_uri, run_url, ui_command
 from fedray.tracking.check import check_tracking
 from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.run import Status, TrackedRun, UnsentMetric
@@ -15,6 +15,7 @@ __all__ = [
     "UnsentMetric",
     "check_tracking",
     "code_version_tags",
+    "compare_url",
     "experiment_url",
     "resolve_tracking_uri",
     "run_url",

@@ -58,7 +58,8 @@ def compare_url(uri: str, experiment_id: str, run_ids: Sequence[str]) -> str | N
     """Return the page that compares runs: parallel coordinates, scatter plots and tables; None where no server runs."""
     if not is_server(uri):
         return None
-    query = urlencode({"runs": json.dumps(list(run_ids)), "experiments": json.dumps([experiment_id])})
+    asked = {"runs": list(run_ids), "experiments": [experiment_id]}
+    query = urlencode({name: json.dumps(ids, separators=(",", ":")) for name, ids in asked.items()})
     return f"{_without_userinfo(uri)}/#/compare-runs?{query}"
 
 

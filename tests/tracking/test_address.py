@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fedray.tracking import experiment_url, resolve_tracking_uri, run_url, shown, ui_command
+from fedray.tracking import compare_url, experiment_url, resolve_tracking_uri, run_url, shown, ui_command
 
 
 def test_without_a_setting_runs_go_to_sqlite_in_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +37,9 @@ def test_the_ui_is_opened_on_the_same_store() -> None:
     )
     assert ui_command("http://host:5000") == "python -m webbrowser http://host:5000"
     assert experiment_url("sqlite:////a/mlflow.db", "1") is None
+
+
+def test_runs_are_compared_on_one_page_of_the_server():
+    page = compare_url("https://user:secret@host:5000/", "7", ["a", "b"])
+    assert page == "https://host:5000/#/compare-runs?runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%227%22%5D"
+    assert compare_url("sqlite:////somewhere/mlflow.db", "7", ["a"]) is None
