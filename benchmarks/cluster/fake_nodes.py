@@ -98,13 +98,16 @@ def fake_cluster(folder: Path, cpus: int, max_workers: int, **environment: str) 
 def _watched(cluster: FakeCluster) -> Iterator[None]:
     ended = threading.Event()
 
+    def look() -> None:
+        num_workers = len(cluster.workers())
+        cluster.trial_nodes()
+        cluster.time_line.seconds.append(time.time() - cluster.started)
+        cluster.time_line.num_workers.append(num_workers)
+
     def watch() -> None:
         while not ended.wait(_LOOK_S):
             with suppress(Exception):  # the dashboard may be busy: a point of the line is missing
-                num_workers = len(cluster.workers())
-                cluster.trial_nodes()
-                cluster.time_line.seconds.append(time.time() - cluster.started)
-                cluster.time_line.num_workers.append(num_workers)
+                look()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -113,6 +116,8 @@ def _watched(cluster: FakeCluster) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        with suppress(Exception):
+            look()  # how it ended
 
 
 def wait_for_workers(cluster: FakeCluster, number: int, deadline_s: float) -> None:

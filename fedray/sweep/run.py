@@ -36,7 +36,7 @@ from fedray.sweep.results import SweepResult, trial_table, write_results
 from fedray.sweep.searcher import OptunaSearcher
 from fedray.sweep.space import SearchSpace, load_space
 from fedray.sweep.trial import PREVIEW, FederatedTrial
-from fedray.tracking import TrackedRun, Tracker, check_tracking
+from fedray.tracking import Status, TrackedRun, Tracker, check_tracking
 
 TUNE_ENVIRONMENT = {
     # A snapshot after every event: a killed driver loses no trial that had ended. Rounds take seconds, it takes ms.
@@ -252,11 +252,8 @@ def _end_trials(space: SearchSpace, trials: pd.DataFrame, tracker: Tracker, pare
     run_ids = []
     for rank, trial in enumerate(trials.to_dict("records"), start=1):
         tags = {"fedray.outcome": str(trial["outcome"]), "fedray.sweep": space.name, "fedray.rank": str(rank)}
-        run = tracker.start_run(
-            str(trial["trial"]), parent_run_id=parent_run_id, key=str(trial["trial"]), params={}, tags=tags
-        )
-        run.finish("FAILED" if trial["outcome"] == "failed" else "FINISHED")
-        run_ids.append(run.run_id)
+        status: Status = "FAILED" if trial["outcome"] == "failed" else "FINISHED"
+        run_ids.append(tracker.conclude_run(parent_run_id, str(trial["trial"]), status, tags))
     return run_ids
 
 

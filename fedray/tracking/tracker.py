@@ -100,6 +100,32 @@ class Tracker:
         run.log_params(params or {})
         return run
 
+    def conclude_run(self, parent_run_id: str, key: str, status: Status, tags: Mapping[str, str]) -> str:
+        """Tag a child run whose process is gone, and give it its final status; when it ended stays as it was.
+
+        Returns:
+            The run's id. A child that never began gets a run, so that every trial has one.
+
+        Raises:
+            TrackingError: The server stayed away for ``patience_s``, or refused.
+        """
+        run = self._outlast(lambda: self._find_run(key, parent_run_id), f"run {key!r} could not be looked up")
+        if run is None:
+            begun = self.start_run(key, parent_run_id=parent_run_id, key=key, tags=tags)
+            begun.finish(status)
+            return begun.run_id
+        run_id: str = run.info.run_id
+
+        def conclude() -> None:
+            from mlflow.entities import RunTag
+
+            self._client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+            if run.info.status != status:
+                self._client.set_terminated(run_id, status, run.info.end_time)
+
+        self._outlast(conclude, f"run {run_id} could not be set to {status}")
+        return run_id
+
     def end_unfinished(self, parent_run_id: str, status: Status = "KILLED") -> list[str]:
         """End the child runs that are still RUNNING because their process died; return their ids."""
 

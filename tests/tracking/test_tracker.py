@@ -120,3 +120,20 @@ def test_processes_that_write_at_once_to_a_fresh_database_lose_nothing(tmp_path:
             history = client.get_metric_history(run.info.run_id, f"m{i}")
             assert [(m.step, m.value) for m in history] == [(r, process + r * i) for r in range(15)]
     assert not any((tmp_path / "cwd").iterdir())
+
+
+def test_a_trial_is_concluded_from_outside_and_its_end_stays_when_it_was(tracker: Tracker) -> None:
+    sweep = tracker.start_run("sweep")
+    ended = tracker.start_run("ended", parent_run_id=sweep.run_id, key="0")
+    ended.finish("FINISHED")
+    dead = tracker.start_run("dead", parent_run_id=sweep.run_id, key="1")
+    client = MlflowClient(tracker.uri)
+    end_time = client.get_run(ended.run_id).info.end_time
+    assert tracker.conclude_run(sweep.run_id, "0", "FINISHED", {"fedray.rank": "1"}) == ended.run_id
+    assert tracker.conclude_run(sweep.run_id, "1", "FAILED", {"fedray.rank": "2"}) == dead.run_id
+    never_began = tracker.conclude_run(sweep.run_id, "2", "FAILED", {"fedray.rank": "3"})
+    runs = [client.get_run(run_id) for run_id in (ended.run_id, dead.run_id, never_began)]
+    assert [run.info.status for run in runs] == ["FINISHED", "FAILED", "FAILED"]
+    assert [run.data.tags["fedray.rank"] for run in runs] == ["1", "2", "3"]
+    assert runs[0].info.end_time == end_time
+    assert all(run.info.end_time for run in runs)
