@@ -1,0 +1,67 @@
+"""Reads mlflow/compose.yaml as Docker Compose does, and says what must not be in it."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from tests.mlflow_server.servers import MLFLOW
+
+SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
+_VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
+_SECRET = re.compile(r"PASSWORD|SECRET|_KEY|TOKEN")
+_PINNED = re.compile(r".+:v?\d+(\.\d+)+[\w.-]*")
+
+
+def load_compose() -> dict[str, Any]:
+    return yaml.safe_load((MLFLOW / "compose.yaml").read_text())
+
+
+def variables(text: str) -> dict[str, tuple[str, str]]:
+    """Return the variables of a text with their operator (``:-`` for a default, ``:?`` if they must be set)."""
+    return {name: (operator, word) for name, operator, word in _VARIABLE.findall(text)}
+
+
+def interpolated(text: str, values: Mapping[str, str]) -> str:
+    """Fill in variables; one that must be set and is not raises KeyError."""
+
+    def value(match: re.Match[str]) -> str:
+        name, operator, word = match.groups()
+        return values.get(name) or (word if operator == ":-" else values[name])
+
+    return _VARIABLE.sub(value, text)
+
+
+def problems(compose: Mapping[str, Any]) -> list[str]:
+    """Say what is wrong with a compose file: against the specification's schema, and against our own rules."""
+    validator = jsonschema.Draft201909Validator(SCHEMA)
+    found = [f"{'/'.join(map(str, error.path))}: {error.message}" for error in validator.iter_errors(compose)]
+    services = compose.get("services", {})
+    awaited = {
+        name
+        for service in services.values()
+        for name, wait in service.get("depends_on", {}).items()
+        if wait["condition"] == "service_completed_successfully"
+    }
+    for name, service in services.items():
+        found += [f"{name}: {problem}" for problem in _service_problems(service, runs_once=name in awaited)]
+    return found
+
+
+def _service_problems(service: Mapping[str, Any], runs_once: bool) -> list[str]:
+    found = []
+    if not _PINNED.fullmatch(service.get("image", "")):
+        found.append(f"image {service.get('image')} is not pinned to a version")
+    if not service.get("healthcheck", {}).get("test") and not (runs_once and service.get("restart") == "no"):
+        found.append("no healthcheck")
+    for port in service.get("ports", []):
+        if not interpolated(str(port), {}).startswith("127.0.0.1:"):
+            found.append(f"port {port} is published beyond 127.0.0.1 by default")
+    for name, value in service.get("environment", {}).items():
+        if _SECRET.search(name) and not re.fullmatch(r"\$\{\w+:\?[^}]+\}", str(value)):
+            found.append(f"{name} has a value that does not have to be set")
+    return found
