@@ -9,7 +9,7 @@ from tests.mlflow_server.servers import MLFLOW, REPOSITORY
 
 MUTATIONS = {
     "unknown key": (("services", "mlflow", "imagee"), "x:1.0", "imagee"),
-    "wrong type": (("services", "mlflow", "ports"), "5000:5000", "services/mlflow/ports"),
+    "wrong type": (("services", "mlflow", "ports"), "5000:5000", "services.mlflow.ports"),
     "floating tag": (("services", "s3", "image"), "chrislusf/seaweedfs:latest", "not pinned"),
     "no tag": (("services", "postgres", "image"), "postgres", "not pinned"),
     "major version only": (("services", "postgres", "image"), "postgres:17", "not pinned"),
