@@ -38,12 +38,15 @@ class RoundResult:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """All figures of the round by name: scores, losses, counts, times."""
+        """All figures of the round by name: scores, losses, counts, times.
+
+        Scores have the names that come first by the alphabet: MLflow's views begin with the first metric.
+        """
         report = self.report
         figures = {
             "round-seconds": report.duration_s,
-            "clients": report.num_clients,
-            "clients-failed": report.num_failed,
+            "round/clients": report.num_clients,
+            "round/clients-failed": report.num_failed,
             **{f"round-seconds/{part}": seconds for part, seconds in report.times.items()},
         }
         if report.utilisation is not None:
@@ -55,7 +58,7 @@ class RoundResult:
             **scores,
             **{f"loss/{name}": value for name, value in report.losses.items()},
             **figures,
-            **report.counts,
+            **{f"round/{name}": value for name, value in report.counts.items()},
         }
 
 

@@ -11,6 +11,7 @@ from fedray.config.cli import this_python
 from fedray.tracking.errors import shown
 
 SQLITE = "sqlite:///"
+_TRAINING_VIEW = {"workflowType": "machine_learning"}  # MLflow's UI has another one, for language models
 
 
 def resolve_tracking_uri(root: Path) -> str:
@@ -59,7 +60,7 @@ def compare_url(uri: str, experiment_id: str, run_ids: Sequence[str]) -> str | N
     if not is_server(uri):
         return None
     asked = {"runs": list(run_ids), "experiments": [experiment_id]}
-    query = urlencode({name: json.dumps(ids, separators=(",", ":")) for name, ids in asked.items()})
+    query = urlencode({name: json.dumps(ids, separators=(",", ":")) for name, ids in asked.items()} | _TRAINING_VIEW)
     return f"{_without_userinfo(uri)}/#/compare-runs?{query}"
 
 

@@ -26,6 +26,9 @@ _PARENT = "mlflow.parentRunId"
 _KEY = "fedray.key"
 _KEY_PATTERN = re.compile(r"[\w\-./:=, ]{1,500}")
 _MAX_TAG_LENGTH = 8000
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development"
+}  # else the UI opens it as one of language models
 
 
 class Tracker:
@@ -202,7 +205,7 @@ class Tracker:
         # Beside the database: MLflow's default is a folder of the process's working directory.
         location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
         try:
-            self._client.create_experiment(self.experiment, artifact_location=location)
+            self._client.create_experiment(self.experiment, artifact_location=location, tags=_EXPERIMENT_TAGS)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                 raise

@@ -201,4 +201,4 @@ def test_any_number_of_workers_gives_what_a_plain_loop_gives(small_config, worke
 def test_an_experiment_brings_its_own_workers_where_none_are_given(small_config, tmp_path, uri, ray_session):
     config = small_config(federation__num_rounds=1, resources__num_workers=1)
     result = experiment.run_experiment(config, out=tmp_path / "run", tracking_uri=uri)
-    assert result.history["clients"].tolist() == [2]
+    assert result.history["round/clients"].tolist() == [2]

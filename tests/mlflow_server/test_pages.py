@@ -69,7 +69,7 @@ def log_sweep(tracker: Tracker) -> None:
             f"wgan-gp {name}", parent_run_id=parent.run_id, key=name, params=FIXED | params, tags=tags
         )
         for round_index in range(1, ROUNDS + 1):
-            run.log_round(round_index, {METRIC: score(rank, round_index), "clients": 4.0, "round-seconds": 1.5})
+            run.log_round(round_index, {METRIC: score(rank, round_index), "round/clients": 4.0, "round-seconds": 1.5})
             run.log_image(np.full((16, 64, 3), (200, 20 * rank, 0), np.uint8), "samples", step=round_index)
         run.finish("FINISHED")
     parent.log_round(ROUNDS, {METRIC: score(1, ROUNDS)})

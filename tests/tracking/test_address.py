@@ -41,5 +41,8 @@ def test_the_ui_is_opened_on_the_same_store() -> None:
 
 def test_runs_are_compared_on_one_page_of_the_server():
     page = compare_url("https://user:secret@host:5000/", "7", ["a", "b"])
-    assert page == "https://host:5000/#/compare-runs?runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%227%22%5D"
+    assert (
+        page
+        == "https://host:5000/#/compare-runs?runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%227%22%5D&workflowType=machine_learning"
+    )
     assert compare_url("sqlite:////somewhere/mlflow.db", "7", ["a"]) is None
