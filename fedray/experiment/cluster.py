@@ -86,7 +86,7 @@ def connect(address: str | None = None) -> ClusterSize:
 
 
 def cluster_size() -> ClusterSize:
-    """Measure the connected cluster; where none is connected, this machine, which would be the local one.
+    """Measure the connected cluster, or join and measure the one that ``RAY_ADDRESS`` names; else this machine.
 
     An autoscaled cluster counts as large as it may become, if the file that ``FEDRAY_CLUSTER_CONFIG`` names says so:
     the cluster file of ``ray up``, or one with the same ``available_node_types``.
@@ -95,6 +95,8 @@ def cluster_size() -> ClusterSize:
         ResourceError: That file cannot be read.
     """
     if not ray.is_initialized():
+        if os.environ.get("RAY_ADDRESS", "local") != "local":
+            return connect()
         return ClusterSize((NodeSize(float(os.cpu_count() or 1), float(torch.cuda.device_count())),))
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     heads = [_node_size(resources) for resources in alive if _HEAD in resources]

@@ -29,7 +29,7 @@ def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted
         space.with_changes(space.fixed.model_copy(update={"resources": one_worker}), {}), tmp_path / "space.yaml"
     )
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    variables = {"MLFLOW_TRACKING_URI": uri, "FEDRAY_CACHE": str(cache), "FEDRAY_CLUSTER": "tests"}
+    variables = {"MLFLOW_TRACKING_URI": uri, "FEDRAY_CACHE": str(cache)}
     out = tmp_path / "out"
 
     with real_ray("--num-cpus=2", RAY_JOB_STOP_WAIT_TIME_S="30") as ray:

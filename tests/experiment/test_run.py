@@ -202,3 +202,27 @@ def test_an_experiment_brings_its_own_workers_where_none_are_given(small_config,
     config = small_config(federation__num_rounds=1, resources__num_workers=1)
     result = experiment.run_experiment(config, out=tmp_path / "run", tracking_uri=uri)
     assert result.history["round/clients"].tolist() == [2]
+
+
+def test_results_on_shared_storage_are_continued_on_another_machine(
+    run_experiment, small_config, tmp_path, uri, bucket, monkeypatch
+):
+    def stop(result):
+        if result.report.round_index == 1:
+            raise StoppedError
+
+    config, place = small_config(federation__num_rounds=3), f"{bucket.uri}/runs/first"
+    undisturbed = run_experiment(config, out=tmp_path / "here", tracking_uri=uri)
+    monkeypatch.setenv("FEDRAY_RESULTS", str(tmp_path / "one head"))
+    with pytest.raises(StoppedError):
+        run_experiment(config, out=place, tracking_uri=uri, on_round=stop)
+    assert "runs/first/checkpoint/round-00001/state.json" in bucket.names()
+    monkeypatch.setenv("FEDRAY_RESULTS", str(tmp_path / "another head"))
+    rounds = []
+    result = run_experiment(
+        config, out=place, tracking_uri=uri, on_round=lambda done: rounds.append(done.report.round_index)
+    )
+    assert rounds == [2, 3]
+    assert result.history["round"].tolist() == [1, 2, 3]
+    assert_close(final_arrays(result.out), final_arrays(undisturbed.out))
+    assert "runs/first/samples.png" in bucket.names() and not any("round-00001" in name for name in bucket.names())
