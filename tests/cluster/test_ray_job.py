@@ -19,9 +19,9 @@ def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted
     good = {"gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
     space = small_space(
         small_store,
-        num_rounds=30,
+        num_rounds=20,
         num_trials=4,
-        early_stopping={"grace_rounds": 30},
+        early_stopping={"grace_rounds": 20},
         start_points=[good | {"gan.n_critic": n_critic} for n_critic in (1, 2, 3, 1)],
     )
     one_worker = space.fixed.resources.model_copy(update={"num_workers": 1})
@@ -35,14 +35,14 @@ def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted
     with real_ray("--num-cpus=2", RAY_JOB_STOP_WAIT_TIME_S="30") as ray:
         submit(ray, "first", variables, "--space", str(tmp_path / "space.yaml"), "--out", str(out))
         first = ray.job("first")
-        first.wait_for("| 1/4 trials")
+        first.wait_for(" round 3: ")
         ray.command("job", "stop", "first")
         assert first.wait_for_end() == "STOPPED"
         assert f"with --resume {out} as its only option" in first.logs()
         assert "Traceback" not in first.logs()
         before = statuses(uri)
         assert before.pop("sweep small") == "KILLED"
-        assert set(before.values()) == {"FINISHED", "KILLED"}, before
+        assert "KILLED" in before.values() and set(before.values()) <= {"FINISHED", "KILLED"}, before
         assert not (out / "results.parquet").exists()
 
         submit(ray, "second", variables, "--resume", str(out))
@@ -53,7 +53,7 @@ def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted
     after = statuses(uri)
     assert set(after.values()) == {"FINISHED"} and len(after) == 5
     assert set(before) <= set(after), "a stopped trial's run is continued, not doubled"
-    assert rounds(uri) == [list(range(1, 31))] * 4
+    assert rounds(uri) == [list(range(1, 21))] * 4
 
 
 def submit(ray: RealRay, job_id: str, variables: dict[str, str], *arguments: str) -> None:
