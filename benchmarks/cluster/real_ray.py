@@ -129,7 +129,7 @@ def _takes_jobs(address: str) -> bool:
     """Say whether the dashboard and the agent behind it are up: the one answers long before the other."""
     try:
         JobSubmissionClient(address).submit_job(entrypoint="true")
-    except (ConnectionError, RuntimeError):
+    except (OSError, RuntimeError):  # requests raises an OSError, and Ray a RuntimeError
         return False
     return True
 
