@@ -95,7 +95,8 @@ def cluster_size() -> ClusterSize:
         ResourceError: That file cannot be read.
     """
     if not ray.is_initialized():
-        if os.environ.get("RAY_ADDRESS", "local") != "local":
+        address = os.environ.get("RAY_ADDRESS", "")
+        if address not in ("", "local") and not address.startswith("http"):  # that is a job server's
             return connect()
         return ClusterSize((NodeSize(float(os.cpu_count() or 1), float(torch.cuda.device_count())),))
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]

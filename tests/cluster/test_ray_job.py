@@ -8,26 +8,14 @@ import pytest
 from mlflow import MlflowClient
 
 from benchmarks.cluster.real_ray import RealRay, real_ray
-from fedray.config import save_config
-from tests.sweep.spaces import METRIC, small_space
+from tests.sweep.spaces import METRIC, write_four_trials
 
 
 @pytest.mark.timeout(600)
 def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted_again(
     small_store, tmp_path: Path, cache: Path
 ) -> None:
-    good = {"gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
-    space = small_space(
-        small_store,
-        num_rounds=20,
-        num_trials=4,
-        early_stopping={"grace_rounds": 20},
-        start_points=[good | {"gan.n_critic": n_critic} for n_critic in (1, 2, 3, 1)],
-    )
-    one_worker = space.fixed.resources.model_copy(update={"num_workers": 1})
-    save_config(
-        space.with_changes(space.fixed.model_copy(update={"resources": one_worker}), {}), tmp_path / "space.yaml"
-    )
+    write_four_trials(small_store, tmp_path / "space.yaml", num_rounds=20)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     variables = {"MLFLOW_TRACKING_URI": uri, "FEDRAY_CACHE": str(cache)}
     out = tmp_path / "out"

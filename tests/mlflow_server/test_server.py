@@ -20,7 +20,6 @@ from mlflow.entities import ViewType
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
-from fedray.config import save_config
 from fedray.tracking import Tracker, TrackingError, check_tracking
 from tests.mlflow_server import logging_job
 from tests.mlflow_server.compose import interpolated, load_compose
@@ -33,7 +32,7 @@ from tests.mlflow_server.servers import (
     run_script,
     script_environment,
 )
-from tests.sweep.spaces import METRIC, small_space
+from tests.sweep.spaces import METRIC, write_four_trials
 
 OUTAGE_S = 20.0  # and what the server needs to start: half a minute together
 NUM_ROUNDS = 40
@@ -171,18 +170,7 @@ def test_four_jobs_lose_nothing_when_the_server_is_killed(server) -> None:
 
 
 def test_a_sweep_loses_no_metric_when_the_server_is_away_for_half_a_minute(server, small_store, tmp_path: Path) -> None:
-    good = {"gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
-    space = small_space(
-        small_store,
-        num_rounds=NUM_ROUNDS,
-        num_trials=4,
-        early_stopping={"grace_rounds": NUM_ROUNDS},
-        start_points=[good | {"gan.n_critic": n_critic} for n_critic in (1, 2, 3, 1)],
-    )
-    one_worker = space.fixed.resources.model_copy(update={"num_workers": 1})
-    save_config(
-        space.with_changes(space.fixed.model_copy(update={"resources": one_worker}), {}), tmp_path / "space.yaml"
-    )
+    write_four_trials(small_store, tmp_path / "space.yaml", NUM_ROUNDS)
     script = REPOSITORY / "tests" / "sweep" / "run_small_sweep.py"
     command = [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), server.uri, "4"]
     sweep = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -1,8 +1,9 @@
 """A small sweep that finishes in seconds a trial."""
 
+from pathlib import Path
 from typing import Any
 
-from fedray.config import nest
+from fedray.config import nest, save_config
 from fedray.sweep import SearchSpace
 from tests.small import SMALL
 
@@ -36,3 +37,17 @@ def small_space(store: Any, num_rounds: int = 3, **changes: Any) -> SearchSpace:
         }
         | changes
     )
+
+
+def write_four_trials(store: Any, path: Path, num_rounds: int) -> None:
+    """Write a space of four trials of one worker each, all of which run all their rounds."""
+    good = {"gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
+    space = small_space(
+        store,
+        num_rounds=num_rounds,
+        num_trials=4,
+        early_stopping={"grace_rounds": num_rounds},
+        start_points=[good | {"gan.n_critic": n_critic} for n_critic in (1, 2, 3, 1)],
+    )
+    one_worker = space.fixed.resources.model_copy(update={"num_workers": 1})
+    save_config(space.with_changes(space.fixed.model_copy(update={"resources": one_worker}), {}), path)

@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 from mlflow import MlflowClient
 
-from fedray.config import save_config
-from tests.sweep.spaces import METRIC, small_space
+from tests.sweep.spaces import METRIC, write_four_trials
 
 
 def start(tmp_path, uri):
@@ -26,16 +25,7 @@ def start(tmp_path, uri):
 
 def test_a_killed_sweep_resumes_without_repeating_or_losing_a_trial(small_store, tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    good = {"gan.n_critic": 2, "gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
-    space = small_space(
-        small_store,
-        num_rounds=4,
-        num_trials=4,
-        early_stopping={"grace_rounds": 4},
-        start_points=[good | {"gan.n_critic": n_critic} for n_critic in (1, 2, 3, 1)],
-    )
-    space = space.with_changes(space.fixed.model_copy(update={"resources": _one_worker(space)}), {})
-    save_config(space, tmp_path / "space.yaml")
+    write_four_trials(small_store, tmp_path / "space.yaml", num_rounds=4)
 
     driver = start(tmp_path, uri)
     shown = []
@@ -72,7 +62,3 @@ def test_a_killed_sweep_resumes_without_repeating_or_losing_a_trial(small_store,
         assert run.info.status == "FINISHED"
         steps = [metric.step for metric in client.get_metric_history(run.info.run_id, METRIC)]
         assert sorted(set(steps)) == [1, 2, 3, 4]
-
-
-def _one_worker(space):
-    return space.fixed.resources.model_copy(update={"num_workers": 1})
