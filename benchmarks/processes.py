@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -45,6 +46,15 @@ def run_fresh(command: Sequence[str], log: Path, timeout_s: float, environment: 
         TooSlowError: It took longer.
         MeasurementError: It failed. The message has the end of its output.
     """
+    with fresh_process(command, log, environment) as process:
+        wait_for_success(process, log, timeout_s)
+
+
+@contextmanager
+def fresh_process(
+    command: Sequence[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command as :func:`run_fresh` does; at the end of the ``with`` block it ends with all that it started."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -56,19 +66,38 @@ def run_fresh(command: Sequence[str], log: Path, timeout_s: float, environment: 
             stderr=subprocess.STDOUT,
         )
         try:
-            status = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise TooSlowError(f"took longer than {timeout_s:g} s and was ended") from None
+            yield process
         finally:
             _end(process)
+
+
+def wait_for_success(process: subprocess.Popen[bytes], log: Path, timeout_s: float) -> None:
+    """Wait for a process to end.
+
+    Raises:
+        TooSlowError: It took longer.
+        MeasurementError: It failed. The message has the end of its log.
+    """
+    try:
+        status = process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        raise TooSlowError(f"took longer than {timeout_s:g} s and was ended") from None
     if status != 0:
         raise MeasurementError(f"ended with status {status}; the end of {log}:\n{_tail(log)}")
+
+
+def signal_family(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to a process and to all that it started."""
+    for pid in (process.pid, *_descendants(process.pid)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process and all that it started. Does nothing where it has ended by itself."""
     if process.poll() is not None:
         return
+    signal_family(process, signal.SIGCONT)  # one that is stopped would not hear of its end
     family = _descendants(process.pid)
     process.terminate()  # Ray ends its processes with their driver
     try:

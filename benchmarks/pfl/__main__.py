@@ -1,7 +1,6 @@
 """Measures FedRay against pfl: ``python -m benchmarks.pfl``; one of them alone with ``--engines``."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import torch
 from benchmarks.machine import busy_warning, describe_machine, machine_sentence
 from benchmarks.pfl.environment import PFL_VERSION, pfl_python
 from benchmarks.pfl.task import Network, seed_network
-from benchmarks.processes import REPOSITORY, MeasurementError, run_fresh
+from benchmarks.pfl.turns import play
+from benchmarks.processes import REPOSITORY, MeasurementError
 from benchmarks.tables import format_seconds, markdown_table, replace_section
 
 _README = REPOSITORY / "benchmarks" / "README.md"
@@ -22,7 +22,7 @@ _TOLERANCE = 1e-4  # how far the engines' weights may be apart, as a share of ho
 
 
 def main() -> None:
-    """Run the engines alternately, and write the table and all rows."""
+    """Run the engines side by side, a round each in turns, and write the table and all rows."""
     arguments = _parse_arguments()
     out: Path = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -32,11 +32,8 @@ def main() -> None:
     rows = []
     for repeat in range(arguments.repeats):
         for num_processes in arguments.processes:
-            engines = arguments.engines if repeat % 2 == 0 else arguments.engines[::-1]
-            rows += [
-                row for engine in engines for row in _measure(engine, num_processes, repeat, arguments.rounds, out)
-            ]
-            _check_weights(out, engines)
+            rows += _measure(arguments.engines, num_processes, repeat, arguments.rounds, out)
+            _check_weights(out, arguments.engines)
     frame = pd.DataFrame(rows)
     frame.to_parquet(out / "rounds.parquet")
     text = "\n".join([_table(frame), "", machine_sentence(machine), *([f"\n{warning}"] if warning else [])])
@@ -50,7 +47,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pfl", description=__doc__)
     parser.add_argument("--engines", nargs="+", choices=_ENGINES, default=list(_ENGINES))
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2], help="numbers of processes to compare at")
-    parser.add_argument("--rounds", type=int, default=13, help="the first is not counted (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=21, help="the first is not counted (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="how often each engine runs (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "benchmarks" / "pfl")
     parser.add_argument("--readme", action="store_true", help="also put the table into benchmarks/README.md")
@@ -63,19 +60,23 @@ def _parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def _measure(engine: str, num_processes: int, repeat: int, num_rounds: int, out: Path) -> list[dict[str, object]]:
-    """Run one engine in fresh processes. Returns a row for each round."""
-    print(f"{engine:6} {num_processes} process(es) repeat {repeat + 1} ... ", end="", flush=True)
-    seconds_file = out / f"{engine}.json"
-    arguments = [str(num_processes), str(num_rounds), str(seconds_file), str(_weights_file(out, engine))]
-    run_fresh([*_command(engine, num_processes), *arguments], out / f"{engine}-{num_processes}.log", _TIMEOUT_S)
-    seconds = json.loads(seconds_file.read_text())
-    seconds_file.unlink()
-    if len(seconds) != num_rounds:
-        raise MeasurementError(f"{engine} was to run {num_rounds} rounds, but ran {len(seconds)}")
-    print(f"{format_seconds(float(pd.Series(seconds[1:]).median()))} a round (median)")
-    common = {"engine": engine, "processes": num_processes, "repeat": repeat}
-    return [common | {"round": index, "seconds": value} for index, value in enumerate(seconds, 1)]
+def _measure(
+    engines: list[str], num_processes: int, repeat: int, num_rounds: int, out: Path
+) -> list[dict[str, object]]:
+    """Run the engines in fresh processes. Returns a row for each round of each."""
+    print(f"{num_processes} process(es), repeat {repeat + 1} ... ", end="", flush=True)
+    arguments = [str(num_processes), str(num_rounds)]
+    commands = [[*_command(engine, num_processes), *arguments, str(_weights_file(out, engine))] for engine in engines]
+    logs = [out / f"{engine}-{num_processes}.log" for engine in engines]
+    seconds = dict(zip(engines, play(commands, logs, num_rounds, _TIMEOUT_S), strict=True))
+    medians = {engine: float(pd.Series(times[1:]).median()) for engine, times in seconds.items()}
+    print(", ".join(f"{engine} {format_seconds(median)}" for engine, median in medians.items()), "a round (median)")
+    common = {"processes": num_processes, "repeat": repeat}
+    return [
+        common | {"engine": engine, "round": index, "seconds": value}
+        for engine, times in seconds.items()
+        for index, value in enumerate(times, 1)
+    ]
 
 
 def _command(engine: str, num_processes: int) -> list[str]:
@@ -114,22 +115,22 @@ def _largest_difference(first: dict[str, torch.Tensor], second: dict[str, torch.
 
 
 def _table(frame: pd.DataFrame) -> str:
-    warm = frame[frame["round"] > 1].groupby(["processes", "repeat", "engine"])["seconds"].median().unstack()
+    warm = frame[frame["round"] > 1].set_index(["processes", "repeat", "round", "engine"])["seconds"].unstack()
     rows = []
-    for num_processes, repeats in warm.groupby(level="processes"):
-        medians = repeats.median()
+    for num_processes, rounds in warm.groupby(level="processes"):
+        medians = rounds.median()
         cells = [format_seconds(medians[engine]) if engine in medians else "-" for engine in _ENGINES]
-        rows.append([f"{num_processes}", *cells, *_verdict(repeats)])
+        rows.append([f"{num_processes}", *cells, *_verdict(rounds)])
     header = ("processes", "FedRay, a round", "pfl, a round", "ratio", "of single repeats", "target", "met")
     return markdown_table(header, rows)
 
 
-def _verdict(repeats: pd.DataFrame) -> list[str]:
-    """Compare runs that followed each other: the machine's speed changes from minute to minute."""
-    if not set(_ENGINES) <= set(repeats.columns):
+def _verdict(rounds: pd.DataFrame) -> list[str]:
+    """Compare rounds that followed each other: the machine's speed changes from moment to moment."""
+    if not set(_ENGINES) <= set(rounds.columns):
         return ["-", "-", ">= 1x as fast", "-"]
-    ratios = repeats[_PFL] / repeats[_FEDRAY]
-    singles = ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios))
+    ratios = rounds[_PFL] / rounds[_FEDRAY]
+    singles = ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios.groupby(level="repeat").median()))
     met = "yes" if ratios.median() >= 1 else "**no**"
     return [f"{ratios.median():.2f}x as fast", singles, ">= 1x as fast", met]
 

@@ -1,10 +1,10 @@
-"""The task on FedRay. ``python -m benchmarks.pfl`` starts it, with PROCESSES ROUNDS SECONDS_FILE WEIGHTS_FILE."""
+"""The task on FedRay. ``python -m benchmarks.pfl`` starts it.
 
-import json
+Its arguments are PROCESSES ROUNDS WEIGHTS_FILE DONE_PIPE TURN_PIPE.
+"""
+
 import math
 import sys
-import time
-from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -15,14 +15,14 @@ from flwr.serverapp.strategy import FedAvg, Result
 
 from benchmarks.pfl.fedray_app import client_app, process_network
 from benchmarks.pfl.task import NUM_CLIENTS
+from benchmarks.pfl.turns import Player
 from fedray.simulation import run_simulation
 
 
 def main() -> None:
-    """Run, and write the seconds of each round as JSON and the final weights as a state dict."""
-    num_processes, num_rounds = int(sys.argv[1]), int(sys.argv[2])
-    seconds_file, weights_file = sys.argv[3:]
-    stamps: list[float] = []
+    """Run, a round each time it is our turn, and write the final weights as a state dict."""
+    num_processes, num_rounds, weights_file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    player = Player(*map(Path, sys.argv[4:]))
     server_app = ServerApp()
 
     @server_app.main()
@@ -32,15 +32,20 @@ def main() -> None:
             grid,
             ArrayRecord(process_network().state_dict()),
             num_rounds=num_rounds,
-            evaluate_fn=lambda server_round, arrays: stamps.append(time.perf_counter()),
+            evaluate_fn=lambda server_round, arrays: take_turns(player),
         )
         _check_replies(result, num_rounds)
         torch.save(result.arrays.to_torch_state_dict(), weights_file)
 
     config = {"client_resources": {"num_cpus": 1}, "init_args": {"num_cpus": num_processes}}
     run_simulation(server_app, client_app, NUM_CLIENTS, backend_config=config)
-    seconds = [after - before for before, after in pairwise(stamps)]
-    Path(seconds_file).write_text(json.dumps(seconds))
+
+
+def take_turns(player: Player) -> None:
+    """End a round, and begin the next one when it is our turn."""
+    player.finish_round()
+    player.wait_for_turn()
+    player.start_round()
 
 
 def _check_replies(result: Result, num_rounds: int) -> None:

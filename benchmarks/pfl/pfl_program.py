@@ -1,17 +1,14 @@
 """The task on pfl, in pfl's environment. ``python -m benchmarks.pfl`` starts it.
 
-Its arguments are PROCESSES ROUNDS SECONDS_FILE WEIGHTS_FILE. For several processes on one machine it runs under
+Its arguments are PROCESSES ROUNDS WEIGHTS_FILE DONE_PIPE TURN_PIPE. For several processes on one machine it runs under
 torchrun, which pfl's PyTorch code looks for.
 """
 
 # mypy: disable-error-code="import-not-found, misc"
 # (pfl is not in the environment that is checked)
 
-import json
 import sys
-import time
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -26,9 +23,10 @@ from pfl.hyperparam.base import NNEvalHyperParams, NNTrainHyperParams
 from pfl.internal.ops import pytorch_ops
 from pfl.metrics import Metrics, Weighted
 from pfl.model.pytorch import PyTorchModel
-from torch import Tensor
+from torch import Tensor, distributed
 
 from benchmarks.pfl.task import BATCH_SIZE, LEARNING_RATE, NUM_CLIENTS, Network, client_data, seed_network
+from benchmarks.pfl.turns import Player
 
 
 class EvaluableNetwork(Network):
@@ -40,37 +38,45 @@ class EvaluableNetwork(Network):
         return {"loss": Weighted(len(images) * float(self.loss(images, labels)), len(images))}
 
 
-class Stopwatch(TrainingProcessCallback):
-    """Takes a time stamp before the first round and after each."""
+class Turns(TrainingProcessCallback):
+    """Has all processes wait until it is our turn, before the first round and after each."""
 
-    def __init__(self) -> None:
-        """Start with none."""
-        self.stamps: list[float] = []
+    def __init__(self, player: Player | None) -> None:
+        """Take turns as this player, which the first process alone has."""
+        self._player = player
 
     def on_train_begin(self, *, model: PyTorchModel) -> Metrics:
-        """Take the first."""
-        self.stamps.append(time.perf_counter())
+        """Wait."""
+        self._next()
         return Metrics()
 
     def after_central_iteration(
         self, aggregate_metrics: Metrics, model: PyTorchModel, *, central_iteration: int
     ) -> tuple[bool, Metrics]:
-        """Take one, and do not stop."""
-        self.stamps.append(time.perf_counter())
+        """Wait, and do not end the training."""
+        self._next()
         return False, Metrics()
+
+    def _next(self) -> None:
+        if self._player is not None:
+            self._player.finish_round()
+            self._player.wait_for_turn()
+        if distributed.is_initialized():
+            distributed.barrier()
+        if self._player is not None:
+            self._player.start_round()
 
 
 def main() -> None:
-    """Run, and write the seconds of each round as JSON and the final weights as a state dict."""
-    num_processes, num_rounds = int(sys.argv[1]), int(sys.argv[2])
-    seconds_file, weights_file = sys.argv[3:]
+    """Run, a round each time it is our turn, and write the final weights as a state dict."""
+    num_processes, num_rounds, weights_file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     if (found := pytorch_ops.distributed.world_size) != num_processes:
         raise RuntimeError(f"pfl was to share the clients out among {num_processes} process(es), but sees {found}")
+    first = pytorch_ops.distributed.global_rank == 0
     seed_network()
     network = EvaluableNetwork()
     model = PyTorchModel(network, torch.optim.SGD, torch.optim.SGD(network.parameters(), lr=1.0))
     clients = FederatedDataset(_dataset, get_user_sampler("minimize_reuse", range(NUM_CLIENTS)))
-    stopwatch = Stopwatch()
     FederatedAveraging().run(
         NNAlgorithmParams(
             central_num_iterations=num_rounds,
@@ -82,11 +88,9 @@ def main() -> None:
         model,
         NNTrainHyperParams(local_num_epochs=1, local_learning_rate=LEARNING_RATE, local_batch_size=BATCH_SIZE),
         NNEvalHyperParams(local_batch_size=BATCH_SIZE),
-        callbacks=[stopwatch],
+        callbacks=[Turns(Player(*map(Path, sys.argv[4:])) if first else None)],
     )
-    if pytorch_ops.distributed.global_rank == 0:
-        seconds = [after - before for before, after in pairwise(stopwatch.stamps)]
-        Path(seconds_file).write_text(json.dumps(seconds))
+    if first:
         torch.save(network.state_dict(), weights_file)
 
 

@@ -32,7 +32,7 @@ _MERGEABLE: set[Callable[..., Any]] = {
     *(kind.aggregate_train for kind in (FedAvg, FedAvgM, FedAdagrad, FedAdam, FedYogi)),
 }
 
-_BLOCK = 1 << 16  # elements: product and sum of a block stay in the cache, 2.5 times as fast as on whole arrays
+_BLAS_SIZES = range(1 << 16, 1 << 31)  # elements: below it does not pay to load SciPy, above BLAS cannot count them
 
 
 def mergeable(function: _Function) -> _Function:
@@ -226,13 +226,17 @@ def _scaled(array: NDArray[Any], weight: float) -> NDArray[Any]:
 
 
 def _add_scaled(total: NDArray[Any], array: NDArray[Any], weight: float) -> None:
-    """Add ``weight * array`` to ``total`` in place."""
-    if array.size <= _BLOCK or not (array.flags.c_contiguous and total.flags.c_contiguous):
+    """Add ``weight * array`` to ``total`` in place, with BLAS where it can: in one pass over memory, not in three."""
+    in_order = array.flags.c_contiguous and total.flags.c_contiguous
+    if array.size in _BLAS_SIZES and in_order and (axpy := _axpy(total.dtype)) is not None:
+        axpy(array.astype(total.dtype, copy=False).reshape(-1), total.reshape(-1), a=weight)
+    else:
         np.add(total, _scaled(array, weight), out=total)
-        return
-    source, target = array.reshape(-1), total.reshape(-1)
-    product = np.empty(_BLOCK, total.dtype)
-    for start in range(0, source.size, _BLOCK):
-        block = source[start : start + _BLOCK]
-        np.multiply(block, weight, out=product[: block.size], dtype=total.dtype)
-        target[start : start + _BLOCK] += product[: block.size]
+
+
+@lru_cache(maxsize=64)
+def _axpy(dtype: np.dtype[Any]) -> Callable[..., Any] | None:
+    """Return BLAS's ``y += a * x`` for float32 or float64, None for other dtypes."""
+    from scipy.linalg import blas  # a tenth of a second: not before it is needed
+
+    return {"f": blas.saxpy, "d": blas.daxpy}.get(dtype.char)

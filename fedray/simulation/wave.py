@@ -71,6 +71,7 @@ class Wave:
         self._alone: list[Delivery] = []  # a worker died while it had them: each gets a lot of its own
         self._flights: dict[WorkerSlot, Flight] = {}
         self._held: dict[WorkerSlot, list[Delivery]] = {}  # merged into a mean that is still with its worker
+        self._fetched: set[WorkerSlot] = set()  # of which the mean is on its way
         self._num_asked: dict[WorkerSlot, int] = {}  # answers of workers that are on their way
         self._closing: dict[WorkerSlot, Flight] = {}  # to be killed as soon as what they have done is saved
         self._concluding: Callable[[], None] | None = None
@@ -86,7 +87,7 @@ class Wave:
 
     def next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
         """Cut a lot for an idle worker."""
-        if self._concluding or slot in self._closing:
+        if self._concluding or slot in self._closing or slot in self._fetched:
             return None  # its mean is on its way here: nothing may be added to it
         if self._alone:
             deliveries = [self._alone.pop()]
@@ -95,9 +96,14 @@ class Wave:
         return self._fly(slot, deliveries) if deliveries else None
 
     def worker_idle(self) -> None:
-        """Take clients back from the worker that is busy for longest."""
-        flights = [f for f in self._flights.values() if not f.asked and not f.exhausted and len(f.deliveries) > 1]
-        if self._concluding or self._pending or self._alone or not flights:
+        """Take clients back from the worker that is busy for longest; if there are none, fetch the means of others."""
+        if self._concluding or self._pending or self._alone:
+            return
+        flights = [f for f in self._flights.values() if not f.exhausted and len(f.deliveries) > 1]
+        if not flights:
+            self._collect_idle()
+            return
+        if not (flights := [f for f in flights if not f.asked]):
             return
         longest = max(flights, key=Flight.seconds_left)
         if longest.seconds_left() < _LOOK_AGAIN_S / 10:
@@ -237,11 +243,18 @@ class Wave:
             else:
                 self._run_again(merged)
 
+    def _collect_idle(self) -> None:
+        """Fetch the means that idle workers hold, while others still work. One that gets more work begins another."""
+        for slot in [slot for slot in self._held if slot not in self._flights and slot not in self._num_asked]:
+            self._collect(slot)
+
     def _collect(self, slot: WorkerSlot) -> None:
         """Fetch the mean that a worker holds."""
         members = self._held.pop(slot)
+        self._fetched.add(slot)
 
         def arrived(answer: list[Any] | BaseException) -> None:
+            self._fetched.discard(slot)
             if isinstance(answer, RayTaskError):
                 self._finish_failed(members, answer)
             elif isinstance(answer, BaseException):

@@ -113,6 +113,52 @@ def test_a_client_that_never_returns_costs_its_reply_only(grid):
     np.testing.assert_allclose(after[:, 0], [1.75, 3.5, 4.5, 7.0])
 
 
+def test_a_mean_is_fetched_while_another_worker_still_computes(pool, tmp_path):
+    gate, visits = tmp_path / "gate", tmp_path / "visits"
+    gated = ClientApp()
+
+    @gated.train()
+    def visit(message: Message, context: Context) -> Message:
+        with visits.open("a") as file:
+            file.write(f"{context.node_config['partition-id']} {os.getpid()}\n")
+        while context.node_config["partition-id"] == 0 and not gate.exists():
+            threading.Event().wait(0.02)
+        content = {"arrays": message.content["arrays"], "metrics": MetricRecord({"num-examples": 1})}
+        return Message(RecordDict(content), reply_to=message)
+
+    grid, replies = RayGrid(gated, 4, pool), list[Message]()
+    exchange = threading.Thread(target=lambda: replies.extend(grid.exchange(messages(grid, size=20_000), FedAvg())))
+    exchange.start()
+    try:
+        elsewhere = wait_for(lambda: visitors_beside(visits, client=0))
+        wait_for(lambda: len(grid._finished) == len(visits.read_text().splitlines()) - 1)
+        os.kill(elsewhere, signal.SIGKILL)
+    finally:
+        gate.touch()
+        exchange.join()
+        grid.close()
+    assert sorted(line.split()[0] for line in visits.read_text().splitlines()) == ["0", "1", "2", "3"]
+    assert sorted(node for reply in replies for node in merged_nodes(reply)) == grid.get_node_ids()
+    np.testing.assert_allclose(mean(replies), np.ones(20_000))
+
+
+def wait_for(value, seconds: float = 60):
+    """Return what a function gives, as soon as that is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := value()):
+        assert time.monotonic() < deadline, f"nothing within {seconds} s"
+        threading.Event().wait(0.02)
+    return found
+
+
+def visitors_beside(visits: Path, client: int) -> int:
+    """Return the process of all other clients, 0 as long as they have not all run there."""
+    processes = dict(line.split() for line in visits.read_text().splitlines()) if visits.exists() else {}
+    own = processes.pop(str(client), None)
+    others = set(processes.values())
+    return int(others.pop()) if own and len(processes) == 3 and len(others) == 1 and own not in others else 0
+
+
 @pytest.mark.parametrize("where", ["ttl", "reply_timeout_s"])
 def test_a_message_has_a_deadline_of_its_own(pool, where):
     grid = RayGrid(app, 4, pool, reply_timeout_s=2 if where == "reply_timeout_s" else None)

@@ -54,14 +54,19 @@ def test_two_stages_give_what_flowers_average_gives_in_one(dtype):
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_large_arrays_are_summed_block_by_block(order):
-    arrays = [np.asarray(np.random.default_rng(i).normal(size=(400, 401)), order=order) for i in range(3)]
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12), ("float16", 2e-3), ("<c8", 1e-6)]
+)
+def test_large_arrays_are_summed_in_place(dtype, tolerance, order):
+    arrays = [np.random.default_rng(i).uniform(1, 2, (400, 401)).astype(dtype, order=order) for i in range(3)]
     records = [
         RecordDict({"a": ArrayRecord([array]), "m": MetricRecord({"num-examples": i + 1})})
         for i, array in enumerate(arrays)
     ]
-    expected = sum((i + 1) * array for i, array in enumerate(arrays)) / 6
-    np.testing.assert_allclose(merge(records)["a"]["0"].numpy(), expected, rtol=1e-12)
+    expected = sum((i + 1) * array.astype("c16" if dtype == "<c8" else "f8") for i, array in enumerate(arrays)) / 6
+    merged = merge(records)["a"]["0"].numpy()
+    assert merged.dtype == dtype
+    np.testing.assert_allclose(merged, expected, rtol=tolerance)
 
 
 def test_half_precision_sums_do_not_overflow():
