@@ -12,7 +12,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _END_TIMEOUT_S = 10.0
 _STATE, _PARENT, _STARTED = 0, 1, 19  # fields of /proc/PID/stat after the command's name
 
-# The same for every engine: one thread a process, no GPU, a Ray of its own, no posts to anybody.
+# The same for every engine: one thread a process, no GPU, a Ray of its own, no posts to anybody, and the priority that
+# processes have by default: Ray would put its workers behind everything else on the machine (nice 15).
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -20,6 +21,7 @@ _ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "PYTHONPATH": str(REPOSITORY),
     "RAY_ADDRESS": "local",
+    "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "FLWR_TELEMETRY_ENABLED": "0",
 }
