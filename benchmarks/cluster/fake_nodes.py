@@ -130,7 +130,7 @@ def _config(gcs_address: str, cpus: int, max_workers: int) -> dict[str, object]:
     return {
         "cluster_name": "fake",
         "max_workers": max_workers,
-        "idle_timeout_minutes": 0.2,
+        "idle_timeout_minutes": 0.1,
         "upscaling_speed": 1.0,
         "provider": {
             "type": "fake_multinode",

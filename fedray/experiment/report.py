@@ -1,9 +1,9 @@
 """What an experiment leaves for people: a picture of real and generated tiles, a table of scores."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
@@ -13,8 +13,11 @@ from fedray.data import TileStore
 from fedray.experiment.rounds import tile_sheet
 from fedray.randomness import stream
 
+if TYPE_CHECKING:  # imported where it draws: every trial imports this module, and matplotlib costs it half a second
+    from matplotlib.figure import Figure
 
-def draw_samples(store: TileStore, preview: NDArray[np.uint8], title: str) -> Figure:
+
+def draw_samples(store: TileStore, preview: NDArray[np.uint8], title: str) -> "Figure":
     """Draw real training tiles above generated ones, a block a label.
 
     Args:
@@ -22,6 +25,8 @@ def draw_samples(store: TileStore, preview: NDArray[np.uint8], title: str) -> Fi
         preview: Generated tiles [label, tile, H, W, C] uint8.
         title: Of the picture.
     """
+    from matplotlib.figure import Figure
+
     num_labels, columns = preview.shape[:2]
     figure = Figure(figsize=(1.0 * columns + 1.2, 2.4 * num_labels + 0.6), layout="constrained")
     figure.suptitle(title, fontsize=10)

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -13,7 +13,6 @@ import torch
 from fedray.config import ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store
 from fedray.evaluation import Scores, score_names
-from fedray.experiment.centralised import CentralisedRun
 from fedray.experiment.cluster import cluster_name, connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
 from fedray.experiment.folder import EXPERIMENT, check_folder, check_resumable, is_started, open_folder
@@ -25,6 +24,9 @@ from fedray.experiment.tracked import ended, log_generator, log_round, open_run
 from fedray.federation import client_app, client_partition, fresh_gan, local_store, shared_arrays
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tracking import TrackedRun, Tracker, check_tracking
+
+if TYPE_CHECKING:  # imported where it is run: every trial imports this module, and Ray Train costs it most of a second
+    from fedray.experiment.centralised import CentralisedRun
 
 OnRound = Callable[[RoundResult], None]
 
@@ -158,13 +160,17 @@ def _federated(config: ExperimentConfig, pool: WorkerPool) -> ExperimentRun:
 
 def _centralised(
     stack: ExitStack, config: ExperimentConfig, resources: WorkerResources, prepared: Prepared
-) -> CentralisedRun:
+) -> "CentralisedRun":
+    from fedray.experiment.centralised import CentralisedRun
+
     run = CentralisedRun(config, resources, prepared)
     stack.callback(run.close)
     return run
 
 
-def _run_rounds(run: ExperimentRun | CentralisedRun, out: Place, tracked: TrackedRun, on_round: OnRound) -> Evaluation:
+def _run_rounds(
+    run: "ExperimentRun | CentralisedRun", out: Place, tracked: TrackedRun, on_round: OnRound
+) -> Evaluation:
     """Run the rounds that are left; keep history and checkpoints in the place. Returns the last evaluation."""
     path = out.folder / "results.parquet"
     rows: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records") if path.exists() else []

@@ -10,7 +10,7 @@ from benchmarks.cluster.sweep import NUM_TRIALS, run_sweep_and_take_a_node, tria
 from fedray.experiment import Place
 from tests.storage import Bucket
 
-NUM_ROUNDS = 16
+NUM_ROUNDS = 12
 
 
 @pytest.mark.timeout(900)

@@ -10,12 +10,14 @@ from mlflow import MlflowClient
 from benchmarks.cluster.real_ray import RealRay, real_ray
 from tests.sweep.spaces import METRIC, write_four_trials
 
+NUM_ROUNDS = 10
+
 
 @pytest.mark.timeout(600)
 def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted_again(
     small_store, tmp_path: Path, cache: Path
 ) -> None:
-    write_four_trials(small_store, tmp_path / "space.yaml", num_rounds=20)
+    write_four_trials(small_store, tmp_path / "space.yaml", NUM_ROUNDS)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     variables = {"MLFLOW_TRACKING_URI": uri, "FEDRAY_CACHE": str(cache)}
     out = tmp_path / "out"
@@ -41,7 +43,7 @@ def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted
     after = statuses(uri)
     assert set(after.values()) == {"FINISHED"} and len(after) == 5
     assert set(before) <= set(after), "a stopped trial's run is continued, not doubled"
-    assert rounds(uri) == [list(range(1, 21))] * 4
+    assert rounds(uri) == [list(range(1, NUM_ROUNDS + 1))] * 4
 
 
 def submit(ray: RealRay, job_id: str, variables: dict[str, str], *arguments: str) -> None:

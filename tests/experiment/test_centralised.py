@@ -86,11 +86,9 @@ def test_two_workers_take_the_step_of_their_mean_gradient(small_config, train):
 def test_a_resumed_baseline_equals_one_without_interruption(small_config, train, tmp_path):
     config = small_config(**CENTRALISED, federation__num_rounds=3)
     whole = train(config, 1)
+    whole.step()
+    whole.save(tmp_path / "c")
     finish(whole)
-    stopped = train(config, 1)
-    stopped.step()
-    stopped.save(tmp_path / "c")
-    stopped.close()
     resumed = train(config, 1)
     resumed.load(tmp_path / "c")
     assert resumed.state.round_index == 1
