@@ -31,7 +31,7 @@ def test_a_sweep_brings_its_nodes_survives_the_loss_of_one_and_lets_them_go(
     assert (cluster.time_line.num_workers[0], cluster.time_line.num_workers[-1]) == (0, 0)
     on = {name: nodes for name, nodes in cluster.actor_nodes.items() if "Trainable" in name or name == "Worker"}
     assert len(on) == 2 and all(head not in nodes for nodes in on.values()), "the head drives, and does nothing else"
-    assert lost in set.union(*on.values()) and len(set.union(*on.values())) > NUM_TRIALS
+    assert lost in set.union(*on.values()) and len(set.union(*on.values())) >= NUM_TRIALS
 
     trials = trials_of(uri)
     assert [run.info.status for run in trials.runs] == ["FINISHED"] * NUM_TRIALS, "one run a trial"

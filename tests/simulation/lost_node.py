@@ -3,10 +3,14 @@
 A script, because it needs a Ray of its own.
 """
 
+import os
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,6 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg, Strategy
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources, merged_nodes
 
@@ -31,7 +34,7 @@ def train(message: Message, context: Context) -> Message:
     """Momentum, in the client's state; whoever runs on the node `doomed` waits for its end."""
     config = message.content["config"]
     if config["doomed"] == ray.get_runtime_context().get_node_id():
-        ray.get_actor("gate").arrive.remote()  # not awaited: this node may be gone before the answer
+        Path(config["gate"]).write_text("here")
         threading.Event().wait()
     momentum = context.state["momentum"]["m"].numpy() if "momentum" in context.state else 0.0
     momentum = 0.5 * momentum + message.content["arrays"]["w"].numpy() + context.node_config["partition-id"]
@@ -40,22 +43,8 @@ def train(message: Message, context: Context) -> Message:
     return Message(RecordDict({"arrays": ArrayRecord({"w": Array(momentum)}), "m": metrics}), reply_to=message)
 
 
-@ray.remote(num_cpus=0)
-class Gate:
-    """Opens when the first client has arrived."""
-
-    def __init__(self) -> None:
-        self.arrived = threading.Event()
-
-    def arrive(self) -> None:
-        self.arrived.set()
-
-    def wait(self) -> None:
-        self.arrived.wait()
-
-
-def run_round(grid: RayGrid, strategy: Strategy | None, w: np.ndarray, doomed: str) -> np.ndarray:
-    content = {"arrays": ArrayRecord({"w": Array(w)}), "config": ConfigRecord({"doomed": doomed})}
+def run_round(grid: RayGrid, strategy: Strategy | None, w: np.ndarray, doomed: str, gate: str = "") -> np.ndarray:
+    content = {"arrays": ArrayRecord({"w": Array(w)}), "config": ConfigRecord({"doomed": doomed, "gate": gate})}
     messages = [Message(RecordDict(content), node_id, "train") for node_id in grid.get_node_ids()]
     replies = grid.exchange(messages, strategy, timeout=120)
     assert not any(reply.has_error() for reply in replies), [r.error.reason for r in replies if r.has_error()]
@@ -63,26 +52,27 @@ def run_round(grid: RayGrid, strategy: Strategy | None, w: np.ndarray, doomed: s
     return FedAvg().aggregate_train(1, replies)[0]["w"].numpy()
 
 
-def run(pool: WorkerPool, strategy: Strategy | None, lose: Callable[[], str] | None) -> np.ndarray:
-    """Four rounds. In the third, `lose` has a node removed as soon as a client runs there, and says which."""
+def run(pool: WorkerPool, strategy: Strategy | None, lose: Callable[[], tuple[str, str]] | None) -> np.ndarray:
+    """Four rounds. In the third, `lose` has a node removed as soon as a client runs there."""
     grid, w = RayGrid(app, NUM_CLIENTS, pool), np.ones(SIZE)
     for round_index in range(4):
-        w = run_round(grid, strategy, w, lose() if lose and round_index == 2 else "")
+        w = run_round(grid, strategy, w, *(lose() if lose and round_index == 2 else ("",)))
     grid.close()
     return w
 
 
-def remove_on_arrival(cluster: Cluster, node: Any) -> str:
-    on_head = NodeAffinitySchedulingStrategy(cluster.head_node.node_id, soft=False)  # it must outlive the node
-    gate = Gate.options(name="gate", max_concurrency=2, scheduling_strategy=on_head).remote()
+def remove_on_arrival(cluster: Cluster, node: Any) -> tuple[str, str]:
+    """Return the node's id, and a pipe for whoever arrives there to write into (an actor might live there itself)."""
+    gate = Path(tempfile.mkdtemp()) / "gate"
+    os.mkfifo(gate)
 
     def remove() -> None:
-        ray.get(gate.wait.remote())
+        gate.read_text()  # waits for somebody to write
         cluster.remove_node(node, allow_graceful=False)
-        ray.kill(gate)
+        shutil.rmtree(gate.parent)
 
     threading.Thread(target=remove).start()
-    return str(node.node_id)
+    return str(node.node_id), str(gate)
 
 
 def main() -> None:
