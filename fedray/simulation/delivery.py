@@ -8,16 +8,40 @@ from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.message.message import make_message
 from flwr.common.constant import ErrorCode
 
+from .crew import WorkerSlot
 from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
 from .packing import Packed, unpack
 
 
-class StateRef(NamedTuple):
-    """Where a client's state is: in a parcel in the object store."""
+@dataclass(eq=False)
+class Parcel:
+    """Clients' states, as one object in the object store. Copies of it go when nobody refers to it any more.
 
-    parcel: Any
-    place: int
+    Attributes:
+        reference: Ray's reference to it.
+        ray_node: The Ray node on which it was made, empty if that may be lost.
+        holders: Workers on other nodes that hold a copy.
+    """
+
+    reference: Any
     ray_node: str
+    holders: list[WorkerSlot] = field(default_factory=list)
+
+    @property
+    def ray_nodes(self) -> set[str]:
+        """The Ray nodes that have it."""
+        return {node for node in (self.ray_node, *(slot.ray_node for slot in self.holders)) if node}
+
+    def is_on(self, ray_node: str) -> bool:
+        """Whether a Ray node has it."""
+        return ray_node == self.ray_node or any(slot.ray_node == ray_node for slot in self.holders)
+
+
+class StateRef(NamedTuple):
+    """Where a client's state is: in a parcel."""
+
+    parcel: Parcel
+    place: int
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -125,9 +125,12 @@ class Dispatcher:
         """Kill a worker and start another."""
         self._crew.replace(slot)
 
-    def elsewhere(self, ray_node: str) -> WorkerSlot | None:
-        """Return a worker on another Ray node, None if there is none."""
-        return next((slot for slot in self._crew.up if slot.ray_node != ray_node), None)
+    def workers_by_node(self) -> dict[str, list[WorkerSlot]]:
+        """Return the workers that are up, by Ray node."""
+        nodes: dict[str, list[WorkerSlot]] = defaultdict(list)
+        for slot in self._crew.up:
+            nodes[slot.ray_node].append(slot)
+        return nodes
 
     def tell_of_lost_workers(self, listener: "weakref.WeakMethod[Callable[[WorkerSlot], None]]") -> None:
         """Call a method with every worker that is gone from now on, as long as its object lives."""

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from .crew import WorkerSlot
-from .delivery import Delivery
+from .delivery import Delivery, Parcel
 from .jobs import Job
 from .lots import Lot, Order
 from .states import ClientStates
@@ -60,7 +60,7 @@ def pack_lot(lot_id: int, order: Order, deliveries: list[Delivery], states: Clie
     small = [content for content in contents.values() if content.packed is not None]
     large = [content for content in contents.values() if content.packed is None]
     index = {content.number: position for position, content in enumerate([*small, *large])}
-    parcels: dict[Any, int] = {}
+    parcels: dict[Parcel, int] = {}
     lot = Lot(
         lot_id,
         order,
@@ -73,5 +73,5 @@ def pack_lot(lot_id: int, order: Order, deliveries: list[Delivery], states: Clie
     for position, node_id in enumerate(lot.node_ids):
         if (state := states.get(node_id)) is not None:
             lot.states[position] = (parcels.setdefault(state.parcel, len(parcels)), state.place)
-    lot.parcels.extend(parcels)
+    lot.parcels.extend(parcel.reference for parcel in parcels)
     return lot, [content.reference for content in large]

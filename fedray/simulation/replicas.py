@@ -1,17 +1,16 @@
 """Second copies of clients' states on other nodes, so that a lost node costs no state."""
 
 import weakref
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import defaultdict, deque
 from typing import Any
 
 from .crew import WorkerSlot
-from .delivery import StateRef
+from .delivery import Parcel
 from .dispatch import Dispatcher
 
 
 class Replicas:
-    """Has a worker on another node hold what was made on a node that may be lost, on the dispatcher's thread.
+    """Has workers on other nodes hold what was made on a node that may be lost, on the dispatcher's thread.
 
     The driver's own node needs no copies: if that is lost, all is over. Ray finds a copy by itself.
     """
@@ -24,42 +23,67 @@ class Replicas:
             driver_node: Id of the Ray node that the driver is on.
         """
         self._dispatcher, self._driver_node = dispatcher, driver_node
-        self._uses: dict[Any, int] = {}  # clients by parcel
-        self._nodes: dict[Any, str] = {}  # where each parcel was made
-        self._holders: dict[Any, WorkerSlot] = {}
+        self._parcels: weakref.WeakSet[Parcel] = weakref.WeakSet()  # those that should have copies
+        self._dropped: deque[tuple[list[WorkerSlot], str]] = deque()  # filled by any thread that drops a parcel
+        self._nodes: set[str] = set()  # those that had workers when copies were last looked after
+        self._turn = 0
         dispatcher.tell_of_lost_workers(weakref.WeakMethod(self._worker_lost))
 
-    def update(self, new: Iterable[StateRef], old: Iterable[StateRef]) -> None:
-        """Keep the states that clients have now, and let go those that they had before."""
-        wanted: list[Any] = []
-        for state in new:
-            if state.ray_node != self._driver_node:
-                if state.parcel not in self._uses:
-                    wanted.append(state.parcel)
-                    self._nodes[state.parcel] = state.ray_node
-                self._uses[state.parcel] = self._uses.get(state.parcel, 0) + 1
-        released: dict[WorkerSlot, list[str]] = defaultdict(list)
-        for state in old:
-            if state.parcel in self._uses:
-                self._uses[state.parcel] -= 1
-                if self._uses[state.parcel] == 0:
-                    del self._uses[state.parcel], self._nodes[state.parcel]
-                    if (holder := self._holders.pop(state.parcel, None)) is not None:
-                        released[holder].append(state.parcel.hex())
-        self._hold(wanted, released)
+    def copy(self, parcels: list[Parcel]) -> tuple[WorkerSlot, Any] | None:
+        """Have another node hold parcels that were made on one node.
 
-    def _hold(self, parcels: list[Any], released: dict[WorkerSlot, list[str]]) -> None:
-        held: dict[WorkerSlot, list[Any]] = defaultdict(list)
+        Returns:
+            Who holds them, and what to wait for. None if they need no copies, or if there is no other node.
+        """
+        if self._dispatcher.workers_by_node().keys() != self._nodes:
+            self._mend()
+        if not parcels or parcels[0].ray_node == self._driver_node:
+            return None
         for parcel in parcels:
-            holder = self._dispatcher.elsewhere(self._nodes[parcel])
-            if holder is not None:
-                self._holders[parcel] = holder
-                held[holder].append(parcel)
-        for slot in {*held, *released}:
-            slot.actor.hold.remote(held.get(slot, []), released.get(slot, []))
+            if parcel not in self._parcels:
+                self._parcels.add(parcel)
+                dropped = (parcel.holders, parcel.reference.hex())
+                weakref.finalize(parcel, self._dropped.append, dropped).atexit = False
+        return self._hold(parcels, parcels[0].ray_node)
+
+    def let_go(self) -> None:
+        """Release the copies of parcels that nobody refers to any more."""
+        released: dict[WorkerSlot, list[str]] = defaultdict(list)
+        while self._dropped:
+            holders, name = self._dropped.popleft()
+            for holder in holders:
+                released[holder].append(name)
+        for holder, names in released.items():
+            holder.actor.hold.remote([], names)
+
+    def _hold(self, parcels: list[Parcel], ray_node: str) -> tuple[WorkerSlot, Any] | None:
+        """Have another node hold what is on a node. Nodes and their workers take turns."""
+        others = [slots for node, slots in self._dispatcher.workers_by_node().items() if node != ray_node]
+        if not others:
+            return None
+        self._turn += 1
+        slots = others[self._turn % len(others)]
+        holder = slots[self._turn // len(others) % len(slots)]
+        for parcel in parcels:
+            parcel.holders.append(holder)
+        return holder, holder.actor.hold.remote([parcel.reference for parcel in parcels], [])
 
     def _worker_lost(self, slot: WorkerSlot) -> None:
-        orphans = [parcel for parcel, holder in self._holders.items() if holder is slot]
-        for parcel in orphans:
-            del self._holders[parcel]
-        self._hold(orphans, {})
+        """Forget the copies that it held. Its node, if no other worker is there, may be gone, too."""
+        node_left = slot.ray_node in self._dispatcher.workers_by_node()
+        for parcel in list(self._parcels):
+            if slot in parcel.holders:
+                parcel.holders.remove(slot)
+            if parcel.ray_node == slot.ray_node and not node_left:
+                parcel.ray_node = ""
+        self._mend()
+
+    def _mend(self) -> None:
+        """Copy what is on one node only."""
+        self._nodes = set(self._dispatcher.workers_by_node())
+        single: dict[str, list[Parcel]] = defaultdict(list)
+        for parcel in list(self._parcels):
+            if len(ray_nodes := parcel.ray_nodes) == 1:
+                single[ray_nodes.pop()].append(parcel)
+        for ray_node, parcels in single.items():
+            self._hold(parcels, ray_node)

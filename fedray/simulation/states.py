@@ -1,13 +1,14 @@
 """The clients' states between messages: where each is in the object store, and that a lost node does not lose it."""
 
 from collections.abc import Iterable, Mapping
-from functools import partial
+from typing import Any
 
 import ray
 from flwr.app import RecordDict
 
 from .arrays import share
-from .delivery import Delivery, StateRef
+from .crew import WorkerSlot
+from .delivery import Delivery, Parcel, StateRef
 from .dispatch import Dispatcher
 from .packing import pack, unpack
 from .replicas import Replicas
@@ -34,39 +35,40 @@ class ClientStates:
     def is_near(self, node_id: int, ray_node: str) -> bool:
         """Whether a client's state need not travel to a Ray node."""
         state = self._states.get(node_id)
-        return state is None or state.ray_node == ray_node
+        return state is None or state.parcel.is_on(ray_node)
+
+    def copy(self, parcels: list[Parcel]) -> tuple[WorkerSlot, Any] | None:
+        """Have parcels of one Ray node copied to another. Returns as :meth:`Replicas.copy`."""
+        return self._replicas.copy(parcels)
 
     def take_over(self, deliveries: Iterable[Delivery]) -> None:
         """Take the states that finished deliveries left. On the dispatcher's thread."""
-        new, old = [], []
         for delivery in deliveries:
             if not delivery.changes_state:
                 continue
-            if (before := self._states.pop(delivery.node_id, None)) is not None:
-                old.append(before)
-            if delivery.state is not None:
-                self._states[delivery.node_id] = delivery.state
-                new.append(delivery.state)
-                delivery.state = None
-        if new or old:
-            self._replicas.update(new, old)
+            if delivery.state is None:
+                self._states.pop(delivery.node_id, None)
+            else:
+                self._states[delivery.node_id], delivery.state = delivery.state, None
+        self._replicas.let_go()
 
     def snapshot(self) -> dict[int, RecordDict]:
         """Return the states by node id."""
         states = dict(self._states)
-        parcels = {state.parcel: None for state in states.values()}
-        read = dict(zip(parcels, ray.get(list(parcels)), strict=True))
+        parcels = list({state.parcel: None for state in states.values()})
+        read = dict(zip(parcels, ray.get([parcel.reference for parcel in parcels]), strict=True))
         return {node_id: unpack(read[state.parcel][state.place]) for node_id, state in states.items()}
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
         """Replace all states by those of a snapshot."""
         references = {
-            node_id: StateRef(ray.put([pack(share(state))]), 0, self._driver_node) for node_id, state in states.items()
+            node_id: StateRef(Parcel(ray.put([pack(share(state))]), self._driver_node), 0)
+            for node_id, state in states.items()
         }
-        self.clear()
         self._states = references
+        self._dispatcher.post(self._replicas.let_go)
 
     def clear(self) -> None:
         """Have none any more."""
-        dropped, self._states = list(self._states.values()), {}
-        self._dispatcher.post(partial(self._replicas.update, [], dropped))
+        self._states = {}
+        self._dispatcher.post(self._replicas.let_go)

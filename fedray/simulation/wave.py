@@ -2,8 +2,8 @@
 
 A wave lives on the dispatcher's thread. A lot goes to an idle worker and is at least some milliseconds of work, so that
 calls cost little; an idle worker for which nothing is left gets clients that wait on another one, so that a bad guess
-costs little too. What a client left behind counts only once it has reached the driver's node (replies, means) or the
-object store (states): until then a lost worker means that its clients run again, from the states they had before.
+costs little too. What a client left behind counts only once it has reached the driver's node (replies, means) or two
+nodes (states): until then a lost worker means that its clients run again, from the states they had before.
 """
 
 import time
@@ -16,7 +16,7 @@ from ray.exceptions import RayTaskError
 
 from .balance import Estimates, take_lot
 from .crew import WorkerSlot
-from .delivery import Delivery, Merged, StateRef
+from .delivery import Delivery, Merged, Parcel, StateRef
 from .dispatch import Dispatcher
 from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
 from .flight import Flight, pack_lot
@@ -208,28 +208,51 @@ class Wave:
         self._clock.landed(sum(report.seconds.values()), report.merge_s)
         self._run_again(flight.deliveries[position] for position in report.left)
         if report.num_parcels == 0:
-            self._accept(flight, report, [])
+            self._accept(flight, report, {})
             return
         handed = flight.slot.actor.hand_over.options(num_returns=report.num_parcels + 1).remote(flight.lot_id)
         needed = [handed[index] for index in report.large_replies.values()]  # states stay where they are
 
         def arrived(answer: list[Any] | BaseException) -> None:
             if isinstance(answer, BaseException):
-                self._dispatcher.replace(flight.slot)  # its mean may have parts of what will run again
-                self._run_again(flight.deliveries[position] for position in report.seconds)
+                self._lose(flight, report)
             else:
                 large = dict(zip(report.large_replies, answer, strict=False))
                 report.replies.update(large)
-                self._accept(flight, report, handed)
+                indexes = {index for index, _ in report.states.values()} - {NO_STATE[0]}
+                self._secure(flight, report, {i: Parcel(handed[i], flight.slot.ray_node) for i in indexes})
 
         self._ask(flight.slot, [*needed, handed[-1]], arrived)
 
-    def _accept(self, flight: Flight, report: Report, parcels: list[Any]) -> None:
+    def _secure(self, flight: Flight, report: Report, parcels: dict[int, Parcel]) -> None:
+        """Wait for a second copy of the states: they count as soon as one lost node cannot lose them."""
+        copied = self._states.copy(list(parcels.values()))
+        if copied is None:
+            self._accept(flight, report, parcels)
+            return
+        holder, held = copied
+
+        def answered(answer: list[Any] | BaseException) -> None:
+            if isinstance(answer, RayTaskError):  # the states were lost on their way
+                self._lose(flight, report)
+            elif isinstance(answer, BaseException):
+                self._secure(flight, report, parcels)
+            else:
+                self._accept(flight, report, parcels)
+
+        self._ask(flight.slot, [held], answered, of=holder)
+
+    def _lose(self, flight: Flight, report: Report) -> None:
+        """Run a lot's clients again. Its worker has to go: its mean may have parts of them."""
+        self._dispatcher.replace(flight.slot)
+        self._run_again(flight.deliveries[position] for position in report.seconds)
+
+    def _accept(self, flight: Flight, report: Report, parcels: dict[int, Parcel]) -> None:
         for position, place in report.states.items():
             delivery = flight.deliveries[position]
             delivery.changes_state = True
             if place != NO_STATE:
-                delivery.state = StateRef(parcels[place[0]], place[1], flight.slot.ray_node)
+                delivery.state = StateRef(parcels[place[0]], place[1])
         single = [flight.deliveries[position] for position in report.replies]
         for delivery, reply in zip(single, report.replies.values(), strict=True):
             delivery.reply = reply
@@ -387,8 +410,21 @@ class Wave:
 
     # Helpers.
 
-    def _ask(self, slot: WorkerSlot, references: list[Any], then: Callable[[list[Any] | BaseException], None]) -> None:
-        """Call ``then`` with a worker's answers. A worker that is being closed is killed after the last of them."""
+    def _ask(
+        self,
+        slot: WorkerSlot,
+        references: list[Any],
+        then: Callable[[list[Any] | BaseException], None],
+        of: WorkerSlot | None = None,
+    ) -> None:
+        """Call ``then`` with answers that concern a worker. One that is being closed is killed after the last of them.
+
+        Args:
+            slot: The worker.
+            references: The answers.
+            then: Gets their values, or what went wrong.
+            of: The worker that answers, if it is another one.
+        """
 
         def answered(answer: list[Any] | BaseException) -> None:
             self._num_asked[slot] -= 1
@@ -404,7 +440,7 @@ class Wave:
             self._settle()
 
         self._num_asked[slot] = self._num_asked.get(slot, 0) + 1
-        self._dispatcher.ask(slot, references, answered)
+        self._dispatcher.ask(of or slot, references, answered)
 
     def _look_later(self) -> None:
         def look() -> None:

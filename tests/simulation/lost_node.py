@@ -1,13 +1,16 @@
-"""A cluster of a head without workers and two nodes with one worker each loses a node in the middle of a round.
+"""A cluster of a head without workers and two nodes with one worker each loses a node: while a client runs there; when
+its clients are done and what they left is on its way to the other node; and then the other one, too.
 
 A script, because it needs a Ray of its own.
 """
 
 import os
+import re
 import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,12 +22,15 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg, Strategy
 from ray import cloudpickle
+from ray._private.internal_api import memory_summary
 from ray.cluster_utils import Cluster
 
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources, merged_nodes
+from fedray.simulation.worker import Worker
 
 NUM_CLIENTS, SIZE = 12, 50_000  # arrays and states are large enough to live in the object store of their node
 CLUSTER_ARGS = {"object_store_memory": 80 * 1024**2, "include_dashboard": False}
+QUICK = {"health_check_period_ms": 500, "object_manager_pull_timeout_ms": 1000}  # a lost node is missed after 2.5 s
 
 app = ClientApp()
 
@@ -43,17 +49,27 @@ def train(message: Message, context: Context) -> Message:
     return Message(RecordDict({"arrays": ArrayRecord({"w": Array(momentum)}), "m": metrics}), reply_to=message)
 
 
-def run_round(grid: RayGrid, strategy: Strategy | None, w: np.ndarray, doomed: str, gate: str = "") -> np.ndarray:
+@app.query()
+def where(message: Message, context: Context) -> Message:
+    node = ConfigRecord({"node": ray.get_runtime_context().get_node_id()})
+    return Message(RecordDict({"where": node}), reply_to=message)
+
+
+def run_round(
+    grid: RayGrid, strategy: Strategy | None, w: np.ndarray, doomed: str = "", gate: str = "", first: int = 0
+) -> np.ndarray:
+    """Run all clients from the `first` one on."""
     content = {"arrays": ArrayRecord({"w": Array(w)}), "config": ConfigRecord({"doomed": doomed, "gate": gate})}
-    messages = [Message(RecordDict(content), node_id, "train") for node_id in grid.get_node_ids()]
+    node_ids = grid.get_node_ids()[first:]
+    messages = [Message(RecordDict(content), node_id, "train") for node_id in node_ids]
     replies = grid.exchange(messages, strategy, timeout=120)
     assert not any(reply.has_error() for reply in replies), [r.error.reason for r in replies if r.has_error()]
-    assert sorted(node for reply in replies for node in merged_nodes(reply)) == grid.get_node_ids()
+    assert sorted(node for reply in replies for node in merged_nodes(reply)) == node_ids
     return FedAvg().aggregate_train(1, replies)[0]["w"].numpy()
 
 
 def run(pool: WorkerPool, strategy: Strategy | None, lose: Callable[[], tuple[str, str]] | None) -> np.ndarray:
-    """Four rounds. In the third, `lose` has a node removed as soon as a client runs there."""
+    """Four rounds. In the third, `lose` has a node removed. Returns what was learned."""
     grid, w = RayGrid(app, NUM_CLIENTS, pool), np.ones(SIZE)
     for round_index in range(4):
         w = run_round(grid, strategy, w, *(lose() if lose and round_index == 2 else ("",)))
@@ -62,7 +78,11 @@ def run(pool: WorkerPool, strategy: Strategy | None, lose: Callable[[], tuple[st
 
 
 def remove_on_arrival(cluster: Cluster, node: Any) -> tuple[str, str]:
-    """Return the node's id, and a pipe for whoever arrives there to write into (an actor might live there itself)."""
+    """Have a node removed as soon as a client runs there.
+
+    Returns:
+        Its id, and a pipe for whoever arrives there to write into (an actor might live there itself).
+    """
     gate = Path(tempfile.mkdtemp()) / "gate"
     os.mkfifo(gate)
 
@@ -71,28 +91,116 @@ def remove_on_arrival(cluster: Cluster, node: Any) -> tuple[str, str]:
         cluster.remove_node(node, allow_graceful=False)
         shutil.rmtree(gate.parent)
 
-    threading.Thread(target=remove).start()
+    threading.Thread(target=remove, daemon=True).start()
     return str(node.node_id), str(gate)
+
+
+def lose_while_a_client_runs(cluster: Cluster, node: Any, strategy: Strategy | None) -> None:
+    with WorkerPool(WorkerResources(num_workers=2)) as pool:
+        compare(cluster, pool, strategy, node, partial(remove_on_arrival, cluster, node))
+        cluster.add_node(num_cpus=1, **CLUSTER_ARGS)
+        wait_for_both_workers(cluster, pool)  # the pool grows back
+
+
+def lose_before_states_are_copied(cluster: Cluster, node: Any, strategy: Strategy | None) -> None:
+    gates = Path(tempfile.mkdtemp())
+    with WorkerPool(WorkerResources(num_workers=2), setup=partial(copy_late, str(node.node_id), gates)) as pool:
+        compare(cluster, pool, strategy, node, partial(remove_before_copies, cluster, node, gates))
+    cluster.add_node(num_cpus=1, **CLUSTER_ARGS)
+
+
+def lose_one_after_the_other(cluster: Cluster, node: Any, strategy: Strategy | None) -> None:
+    """Only some clients run between the losses: the states of the others are copied all the same."""
+    (other,) = cluster.worker_nodes - {node}
+
+    def run_rounds(lose: Callable[[Any], None]) -> np.ndarray:
+        grid = RayGrid(app, NUM_CLIENTS, pool)
+        w = run_round(grid, strategy, np.ones(SIZE))
+        lose(node)
+        wait_for_both_workers(cluster, pool)
+        w = run_round(grid, strategy, w, first=NUM_CLIENTS - 4)
+        lose(other)
+        w = run_round(grid, strategy, w)
+        grid.close()
+        return w
+
+    def replace(lost: Any) -> None:
+        cluster.remove_node(lost, allow_graceful=False)
+        cluster.add_node(num_cpus=1, **CLUSTER_ARGS)
+
+    with WorkerPool(WorkerResources(num_workers=2)) as pool:
+        wait_for_both_workers(cluster, pool)
+        np.testing.assert_allclose(run_rounds(replace), run_rounds(lambda node: None), rtol=1e-12)
+        wait_for_no_references()
+
+
+def wait_for_no_references() -> None:
+    """Wait until neither driver nor workers hold an object: states, their copies, what was sent."""
+    give_up_at = time.monotonic() + 30
+    while held := re.findall("LOCAL_REFERENCE|PINNED_IN_MEMORY", memory_summary(ray.get_runtime_context().gcs_address)):
+        assert time.monotonic() < give_up_at, f"{len(held)} objects are still held"
+        time.sleep(0.2)
+
+
+def compare(
+    cluster: Cluster, pool: WorkerPool, strategy: Strategy | None, node: Any, lose: Callable[[], tuple[str, str]]
+) -> None:
+    wait_for_both_workers(cluster, pool)
+    expected, got = run(pool, strategy, None), run(pool, strategy, lose)
+    assert str(node.node_id) not in {known["NodeID"] for known in ray.nodes() if known["Alive"]}, "no node was lost"
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def wait_for_both_workers(cluster: Cluster, pool: WorkerPool) -> None:
+    grid, nodes = RayGrid(app, NUM_CLIENTS, pool), set[str]()
+    while nodes != {str(node.node_id) for node in cluster.worker_nodes}:
+        asked = [Message(RecordDict(), node_id, "query") for node_id in grid.get_node_ids()]
+        nodes = {str(reply.content["where"]["node"]) for reply in grid.send_and_receive(asked)}
+        time.sleep(0.1)  # leaves the machine to the node that starts
+    grid.close()
+
+
+def copy_late(doomed: str, gates: Path) -> None:
+    """In the worker that copies what is on the node `doomed`: say so, and wait until it may."""
+    get = ray.get
+
+    def late(*args: Any, **options: Any) -> Any:
+        if sys._getframe(1).f_code is Worker.hold.__code__ and (gates / "asked").exists():
+            (gates / "asked").write_text("now")  # both wait for somebody on the other side
+            (gates / "may").read_text()
+        return get(*args, **options)
+
+    if ray.get_runtime_context().get_node_id() != doomed:
+        ray.get = late
+
+
+def remove_before_copies(cluster: Cluster, node: Any, gates: Path) -> tuple[str, str]:
+    """Have a node removed when its clients are done and somebody begins to copy their states."""
+    for name in ("asked", "may"):
+        os.mkfifo(gates / name)
+
+    def remove() -> None:
+        (gates / "asked").read_text()
+        (gates / "asked").unlink()
+        cluster.remove_node(node, allow_graceful=False)
+        (gates / "may").write_text("go on")
+        shutil.rmtree(gates)
+
+    threading.Thread(target=remove, daemon=True).start()
+    return "", ""
 
 
 def main() -> None:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **CLUSTER_ARGS})
-    nodes = [cluster.add_node(num_cpus=1, **CLUSTER_ARGS) for _ in range(2)]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": QUICK, **CLUSTER_ARGS})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1, **CLUSTER_ARGS)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     cluster.wait_for_nodes()
     try:
-        with WorkerPool(WorkerResources(num_workers=2)) as pool:
+        for lose in (lose_while_a_client_runs, lose_before_states_are_copied, lose_one_after_the_other):
             for strategy in (FedAvg(), None):
-                expected = run(pool, strategy, None)
-                got = run(pool, strategy, partial(remove_on_arrival, cluster, nodes.pop()))
-                np.testing.assert_allclose(got, expected, rtol=1e-12)
-                nodes.append(cluster.add_node(num_cpus=1, **CLUSTER_ARGS))  # the pool grows back onto it
-                grid = RayGrid(app, NUM_CLIENTS, pool)
-                run_round(grid, strategy, np.ones(SIZE), "")
-                while grid.timing.num_workers < 2:
-                    run_round(grid, strategy, np.ones(SIZE), "")
-                grid.close()
+                lose(cluster, max(cluster.worker_nodes, key=lambda node: node.node_id), strategy)
         print("the same")
     finally:
         ray.shutdown()
