@@ -12,7 +12,8 @@ from pathlib import Path
 import yaml
 from ray.util.state import list_actors, list_nodes
 
-from benchmarks.cluster.real_ray import RealRay, free_port, real_ray, wait_until
+from benchmarks.cluster.real_ray import RealRay, real_ray
+from benchmarks.loopback import free_port, wait_until
 
 _LOOK_S = 0.5
 
@@ -85,6 +86,7 @@ def fake_cluster(folder: Path, cpus: int, max_workers: int, **environment: str) 
         "RAY_FAKE_CLUSTER": "1",
         "FEDRAY_CLUSTER_CONFIG": str(config),
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAY_health_check_period_ms": "1000",  # a lost node is missed after 5 s instead of 15
     }
     options = ("--num-cpus=0", f"--autoscaling-config={config}")
     with real_ray(*options, port=port, **variables, **environment) as ray:

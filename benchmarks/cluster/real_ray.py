@@ -2,17 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ray.job_submission import JobStatus, JobSubmissionClient
+
+from benchmarks.loopback import free_port, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -69,19 +69,6 @@ class Job:
         return bool(status.is_terminal())
 
 
-def wait_until(met: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Look again and again whether something is met.
-
-    Raises:
-        TimeoutError: It was not, by the deadline.
-    """
-    deadline = time.monotonic() + deadline_s
-    while not met():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {deadline_s:.0f} s for {what}")
-        time.sleep(0.2)
-
-
 @contextmanager
 def real_ray(*options: str, port: int | None = None, **environment: str) -> Iterator[RealRay]:
     """Start a head node with options of `ray start`, on free ports of loopback."""
@@ -132,10 +119,3 @@ def _takes_jobs(address: str) -> bool:
     except (OSError, RuntimeError):  # requests raises an OSError, and Ray a RuntimeError
         return False
     return True
-
-
-def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from benchmarks.cluster.fake_nodes import FakeCluster, wait_for_workers
-from benchmarks.cluster.real_ray import REPOSITORY, wait_until
+from benchmarks.cluster.real_ray import REPOSITORY
+from benchmarks.loopback import wait_until
 from fedray.config import nest
 from fedray.data import Tile, write_store
 
@@ -71,12 +72,8 @@ def write_space(folder: Path, num_rounds: int) -> Path:
 
 def run_sweep_and_take_a_node(
     cluster: FakeCluster, space: Path, out: str, tracking_uri: str, variables: dict[str, str]
-) -> str:
-    """Submit the sweep, take away a node while all trials run, and wait until the cluster is its head again.
-
-    Returns:
-        The id of the node that was taken away.
-    """
+) -> None:
+    """Submit the sweep, take away a node while all trials run, and wait until the cluster is its head again."""
     variables = variables | {"MLFLOW_TRACKING_URI": tracking_uri, "PYTHONPATH": str(REPOSITORY)}
     environment = json.dumps({"env_vars": variables})
     # No --working-dir: fake nodes share one disk, and each unpacks the folder anew under those that work in it.
@@ -90,11 +87,9 @@ def run_sweep_and_take_a_node(
         wait_until(lambda: len(cluster.trial_nodes()) == NUM_TRIALS and _all_are_under_way(tracking_uri), "all trials")
     except TimeoutError as error:
         raise TimeoutError(f"{error}:\n{job.logs()}") from None
-    lost = sorted(cluster.trial_nodes())[0]
-    cluster.kill_node(lost)
+    cluster.kill_node(min(cluster.trial_nodes()))
     assert job.wait_for_end() == "SUCCEEDED", job.logs()
     wait_for_workers(cluster, 0, 240.0)
-    return lost
 
 
 def trials_of(tracking_uri: str) -> Trials:

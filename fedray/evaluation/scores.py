@@ -1,12 +1,14 @@
-"""FID and KID of two equally large sets of features; the mathematics is torch-fidelity's, in float64."""
+"""FID and KID of two equally large sets of features; the mathematics is torch-fidelity's, in float64.
+
+torch-fidelity is imported where it is used: it brings torchvision and with it seconds, which processes that only train
+do without.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
 Scores = dict[str, float]
 """Scores by name; a name says its protocol, see :func:`score_names_for`."""
@@ -71,6 +73,8 @@ def compare(
 
 def statistics(features: Features) -> Statistics:
     """Mean, float64 [d], and covariance, float64 [d, d], of features [n, d]."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics
+
     # float64: cancellation in the covariance biases FID
     found: Statistics = fid_features_to_statistics(torch.from_numpy(features.astype(np.float64)))
     return found
@@ -78,6 +82,8 @@ def statistics(features: Features) -> Statistics:
 
 def fid(real: Statistics, fake: Statistics) -> float:
     """Fréchet distance of two Gaussians (Heusel et al. 2017): 0 for equal ones, biased upward at small n."""
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+
     return float(fid_statistics_to_metric(real, fake, verbose=False)[KEY_METRIC_FID])
 
 
@@ -87,6 +93,8 @@ def kid(real: Features, fake: Features) -> float:
     Up to 1,000 tiles it is computed exactly, over all of them at once, without sampling noise; beyond, it is the mean
     over 100 subsets of 1,000, drawn with torch-fidelity's fixed seed. real, fake: [n, d], equal n >= 2.
     """
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
     assert len(real) == len(fake) >= MIN_TILES_FOR_KID
     exact = len(real) <= KID_SUBSET_SIZE
     found = kid_features_to_metric(

@@ -99,13 +99,12 @@ class Wave:
         """Take clients back from the worker that is busy for longest; if there are none, fetch the means of others."""
         if self._concluding or self._pending or self._alone:
             return
-        flights = [f for f in self._flights.values() if not f.exhausted and len(f.deliveries) > 1]
-        if not flights:
+        rich = [flight for flight in self._flights.values() if not flight.exhausted and len(flight.deliveries) > 1]
+        if not rich:
             self._collect_idle()
+        if not (unasked := [flight for flight in rich if not flight.asked]):
             return
-        if not (flights := [f for f in flights if not f.asked]):
-            return
-        longest = max(flights, key=Flight.seconds_left)
+        longest = max(unasked, key=Flight.seconds_left)
         if longest.seconds_left() < _LOOK_AGAIN_S / 10:
             self._look_later()
             return

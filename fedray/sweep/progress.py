@@ -2,6 +2,7 @@
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -48,6 +49,16 @@ class SweepProgress(tune.Callback):
         if not self._console.is_terminal:
             self._console.print(f"{self._round_line(trial, result)} | {self.status()}", soft_wrap=True)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Say that a trial was interrupted, by what, and where it goes on."""
+        checkpoint = trial.latest_checkpoint_result
+        where = f"after round {checkpoint.metrics['training_iteration']}" if checkpoint else "from its start"
+        count = f"{trial.num_failures} of at most {self._space.max_failures} failures"
+        self._console.print(
+            f"trial {trial.trial_id} was interrupted: {_last_error(trial)} It goes on {where} ({count}).",
+            soft_wrap=True,
+        )
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Look at the trials."""
         self._trials = trials
@@ -92,6 +103,14 @@ class SweepProgress(tune.Callback):
         left = max(0, math.ceil(per_trial * self._space.num_trials) - rounds)
         pace = (time.monotonic() - self._first_round) / (self._rounds_here - 1)
         return f"{elapsed} gone, about {_clock(left * pace)} left"
+
+
+def _last_error(trial: Any) -> str:
+    """Return the line of what Ray found that has the cause: the last one of a traceback."""
+    _, _, last = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")
+    lines = [line.strip() for line in last.splitlines()[1:] if line.strip()] or ["Ray gives no reason."]
+    of_an_actor = (line for line in lines if line.startswith("The actor died because"))
+    return next(of_an_actor, lines[-1] if lines[0].startswith("ray::") else lines[0])
 
 
 def _rounds(trial: Any) -> int:

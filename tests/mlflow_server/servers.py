@@ -8,15 +8,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg2
 import pytest
 import requests
 
-from tests.tracking.conftest import free_port
+from benchmarks.loopback import free_port, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 MLFLOW = REPOSITORY / "mlflow"
@@ -173,11 +172,3 @@ def run_script(name: str, *arguments: object, **environment: str) -> subprocess.
     return subprocess.run(
         command, env=everything, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100
     )
-
-
-def wait_until(condition: Callable[[], bool], explain: Callable[[], str]) -> None:
-    deadline = time.monotonic() + START_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(explain())
-        time.sleep(0.1)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mlflow_server.servers import MLFLOW, run_script, script_environment, wait_until
+from benchmarks.loopback import wait_until
+from tests.mlflow_server.servers import MLFLOW, run_script, script_environment
 from tests.storage import Bucket
 
 FILES = {"1/run/artifacts/config.yaml": b"seed: 1\n", "1/run/artifacts/images/a+b#1.png": bytes(range(256)) * 99}
@@ -168,7 +169,7 @@ def test_a_failed_or_ended_backup_leaves_nothing(filled: Place, tmp_path: Path, 
     hanging = stand_ins("pg_dump", f"echo started >{tmp_path}/started; exec sleep 600")
     environment = script_environment() | filled.environment | POSTGRES | hanging
     process = subprocess.Popen([MLFLOW / "backup.sh", folder / "two"], env=environment)
-    wait_until((tmp_path / "started").exists, lambda: "pg_dump was not called")
+    wait_until((tmp_path / "started").exists, "pg_dump to be called")
     assert len(list(folder.iterdir())) == 1
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 143 and list(folder.iterdir()) == []

@@ -46,12 +46,16 @@ def test_every_mode_is_covered_under_its_label(objective):
     random = torch.Generator().manual_seed(0)
     steps = GanSteps(gan, Optimizers(gan), random)
     assert sum(covered(gan)) < 0.1
+    times_in_a_row = 0
     for step in range(1200):
         for _ in range(settings.recipe.n_critic):
             points, condition = draw(256, random)
             steps.discriminator(points, condition)
         steps.generator(condition)
         gan.update_ema(step)
-    shares = covered(gan)
-    assert min(shares) > 0.1 / NUM_MODES, shares
-    assert sum(shares) > 0.5, shares
+        if step % 100 == 99:
+            shares = covered(gan)
+            times_in_a_row = times_in_a_row + 1 if min(shares) > 0.1 / NUM_MODES and sum(shares) > 0.5 else 0
+        if times_in_a_row == 3:  # it stays there
+            return
+    raise AssertionError(shares)

@@ -12,6 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg
 
+from benchmarks.loopback import wait_until
 from fedray.simulation import (
     DeadlineExceededError,
     RayGrid,
@@ -130,9 +131,9 @@ def test_a_mean_is_fetched_while_another_worker_still_computes(pool, tmp_path):
     exchange = threading.Thread(target=lambda: replies.extend(grid.exchange(messages(grid, size=20_000), FedAvg())))
     exchange.start()
     try:
-        elsewhere = wait_for(lambda: visitors_beside(visits, client=0))
-        wait_for(lambda: len(grid._finished) == len(visits.read_text().splitlines()) - 1)
-        os.kill(elsewhere, signal.SIGKILL)
+        wait_until(lambda: bool(visitors_beside(visits, client=0)), "all other clients")
+        wait_until(lambda: len(grid._finished) == len(visits.read_text().splitlines()) - 1, "their mean")
+        os.kill(visitors_beside(visits, client=0), signal.SIGKILL)
     finally:
         gate.touch()
         exchange.join()
@@ -140,15 +141,6 @@ def test_a_mean_is_fetched_while_another_worker_still_computes(pool, tmp_path):
     assert sorted(line.split()[0] for line in visits.read_text().splitlines()) == ["0", "1", "2", "3"]
     assert sorted(node for reply in replies for node in merged_nodes(reply)) == grid.get_node_ids()
     np.testing.assert_allclose(mean(replies), np.ones(20_000))
-
-
-def wait_for(value, seconds: float = 60):
-    """Return what a function gives, as soon as that is something."""
-    deadline = time.monotonic() + seconds
-    while not (found := value()):
-        assert time.monotonic() < deadline, f"nothing within {seconds} s"
-        threading.Event().wait(0.02)
-    return found
 
 
 def visitors_beside(visits: Path, client: int) -> int:

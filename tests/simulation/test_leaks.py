@@ -1,7 +1,6 @@
 import gc
 import os
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 from ray._private.internal_api import memory_summary
 
+from benchmarks.loopback import wait_until
 from fedray.simulation import RayGrid, WorkerPool
 
 SIZE = 50_000  # 400 KB: arrays and states go through the object store
@@ -43,14 +43,16 @@ def used(pids: list[int]) -> dict[str, float]:
 
 def assert_objects_at_most(number: int) -> None:
     """Wait for the store to have that few: Ray frees objects in batches, about once a second."""
-    give_up_at = time.monotonic() + 30
-    while True:
-        summary = memory_summary(ray.get_runtime_context().gcs_address, stats_only=True)
-        found = re.search(r"Plasma memory usage \d+ MiB, (\d+) objects", summary)
-        assert found, summary
-        if int(found[1]) <= number:
-            return
-        assert time.monotonic() < give_up_at, f"{found[1]} objects are left in the store, expected {number} at most"
+    wait_until(
+        lambda: num_objects_in_store() <= number,
+        lambda: f"{num_objects_in_store()} objects are left in the store, expected {number} at most",
+        deadline_s=30,
+    )
+
+
+def num_objects_in_store() -> int:
+    summary = memory_summary(ray.get_runtime_context().gcs_address, stats_only=True)
+    return int(re.search(r"Plasma memory usage \d+ MiB, (\d+) objects", summary)[1])
 
 
 @pytest.mark.parametrize("strategy", [FedAvg(), None], ids=["merged", "single"])

@@ -1,16 +1,15 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
+from benchmarks.loopback import free_port, wait_until
 from fedray.tracking import Tracker, check_tracking
 
 
@@ -53,21 +52,14 @@ class MlflowServer:
         assert self._process is not None
         os.killpg(self._process.pid, number)  # the server's own session: its workers end with it
 
-    def _wait_until_healthy(self, deadline_s: float = 150.0) -> None:
-        deadline = time.monotonic() + deadline_s
-        while time.monotonic() < deadline:
-            try:
-                if requests.get(f"{self.uri}/health", timeout=1).ok:
-                    return
-            except requests.RequestException:
-                time.sleep(0.1)
-        raise TimeoutError((self.folder / "server.log").read_text())
+    def _wait_until_healthy(self) -> None:
+        wait_until(self._is_healthy, (self.folder / "server.log").read_text)
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    def _is_healthy(self) -> bool:
+        try:
+            return requests.get(f"{self.uri}/health", timeout=1).ok
+        except requests.RequestException:
+            return False
 
 
 @pytest.fixture(scope="session")

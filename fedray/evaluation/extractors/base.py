@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+if TYPE_CHECKING:
+    from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 BATCH_SIZE = 64
 Item = TypeVar("Item")
@@ -46,7 +48,7 @@ class Extractor:
     """
 
     name: str
-    network: FeatureExtractorBase
+    network: "FeatureExtractorBase"
     width: int
     identity: str
     quality: ExtractorQuality | None = None
