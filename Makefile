@@ -23,7 +23,7 @@ sweep: env
 	$(BIN)/python jobs/sweep_wgan.py
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 check: env
 	$(BIN)/ruff check .
