@@ -49,9 +49,11 @@ class OptunaSearcher(Searcher):
         return dict(self._running[trial_id].params)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report a round's score; a round without one says nothing."""
-        if self.metric in result:
-            self._running[trial_id].report(result[self.metric], result[TRAINING_ITERATION])
+        """Report a round's score; a round without one says nothing, nor does one that a resumed trial repeats."""
+        trial, step = self._running[trial_id], result[TRAINING_ITERATION]
+        known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        if self.metric in result and step not in known:
+            trial.report(result[self.metric], step)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how the trial ended."""

@@ -1,13 +1,16 @@
 """A Tune trial: one experiment whose step is one round, on workers that are kept from trial to trial."""
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pyarrow.fs import FileSelector
 from ray import tune
 from ray.tune.result import TRAINING_ITERATION
+from safetensors import SafetensorError
 
 from fedray.experiment import (
     EVALUATION_TIMEOUT_S,
@@ -18,7 +21,7 @@ from fedray.experiment import (
     open_run,
     start_workers,
 )
-from fedray.federation import DivergedError, local_store
+from fedray.federation import DivergedError, latest_round, local_store
 from fedray.simulation import WorkerResources
 from fedray.sweep.searcher import COMPLETED, DIVERGED
 from fedray.sweep.space import SearchSpace, Value
@@ -95,9 +98,34 @@ class FederatedTrial(tune.Trainable):
         if self._preview is not None:
             np.save(Path(checkpoint_dir) / PREVIEW, self._preview)
 
+    def restore(self, checkpoint_path: Any) -> None:
+        """Continue after the round of a checkpoint, or of the trial's newest whole one if that is gone.
+
+        Tune removes a trial's old checkpoint before its saved state names the new one: a driver that is killed in
+        between leaves a state that names one which is not there.
+        """
+        named = getattr(checkpoint_path, "checkpoint", checkpoint_path)
+        named = tune.Checkpoint.from_directory(named) if isinstance(named, str) else named
+        folder, _, _ = str(named.path).rpartition("/")
+        found = named.filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
+        if str(named.path) in {info.path for info in found}:
+            super().restore(checkpoint_path)
+            return
+        for path in sorted((info.path for info in found if info.base_name.startswith("checkpoint_")), reverse=True):
+            with suppress(ValueError, OSError, SafetensorError):  # half of one, from when its node was lost
+                super().restore(tune.Checkpoint(path, named.filesystem))
+                return
+        super().restore(checkpoint_path)  # it says what is missing
+
     def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
-        """Continue after the round of a checkpoint."""
+        """Continue after the round of a checkpoint.
+
+        Raises:
+            ValueError: It holds no whole round.
+        """
         assert isinstance(checkpoint, str), "save_checkpoint writes into the folder it is given"
+        if latest_round(Path(checkpoint) / "federation") is None:
+            raise ValueError(f"{checkpoint} holds no whole round of a federation")
         self._run.load(Path(checkpoint) / "federation")
 
     def cleanup(self) -> None:

@@ -36,10 +36,11 @@ def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted
         assert not (out / "results.parquet").exists()
 
         submit(ray, "second", variables, "--resume", str(out))
-        assert ray.job("second").wait_for_end() == "SUCCEEDED", ray.job("second").logs()
+        status, printed = ray.job("second").wait_for_end(), ray.job("second").logs()
+        assert status == "SUCCEEDED", printed
 
     trials = pd.read_parquet(out / "results.parquet")
-    assert trials["outcome"].tolist() == ["complete"] * 4
+    assert trials["outcome"].tolist() == ["complete"] * 4, printed
     after = statuses(uri)
     assert set(after.values()) == {"FINISHED"} and len(after) == 5
     assert set(before) <= set(after), "a stopped trial's run is continued, not doubled"

@@ -6,6 +6,9 @@ from torch import nn
 from fedray.config import GanConfig
 from fedray.models import OBJECTIVES, Condition, Gan, Judgement, TileShape
 
+# One of each family that a federation may use; timm's smallest where the family has sizes.
+BACKBONES = ["cnn", "resnet18", "resnet50", "vit_b_16", "swin_t", "vit_tiny_patch16_224", "mobilenetv2_050"]
+PAIRS = [(objective, backbone) for backbone in BACKBONES for objective in OBJECTIVES]
 SHAPE = TileShape(size=16, channels=3, num_labels=3)
 SMALL = {"latent_dim": 8, "generator_channels": 8, "discriminator_channels": 8, "batch_size": 6}
 

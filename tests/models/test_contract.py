@@ -5,14 +5,9 @@ import pytest
 import torch
 
 from fedray.models import OBJECTIVES, Condition, Gan, GanSteps, LabelledTiles, Optimizers, TileShape, local_pass
-from tests.models.networks import config
+from tests.models.networks import BACKBONES, PAIRS, config
 
-# One of each family that a federation may use; timm's smallest where the family has sizes.
-BACKBONES = ["cnn", "resnet18", "resnet50", "vit_b_16", "swin_t", "vit_tiny_patch16_224", "mobilenetv2_050"]
-SMALL_BACKBONES = ["cnn", "resnet18", "vit_tiny_patch16_224", "swin_t"]
 SHAPE = TileShape(size=32, channels=3, num_labels=2, num_domains=2)
-PAIRS = [(objective, backbone) for objective in OBJECTIVES for backbone in SMALL_BACKBONES]
-PAIRS += [("wgan-gp", "resnet50"), ("acgan", "resnet50"), ("acgan", "vit_b_16"), ("wgan-gp", "mobilenetv2_050")]
 
 
 def settings(objective, backbone, **fields):
@@ -42,29 +37,29 @@ def passed():
             optimizers = Optimizers(gan)
             report = local_pass(gan, optimizers, client(), num_steps=1, steps_before=0, seed=0, hooks=[remember])
             done.clear()  # one GAN at a time: the large ones have 86 M parameters
-            done[objective, backbone] = gan, before, seen, report
+            done[objective, backbone] = gan, optimizers, before, seen, report
         return done[objective, backbone]
 
     return train
 
 
-@pytest.mark.parametrize(("objective", "backbone"), PAIRS)
+@pytest.mark.parametrize(("objective", "backbone"), PAIRS, scope="module")  # all tests of a pair, then the next one
 class TestEveryPair:
     def test_losses_are_finite_and_named(self, passed, objective, backbone):
-        gan, _, _, report = passed(objective, backbone)
+        gan, _, _, _, report = passed(objective, backbone)
         steps = GanSteps(gan, Optimizers(gan), torch.Generator())
         assert set(report.losses) == {f"{network}/{term}" for network in steps.terms for term in steps.terms[network]}
         assert all(np.isfinite(value) for value in report.losses.values())
 
     def test_gradients_reach_every_trained_parameter(self, passed, objective, backbone):
-        _, _, seen, _ = passed(objective, backbone)
+        _, _, _, seen, _ = passed(objective, backbone)
         for name, gradients in seen.items():
             missing = [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
             assert not missing, (name, missing)
             assert any(value.abs().sum() > 0 for value in gradients.values())
 
     def test_both_networks_moved_and_stayed_finite(self, passed, objective, backbone):
-        gan, before, _, _ = passed(objective, backbone)
+        gan, _, before, _, _ = passed(objective, backbone)
         after = gan.arrays()
         for part in ("generator", "discriminator", "generator_ema"):
             assert any(not np.array_equal(before[key], after[key]) for key in before if key.startswith(f"{part}."))
@@ -80,6 +75,18 @@ class TestEveryPair:
         classifies = OBJECTIVES[objective].conditioning == "classifier"
         assert (judged.label_logits is not None) == classifies
         assert (judged.domain_logits is not None) == classifies
+
+    def test_a_checkpoint_goes_on_to_the_same_arrays(self, passed, objective, backbone):
+        gan, optimizers, *_ = passed(objective, backbone)
+        resumed = Gan(settings(objective, backbone), SHAPE, seed=9)
+        resumed.load(gan.arrays())
+        moments = Optimizers(resumed)
+        moments.load(optimizers.arrays())
+        for either, state in ((gan, optimizers), (resumed, moments)):
+            local_pass(either, state, client(), num_steps=1, steps_before=1, seed=1)
+        expected = gan.arrays()
+        for name, value in resumed.arrays().items():
+            np.testing.assert_allclose(value, expected[name], atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -4,6 +4,7 @@ its clients are done and what they left is on its way to the other node; and the
 A script, because it needs a Ray of its own.
 """
 
+import gc
 import os
 import re
 import shutil
@@ -137,6 +138,7 @@ def lose_one_after_the_other(cluster: Cluster, node: Any, strategy: Strategy | N
 def wait_for_no_references() -> None:
     """Wait until neither driver nor workers hold an object: states, their copies, what was sent."""
     give_up_at = time.monotonic() + 30
+    gc.collect()  # of grids that are gone
     while held := re.findall("LOCAL_REFERENCE|PINNED_IN_MEMORY", memory_summary(ray.get_runtime_context().gcs_address)):
         assert time.monotonic() < give_up_at, f"{len(held)} objects are still held"
         time.sleep(0.2)

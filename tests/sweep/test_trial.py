@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from ray import tune
 
@@ -46,6 +48,26 @@ def test_a_trial_continues_after_its_checkpoint_and_repeats_nothing_when_it_was_
     known = trial.train()
     assert (known["training_iteration"], known["completed"], known["done"]) == (2, True, True)
     assert known[METRIC] == pytest.approx(last[METRIC], rel=1e-4)
+
+
+def test_a_trial_whose_named_checkpoint_is_gone_continues_after_the_newest_whole_one(trial, tmp_path):
+    """As after a driver was killed between Tune's removal of a checkpoint and the state that names the next one."""
+    assert trial.reset(dict(VALUES))
+    trial.train()
+    trial.save(str(tmp_path / "checkpoint_000001"))
+    last = trial.train()
+    shutil.copytree(tmp_path / "checkpoint_000001", tmp_path / "checkpoint_000002")
+    next((tmp_path / "checkpoint_000002").rglob("server.safetensors")).write_bytes(b"half of i")
+    (tmp_path / "checkpoint_000003" / "federation" / "round-00002").mkdir(parents=True)
+
+    assert trial.reset(dict(VALUES))
+    trial.restore(str(tmp_path / "checkpoint_000000"))
+    again = trial.train()
+    assert again["training_iteration"] == 2
+    assert again[METRIC] == pytest.approx(last[METRIC], rel=1e-4)
+
+    with pytest.raises(ValueError, match="does not exist on storage"):
+        trial.restore(str(tmp_path / "empty" / "checkpoint_000000"))
 
 
 def test_the_next_trial_runs_on_the_same_workers(trial):
