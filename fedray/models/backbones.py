@@ -278,11 +278,19 @@ def _replace_batch_norm(model: nn.Module, name: str, penalty: str) -> None:
         )  # fmt: skip
 
 
+def _num_groups(num_channels: int) -> int:
+    """Return 32 (Wu and He 2018) or fewer: a group has eight channels or more, all it has on a map of one pixel."""
+    groups = math.gcd(num_channels, 32)
+    while groups > 1 and num_channels // groups < 8:
+        groups //= 2
+    return groups
+
+
 def _replace_in(module: nn.Module) -> int:
     count = 0
     for key, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            norm = nn.GroupNorm(math.gcd(child.num_features, 32), child.num_features, child.eps)
+            norm = nn.GroupNorm(_num_groups(child.num_features), child.num_features, child.eps)
             if child.affine:
                 norm.load_state_dict({"weight": child.weight.detach(), "bias": child.bias.detach()})
             # timm's BatchNormAct2d carries the activation that follows it

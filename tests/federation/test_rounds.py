@@ -55,7 +55,7 @@ def plain_pass(config, client_id, arrays, round_index=1, optimizers=None, gan=No
     gan.load(arrays)
     optimizers = optimizers or Optimizers(gan)
     client = client_tiles(config, client_id)
-    steps = -(-len(client.tiles) // config.gan.batch_size)
+    steps = config.federation.local_steps or -(-len(client.tiles) // config.gan.batch_size)
     seed = derive_seed(config.seed, "client", round_index, client_id)
     local_pass(gan, optimizers, client, num_steps=steps, steps_before=(round_index - 1) * steps, seed=seed)
     return gan, len(client.tiles), optimizers

@@ -105,6 +105,9 @@ def test_batch_norm_gives_way_to_a_penalty_and_the_log_says_so(caplog):
         critic = discriminator(objective="wgan-gp", discriminator="resnet18")
     assert "resnet18: 20 BatchNorm layers became GroupNorm" in caplog.text
     assert not couples_samples(critic.train())
+    small = discriminator(objective="wgan-gp", discriminator="mobilenetv2_050")
+    norms = [module for module in (*critic.modules(), *small.modules()) if isinstance(module, nn.GroupNorm)]
+    assert all(norm.num_channels / norm.num_groups >= 8 for norm in norms), "a group of one pixel would be constant"
     assert couples_samples(discriminator(discriminator="resnet18").train())
 
 
