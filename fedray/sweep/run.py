@@ -33,7 +33,7 @@ from fedray.storage import SharedFolder
 from fedray.sweep.plan import SweepPlan, plan_sweep
 from fedray.sweep.progress import SweepProgress
 from fedray.sweep.results import SweepResult, trial_table, write_results
-from fedray.sweep.searcher import OptunaSearcher
+from fedray.sweep.searcher import OptunaSearcher, SweepSearch
 from fedray.sweep.space import SearchSpace, load_space
 from fedray.sweep.trial import PREVIEW, FederatedTrial
 from fedray.tracking import Status, TrackedRun, Tracker, check_tracking
@@ -218,10 +218,9 @@ def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: str) 
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=OptunaSearcher(space),
+            search_alg=SweepSearch(space, plan.concurrent_trials),
             scheduler=scheduler,
             num_samples=space.num_trials,
-            max_concurrent_trials=plan.concurrent_trials,
             reuse_actors=True,
             trial_dirname_creator=_folder_name,
         ),

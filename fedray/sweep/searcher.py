@@ -4,14 +4,16 @@ Ray's own OptunaSearch tells Optuna that trials stopped early are complete, so t
 trials whose metric is NaN.
 """
 
+import os
 import pickle
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import optuna
 from optuna.trial import Trial, TrialState
 from ray.tune.result import TRAINING_ITERATION
-from ray.tune.search import Searcher
+from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 
 from fedray.randomness import derive_seed
 from fedray.sweep.space import SearchSpace
@@ -75,3 +77,22 @@ class OptunaSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Read back what :meth:`save` wrote; only a sweep's own folder is read."""
         self.study, self._running = pickle.loads(Path(checkpoint_path).read_bytes())
+
+
+class SweepSearch(SearchGenerator):
+    """What Tune asks for trials: the searcher, with a bound on its trials at a time and a state saved in whole files.
+
+    Tune uploads the folder of its state in the background, also while the next state is written; a temporary file
+    there would be gone when the upload comes to it, which then fails with a traceback.
+    """
+
+    def __init__(self, space: SearchSpace, max_concurrent: int) -> None:
+        """Search a space with so many trials at a time, one at least."""
+        super().__init__(ConcurrencyLimiter(OptunaSearcher(space), max_concurrent=max_concurrent))
+
+    def save_to_dir(self, dirpath: str, session_str: str) -> None:
+        """Write the state beside the folder and move its files in."""
+        with TemporaryDirectory(dir=Path(dirpath).parent) as folder:
+            super().save_to_dir(folder, session_str)
+            for file in Path(folder).iterdir():
+                os.replace(file, Path(dirpath) / file.name)

@@ -4,7 +4,7 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.result import TRAINING_ITERATION
 
-from fedray.sweep.searcher import COMPLETED, DIVERGED, OptunaSearcher
+from fedray.sweep.searcher import COMPLETED, DIVERGED, OptunaSearcher, SweepSearch
 from fedray.sweep.space import SearchSpace
 
 METRIC = "fid/domain-cnn/64"
@@ -100,3 +100,23 @@ def test_a_saved_search_goes_on_as_if_nothing_had_happened(searcher, tmp_path):
     again.on_trial_complete("b", result(4.0, 2, **{COMPLETED: True}))
     assert again.study.best_value == 4.0
     assert not math.isnan(again.study.best_value)
+
+
+def test_the_folder_of_the_state_only_ever_holds_whole_files(tmp_path, monkeypatch):
+    state, seen = tmp_path / "state", []
+    state.mkdir()
+    save = OptunaSearcher.save
+
+    def look_and_save(self, path):
+        save(self, path)
+        seen.append({file.name for file in state.iterdir()})
+
+    monkeypatch.setattr(OptunaSearcher, "save", look_and_save)
+    search = SweepSearch(SPACE, 2)
+    for _ in range(2):
+        search.save_to_dir(str(state), "now")
+    assert seen == [set(), {"searcher-state-now.pkl", "search_gen_state-now.json"}]
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    again = OptunaSearcher(SPACE)
+    again.restore_from_dir(str(state))
+    assert again.suggest("a") == pytest.approx(START)
