@@ -14,6 +14,7 @@ from benchmarks.simulation.federation import TIMED_UPDATE_KEY, Recorder, Weights
 from benchmarks.simulation.results import FEDRAY, FLOOR, STOCK
 
 _RAY_ARGUMENTS = {
+    "address": "local",  # not one that happens to run here
     "num_cpus": NUM_WORKERS,
     "object_store_memory": OBJECT_STORE_BYTES,
     "include_dashboard": False,

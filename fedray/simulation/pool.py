@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from .dispatch import Dispatcher
 from .errors import DeadlineExceededError
-from .heap import heap_settings
+from .heap import driver_heap, heap_settings
 from .jobs import Job
 from .resources import count_fitting, describe_capacity
 from .worker import CONCURRENCY_GROUPS, Worker
@@ -53,8 +53,8 @@ class WorkerResources:
 class WorkerPool:
     """Worker processes (Ray actors) that outlive a grid.
 
-    Inside a placement group (a Tune trial's) the workers are part of it. A worker that dies is replaced. Use the pool
-    as a context manager, or ``close()`` it.
+    Inside a placement group (a Tune trial's) the workers are part of it. A worker that dies is replaced. While a pool
+    is open, this process keeps the memory it frees (see ``heap.py``). Use it as a context manager, or ``close()`` it.
 
     Attributes:
         resources: How many workers there are to be, and what each gets.
@@ -92,8 +92,9 @@ class WorkerPool:
             partial(describe_capacity, resources.num_workers, *size, group),
         )
         # A pool that is forgotten, not closed, gives its workers back all the same.
-        self._stop = weakref.finalize(self, self.dispatcher.stop)
+        self._stop = weakref.finalize(self, _stop, self.dispatcher)
         self._stop.atexit = False  # Ray ends the workers with their driver
+        driver_heap.keep()
 
     def call(self, function: Callable[..., Any], *args: Any) -> ray.ObjectRef:
         """Run a function on a worker, an idle one if there is one, and return a reference to its result.
@@ -166,6 +167,11 @@ class WorkerPool:
     ) -> None:
         """Close the pool."""
         self.close()
+
+
+def _stop(dispatcher: Dispatcher) -> None:
+    dispatcher.stop()
+    driver_heap.let_go()
 
 
 def _worker_factory(

@@ -1,4 +1,4 @@
-"""Memory that an app frees stays with the worker until the next app: it is not cleared again for every client."""
+"""Memory that an app frees stays with the worker until the next app, what a driver frees until its pool is closed."""
 
 import os
 import platform
@@ -66,3 +66,47 @@ def test_settings_of_the_user_are_left_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert heap_settings()
     monkeypatch.setenv("MALLOC_TOP_PAD_", "0")
     assert heap_settings() == {}
+
+
+DRIVER = """
+import resource
+import numpy as np
+from fedray.simulation.heap import driver_heap
+
+def faults_of_an_average():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        total = np.ones(8_000_000) * 0.5
+        total += np.ones(8_000_000) * 0.5
+        total.tobytes()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident_bytes():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+faults_of_an_average()
+print(faults_of_an_average())
+for _ in range(2):
+    driver_heap.keep()
+faults_of_an_average()
+driver_heap.let_go()
+print(faults_of_an_average())
+before = resident_bytes()
+driver_heap.let_go()
+print(before - resident_bytes())
+print(faults_of_an_average())
+"""
+
+
+def test_a_driver_keeps_its_memory_while_one_wants_it_and_gives_it_back_then() -> None:
+    def run_driver(settings: dict[str, str]) -> list[int]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+        printed = subprocess.check_output([sys.executable, "-c", DRIVER], env=inherited | settings, text=True)
+        return [int(number) for number in printed.split()]
+
+    as_it_was, kept, given_back, as_it_is_then = run_driver({})
+    assert kept < 0.05 * as_it_was
+    assert given_back > 2 * 64_000_000
+    assert as_it_is_then > 0.5 * as_it_was
+    _, kept, *_ = run_driver({"MALLOC_TOP_PAD_": "131072"})
+    assert kept > 0.5 * as_it_was, "the user's own settings count"
