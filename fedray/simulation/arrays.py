@@ -36,7 +36,7 @@ class SharedArray(Array):
         if not (ndarray.flags.c_contiguous or ndarray.flags.f_contiguous):
             ndarray = ndarray.copy(order="C")  # pickle can only hand over memory without gaps
         held = ndarray.view(np.ndarray)
-        held.flags.writeable = False
+        held.setflags(write=False)
         self.__dict__.update(dtype=_name(held.dtype), shape=held.shape, stype=SType.NUMPY, _ndarray=held)
 
     @property
@@ -118,10 +118,10 @@ def share(content: RecordDict) -> RecordDict:
 def fresh(content: RecordDict) -> RecordDict:
     """Copy the records and not their arrays' memory: what one client does to its message no other may see."""
     copy: RecordDict = _copy(content)
-    records = _items(copy)
+    records = items_of(copy)
     for name, record in records.items():
         records[name] = twin = _copy(record)
-        values = _items(twin)
+        values = items_of(twin)
         for key, value in values.items():
             if isinstance(value, Array):
                 values[key] = twin_of(value)
@@ -156,8 +156,8 @@ def npy_bytes(ndarray: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _items(record: Any) -> dict[str, Any]:
-    # Past the type checks of Flower's dictionaries: what was in one may be in its copy.
+def items_of(record: Any) -> dict[str, Any]:
+    """Return what a record holds, past the calls of Flower's dictionaries and, for who writes to it, their checks."""
     items: dict[str, Any] = record.__dict__["_data"]
     return items
 

@@ -17,7 +17,7 @@ from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYog
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from numpy.typing import NDArray
 
-from .arrays import SharedArray, ndarray_of
+from .arrays import SharedArray, items_of, ndarray_of
 
 MERGED = "fedray.merged"
 """ConfigRecord of a merged reply; ``node-ids`` says whose replies it stands for."""
@@ -172,7 +172,7 @@ class RunningMean:
     def _parts(self, content: RecordDict) -> tuple[dict[str, NDArray[Any]], MetricRecord, float, list[Any]] | None:
         array_records: list[tuple[str, ArrayRecord]] = []
         metric_records: list[tuple[str, MetricRecord]] = []
-        for name, record in content.items():
+        for name, record in items_of(content).items():
             if isinstance(record, ArrayRecord):
                 array_records.append((name, record))
             elif isinstance(record, MetricRecord):
@@ -180,16 +180,16 @@ class RunningMean:
         if len(metric_records) != 1 or len(array_records) != (1 if self._rule.with_arrays else 0):
             return None  # the strategy will say what is wrong, or does not mind
         ((metric_key, metrics),) = metric_records
-        weight = metrics.get(self._rule.weight_key)
+        weight = items_of(metrics).get(self._rule.weight_key)
         if not isinstance(weight, int | float) or not 0 < weight < math.inf:
             return None
         like: list[Any] = [metric_key]
-        for name, value in metrics.items():
+        for name, value in items_of(metrics).items():
             like += (name, len(value) if isinstance(value, list) else -1)
         arrays: dict[str, NDArray[Any]] = {}
         for array_key, record in array_records:
             like.append(array_key)
-            for name, array in record.items():
+            for name, array in items_of(record).items():
                 ndarray = ndarray_of(array)
                 if ndarray is None or ndarray.dtype.kind not in "fiubc":
                     return None
@@ -227,8 +227,12 @@ def _scaled(array: NDArray[Any], weight: float) -> NDArray[Any]:
 
 def _add_scaled(total: NDArray[Any], array: NDArray[Any], weight: float) -> None:
     """Add ``weight * array`` to ``total`` in place, with BLAS where it can: in one pass over memory, not in three."""
-    in_order = array.flags.c_contiguous and total.flags.c_contiguous
-    if array.size in _BLAS_SIZES and in_order and (axpy := _axpy(total.dtype)) is not None:
+    if (
+        array.size in _BLAS_SIZES
+        and array.flags.c_contiguous
+        and total.flags.c_contiguous
+        and (axpy := _axpy(total.dtype)) is not None
+    ):
         axpy(array.astype(total.dtype, copy=False).reshape(-1), total.reshape(-1), a=weight)
     else:
         np.add(total, _scaled(array, weight), out=total)

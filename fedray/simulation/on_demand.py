@@ -7,33 +7,69 @@ half the time: without two generic types for every item that is set, and without
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, Metadata, MetricRecord, RecordDict
-from flwr.app.message.recorddict import _SyncedDict
+from flwr.app.message import arrayrecord, metricrecord, recorddict
 from flwr.app.message.typeddict import TypedDict
 from numpy.typing import NDArray
 
 from .arrays import SharedArray, npy_bytes, twin_of
 
+_flowers_array = Array.__init__
 _flowers_assignment = Array.__setattr__
 _flowers_record_assignment = RecordDict.__setitem__
 _flowers_message = Message.__init__
 
+_ARRAYS, _NUMBERS = frozenset({Array, SharedArray}), frozenset({int, float})
+_RECORDS, _NAMES = frozenset({ArrayRecord, MetricRecord, ConfigRecord}), frozenset({str})
+
 
 def serialise_on_demand() -> None:
     """Change Flower's classes in this process."""
+    Array.__init__ = _init_array  # type: ignore[assignment, method-assign]
     Array.from_numpy_ndarray = classmethod(_from_numpy_ndarray)  # type: ignore[method-assign, assignment]
     Array.__getattr__ = _getattr  # type: ignore[attr-defined]
     Array.__setattr__ = _setattr  # type: ignore[method-assign, assignment]
+    ArrayRecord.__init__ = _init_of_dictionary(ArrayRecord, _ARRAYS, arrayrecord)  # type: ignore[method-assign]
     ArrayRecord.from_array_dict = classmethod(_from_array_dict)  # type: ignore[method-assign, assignment]
+    MetricRecord.__init__ = _init_of_dictionary(MetricRecord, _NUMBERS, metricrecord)  # type: ignore[method-assign]
+    RecordDict.__init__ = _init_of_dictionary(RecordDict, _RECORDS, recorddict)  # type: ignore[method-assign]
     TypedDict.__setitem__ = _setitem  # type: ignore[method-assign]
     RecordDict.__setitem__ = _set_record  # type: ignore[method-assign]
     RecordDict.array_records = _records_of(ArrayRecord)  # type: ignore[assignment, method-assign]
     RecordDict.metric_records = _records_of(MetricRecord)  # type: ignore[assignment, method-assign]
     RecordDict.config_records = _records_of(ConfigRecord)  # type: ignore[assignment, method-assign]
     Message.__init__ = _init_message  # type: ignore[assignment, method-assign]
+
+
+def _init_array(array: Array, /, *args: Any, **kwargs: Any) -> None:
+    """Make an array of an ndarray, as apps do; anything else is Flower's."""
+    if len(args) == 1 and not kwargs and isinstance(args[0], np.ndarray):
+        array.__dict__.update(SharedArray.from_numpy_ndarray(args[0]).__dict__)
+    else:
+        _flowers_array(array, *args, **kwargs)
+
+
+def _init_of_dictionary(kind: type[TypedDict[Any, Any]], values: frozenset[type], module: Any) -> Callable[..., None]:
+    """Return an ``__init__`` for a dictionary of such values, as apps give one; anything else is Flower's."""
+    flowers, check_key, check_value = kind.__init__, module._check_key, module._check_value
+
+    def init(record: TypedDict[Any, Any], /, *args: Any, **kwargs: Any) -> None:
+        if len(args) == 1 and not kwargs and _are(values, args[0]):
+            items = {name: twin_of(value) for name, value in args[0].items()} if values is _ARRAYS else dict(args[0])
+            record.__dict__.update(_check_key_fn=check_key, _check_value_fn=check_value, _data=items)
+        else:
+            flowers(record, *args, **kwargs)
+
+    return init
+
+
+def _are(types: frozenset[type], named: Any) -> bool:
+    """Whether something is a dictionary of such values, with strings for keys."""
+    return type(named) is dict and types.issuperset(map(type, named.values())) and _NAMES.issuperset(map(type, named))
 
 
 def _from_numpy_ndarray(cls: type[Array], ndarray: NDArray[Any]) -> Array:
@@ -82,9 +118,15 @@ def _records_of(kind: type[Any]) -> property:
     """Make the view of a RecordDict's records of one kind. They come from there, and need not be put back."""
 
     def view(records: RecordDict) -> Any:
-        synced: Any = _SyncedDict(records, kind)
-        data = records.__dict__["_data"]
-        synced.__dict__["_data"] = {name: record for name, record in data.items() if isinstance(record, kind)}
+        synced = object.__new__(recorddict._SyncedDict)
+        items = {name: record for name, record in records.__dict__["_data"].items() if isinstance(record, kind)}
+        synced.__dict__.update(
+            _check_key_fn=recorddict._check_key,
+            _check_value_fn=synced.check_value,
+            _data=items,
+            recorddict=records,
+            allowed_type=kind,
+        )
         return synced
 
     return property(view)

@@ -19,10 +19,11 @@ def as_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Change Flower's classes as a worker does, and change them back."""
     views = ("array_records", "metric_records", "config_records")
     for owner, names in (
-        (Array, ("from_numpy_ndarray", "__setattr__")),
-        (ArrayRecord, ("from_array_dict",)),
+        (Array, ("__init__", "from_numpy_ndarray", "__setattr__")),
+        (ArrayRecord, ("__init__", "from_array_dict")),
+        (MetricRecord, ("__init__",)),
         (TypedDict, ("__setitem__",)),
-        (RecordDict, ("__setitem__", *views)),
+        (RecordDict, ("__init__", "__setitem__", *views)),
         (Message, ("__init__",)),
     ):
         for name in names:
@@ -112,6 +113,57 @@ def test_records_refuse_what_they_refused(as_in_a_worker):
         RecordDict({"a": {"b": 1}})
     with pytest.raises(TypeError, match="received `MetricRecord`"):
         RecordDict().array_records["a"] = MetricRecord()
+
+
+ARRAY = np.arange(3.0)
+MADE = {
+    "nothing": lambda: [Kind() for Kind in (ArrayRecord, MetricRecord, ConfigRecord, RecordDict)],
+    "arrays": lambda: ArrayRecord({"w": Array(ARRAY), "v": Array(ARRAY + 1)}),
+    "arrays of a keyword": lambda: ArrayRecord(array_dict={"w": Array(ARRAY)}),
+    "arrays, not kept": lambda: ArrayRecord({"w": Array(ARRAY)}, keep_input=False),
+    "ndarrays": lambda: ArrayRecord([ARRAY, ARRAY + 1]),
+    "an array of nothing": lambda: Array(),
+    "an array of a list": lambda: Array([1.0]),
+    "an array of bytes": lambda: Array("float64", (3,), "numpy.ndarray", b"abc"),
+    "ndarrays in a dictionary": lambda: ArrayRecord({"w": ARRAY}),
+    "arrays with numbers for names": lambda: ArrayRecord({1: Array(ARRAY)}),
+    "numbers": lambda: MetricRecord({"a": 1, "b": 2.5}),
+    "lists": lambda: MetricRecord({"a": [1, 2], "b": 2.5}),
+    "numbers of a keyword": lambda: MetricRecord(metric_dict={"a": 1}),
+    "numbers with numbers for names": lambda: MetricRecord({1: 2.0}),
+    "truth values": lambda: MetricRecord({"a": True}),
+    "NumPy's numbers": lambda: MetricRecord({"a": np.float64(2)}),
+    "records": lambda: RecordDict({"x": ArrayRecord([ARRAY]), "y": MetricRecord({"a": 1}), "z": ConfigRecord({})}),
+    "records of a keyword": lambda: RecordDict(records={"y": MetricRecord({"a": 1})}),
+    "no records": lambda: RecordDict({"y": {"a": 1}}),
+    "records with numbers for names": lambda: RecordDict({1: MetricRecord()}),
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_records_are_what_they_were_or_fail_as_they_did(make, request):
+    def made_or_error():
+        try:
+            return make()
+        except Exception as error:
+            return type(error), str(error)
+
+    stock = made_or_error()
+    request.getfixturevalue("as_in_a_worker")
+    assert made_or_error() == stock
+
+
+def test_what_a_record_was_made_of_is_another_thing(as_in_a_worker):
+    for Kind, items in (
+        (ArrayRecord, {"w": Array(ARRAY)}),
+        (MetricRecord, {"a": 1}),
+        (RecordDict, {"m": MetricRecord()}),
+    ):
+        record = Kind(items)
+        items.clear()
+        assert len(record) == 1
+        with pytest.raises(TypeError, match=r"Expected|Not all values|must be of type"):
+            record["another"] = "text"
 
 
 def test_views_of_a_record_dict_stay_in_step(as_in_a_worker, caplog):
