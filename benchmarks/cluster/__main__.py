@@ -30,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         uri = f"sqlite:///{folder}/mlflow.db"
         space = write_space(Path(folder), _NUM_ROUNDS)
-        with fake_cluster(Path(folder), cpus=1, max_workers=NUM_TRIALS + 1) as cluster:
+        with fake_cluster(Path(folder), cpus=1, max_workers=NUM_TRIALS + 1, idle_minutes=0.2) as cluster:
             run_sweep_and_take_a_node(cluster, space, f"{folder}/out", uri, {"FEDRAY_CACHE": f"{folder}/cache"})
         trials = trials_of(uri)
         table = time_table(cluster)
@@ -46,7 +46,7 @@ def draw(cluster: FakeCluster, table: pd.DataFrame, trials: Trials, path: Path) 
     figure, (nodes, runs) = plt.subplots(2, 1, sharex=True, figsize=(9, 4.5), layout="constrained")
     nodes.step(table["seconds"], table["workers"] + 1, where="post", color="#1f6f8b", linewidth=2)
     nodes.fill_between(table["seconds"], table["workers"] + 1, step="post", color="#1f6f8b", alpha=0.15)
-    nodes.set(ylabel="nodes, with the head", ylim=(0, None), yticks=range(NUM_TRIALS + 2))
+    nodes.set(ylabel="nodes, with the head", ylim=(0, None), yticks=range(table["workers"].max() + 2))
     nodes.grid(axis="y", alpha=0.3)
     for row, (start, end) in enumerate(sorted(trials.spans(cluster.started))):
         runs.barh(row, end - start, left=start, height=0.6, color="#e0a458")

@@ -77,11 +77,13 @@ class FakeCluster:
 
 
 @contextmanager
-def fake_cluster(folder: Path, cpus: int, max_workers: int, **environment: str) -> Iterator[FakeCluster]:
+def fake_cluster(
+    folder: Path, cpus: int, max_workers: int, *, idle_minutes: float, **environment: str
+) -> Iterator[FakeCluster]:
     """Start a cluster of a head alone. Its file is in ``FEDRAY_CLUSTER_CONFIG``, as ``cluster.yaml`` has it."""
     port = free_port()
     config = folder / "fake_cluster.yaml"
-    config.write_text(yaml.safe_dump(_config(f"127.0.0.1:{port}", cpus, max_workers)))
+    config.write_text(yaml.safe_dump(_config(f"127.0.0.1:{port}", cpus, max_workers, idle_minutes)))
     variables = {
         "RAY_FAKE_CLUSTER": "1",
         "FEDRAY_CLUSTER_CONFIG": str(config),
@@ -127,12 +129,12 @@ def wait_for_workers(cluster: FakeCluster, number: int, deadline_s: float) -> No
     wait_until(lambda: len(cluster.workers()) == number, f"{number} worker nodes", deadline_s)
 
 
-def _config(gcs_address: str, cpus: int, max_workers: int) -> dict[str, object]:
+def _config(gcs_address: str, cpus: int, max_workers: int, idle_minutes: float) -> dict[str, object]:
     worker = {"resources": {"CPU": cpus}, "node_config": {}, "min_workers": 0, "max_workers": max_workers}
     return {
         "cluster_name": "fake",
         "max_workers": max_workers,
-        "idle_timeout_minutes": 0.1,
+        "idle_timeout_minutes": idle_minutes,
         "upscaling_speed": 1.0,
         "provider": {
             "type": "fake_multinode",

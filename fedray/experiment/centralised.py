@@ -7,12 +7,14 @@ that the networks stay equal. With one worker it is the local pass of a single c
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from ray.train import RunConfig, ScalingConfig, get_context
 from ray.train.torch import TorchTrainer
+from ray.util.placement_group import get_current_placement_group
 from ray.util.queue import Empty, Queue
 from torch import Tensor, distributed, nn
 
@@ -39,7 +41,7 @@ from fedray.federation import (
 )
 from fedray.models import Arrays, Gan, Optimizers, PassReport, local_pass
 from fedray.randomness import derive_seed
-from fedray.simulation import WorkerResources
+from fedray.simulation import NoWorkerError, WorkerResources, describe_capacity
 
 _LOOK_S = 1.0  # a wait for a round looks this often whether the training is still alive
 
@@ -70,6 +72,7 @@ class CentralisedRun:
         Raises:
             DivergedError: A loss is not finite or has exploded.
             FederationError: The training failed.
+            NoWorkerError: The workers did not start within ``resources.start_timeout_s``.
         """
         if self._training is None:
             self._training = _Training(self.config, self._resources, self._prepared, self.state)
@@ -101,13 +104,17 @@ Round = tuple[RoundReport, Evaluation | None, Arrays, Arrays]
 
 
 class _Training:
-    """A TorchTrainer at work in a thread; its first worker sends each round through a queue."""
+    """A TorchTrainer at work in a thread; its first worker sends through a queue that it is up, and each round."""
 
     def __init__(
         self, config: ExperimentConfig, resources: WorkerResources, prepared: Prepared, state: FederationState
     ) -> None:
         self._rounds = Queue(actor_options={"num_cpus": 0})
         self._error: BaseException | None = None
+        self._started, self._start_timeout_s = False, config.resources.start_timeout_s
+        self._start_deadline = time.monotonic() + self._start_timeout_s
+        size = (resources.num_workers, resources.cpus_per_worker, resources.gpus_per_worker)
+        self._describe = partial(describe_capacity, *size, get_current_placement_group())
         loop = {
             "config": config.model_dump(mode="json"),
             "prepared": prepared,
@@ -130,14 +137,19 @@ class _Training:
         while True:
             alive = self._thread.is_alive()
             try:
-                found: Round | str = self._rounds.get(timeout=_LOOK_S)
+                found: Round | str | None = self._rounds.get(timeout=_LOOK_S)
             except Empty:
                 if not alive:
                     raise FederationError(f"the centralised training failed: {self._error}") from self._error
+                if not self._started and time.monotonic() > self._start_deadline:
+                    within = f"the centralised training's workers did not start within {self._start_timeout_s:g} s"
+                    raise NoWorkerError(f"{within}: {self._describe()}") from None
                 continue
             if isinstance(found, str):
                 raise DivergedError(found)
-            return found
+            if found is not None:
+                return found
+            self._started = True
 
     def end(self) -> None:
         self._rounds.shutdown(force=True)  # workers that still train fail at their next report
@@ -155,6 +167,8 @@ def train_share(loop: dict[str, Any]) -> None:
     """Run the rounds that are left on one worker's share of the tiles. Called by Ray Train on every worker."""
     config = ExperimentConfig.model_validate(loop["config"])
     rank, num_workers = get_context().get_world_rank(), get_context().get_world_size()
+    if rank == 0:
+        loop["rounds"].put(None)  # the workers are up; fails where nobody waits for them any more
     torch.set_num_threads(loop["num_threads"])
     install_evaluation(loop["prepared"])
     whole = client_tiles(config, 0)

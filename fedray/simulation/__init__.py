@@ -5,6 +5,7 @@ from .errors import DeadlineExceededError, NoWorkerError, SimulationError, Worke
 from .grid import RayGrid
 from .merging import mergeable, merged_nodes
 from .pool import WorkerPool, WorkerResources
+from .resources import describe_capacity
 from .run import run_simulation
 from .timing import RoundTiming
 
@@ -18,6 +19,7 @@ __all__ = [
     "WorkerDiedError",
     "WorkerPool",
     "WorkerResources",
+    "describe_capacity",
     "mergeable",
     "merged_nodes",
     "run_simulation",

@@ -22,7 +22,8 @@ def test_a_sweep_brings_its_nodes_survives_the_loss_of_one_and_lets_them_go(
     uri, out = f"sqlite:///{tmp_path / 'mlflow.db'}", f"{bucket.uri}/runs/autoscaled"
     space = write_space(tmp_path, NUM_ROUNDS)
     variables = {"FEDRAY_RESULTS": str(tmp_path / "head")}
-    with fake_cluster(tmp_path, cpus=1, max_workers=NUM_TRIALS + 1, **bucket.environment) as cluster:
+    size = {"cpus": 1, "max_workers": NUM_TRIALS + 1, "idle_minutes": 0.1}
+    with fake_cluster(tmp_path, **size, **bucket.environment) as cluster:
         assert cluster.workers() == set()
         run_sweep_and_take_a_node(cluster, space, out, uri, variables)
         (head,) = cluster.heads()

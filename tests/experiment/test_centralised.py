@@ -9,7 +9,7 @@ from fedray.experiment.centralised import CentralisedRun
 from fedray.federation import DivergedError, client_app, client_tiles, initial_state, shared_arrays, tile_shape
 from fedray.models import Gan, GanSteps, Optimizers, local_pass, shuffled_batches
 from fedray.randomness import derive_seed
-from fedray.simulation import WorkerResources
+from fedray.simulation import NoWorkerError, WorkerResources
 from tests.federation.local_grid import LocalGrid
 
 CENTRALISED = {"federation__mode": "centralised", "evaluation__every": 10}
@@ -107,3 +107,12 @@ def test_it_starts_where_a_federation_starts(small_config, train):
     config = small_config(**CENTRALISED)
     expected = shared_arrays(initial_state(config))
     assert all(np.array_equal(value, expected[name]) for name, value in shared_arrays(train(config, 1).state).items())
+
+
+def test_workers_that_find_no_room_are_not_waited_for_for_ever(small_config, train):
+    run = train(small_config(**CENTRALISED, resources__start_timeout_s=1), 5)
+    rule = (
+        r"did not start within 1 s: asked for 5 worker\(s\) of 1 CPU .+ the cluster has 4 CPU.+; lower cpus_per_worker"
+    )
+    with pytest.raises(NoWorkerError, match=rule):
+        run.step()
