@@ -30,6 +30,8 @@ from fedray.data import (
     upload_store,
 )
 
+USER_ERRORS = (StoreError, OSError)
+
 
 @dataclass(frozen=True)
 class PrepareOptions:
@@ -89,4 +91,4 @@ def print_report(report: ImportReport, place: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(main, (StoreError, OSError)))
+    sys.exit(run_job(main, USER_ERRORS))

@@ -11,11 +11,13 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fedray.config import ExperimentConfig, override
 from fedray.data import TileStore, write_store
-from tests.small import SMALL, random_tiles
+from tests.small import SMALL, WriteImages, random_tiles
 from tests.storage import Bucket, local_s3
 
 
@@ -52,6 +54,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDRAY_CACHE", str(path))
         yield path
+
+
+@pytest.fixture
+def write_images(tmp_path: Path) -> WriteImages:
+    """Write noise images of 20 x 24 px: so many in each folder."""
+
+    def write(counts: dict[str, int], root: str = "images") -> Path:
+        rng = np.random.default_rng(0)
+        for folder, count in counts.items():
+            (tmp_path / root / folder).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / root / folder / f"{i}.png")
+        return tmp_path / root
+
+    return write
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
-"""A small experiment that finishes in seconds."""
+"""A small experiment that finishes in seconds, and what its tests are given."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fedray.data import Tile
+
+WriteImages = Callable[..., Path]
+"""``write_images({folder: number}, root=...)``, a fixture: returns the folder above them."""
 
 SMALL: dict[str, Any] = {
     "gan.latent_dim": 8,

@@ -18,15 +18,16 @@ from sklearn.datasets import load_digits
 
 NUM_CLIENTS, NUM_ROUNDS, LEARNING_RATE = 100, 20, 0.5
 
+IMAGES, LABELS = load_digits(return_X_y=True)  # 0.9 MB, which travels to each worker once, with the app
+
 client_app = ClientApp()
 server_app = ServerApp()
 
 
 def digits(client: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return one client's images [N, 64] in [0, 1] and labels [N]; without a client, the last 300 for testing."""
-    images, labels = load_digits(return_X_y=True)
     mine = slice(-300, None) if client is None else slice(client, -300, NUM_CLIENTS)
-    return images[mine] / 16, labels[mine]
+    return IMAGES[mine] / 16, LABELS[mine]
 
 
 def probabilities(weights: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +5,7 @@ import pytest
 from PIL import Image
 
 from fedray.data import ImportOptions, StoreError, import_csv, import_folder
-
-WriteImages = Callable[..., Path]
+from tests.small import WriteImages
 
 
 def test_a_folder_becomes_a_store(write_images: WriteImages, tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fedray.data import StoreError
 from fedray.data.listing import list_csv, list_folder
-
-WriteImages = Callable[..., Path]
+from tests.small import WriteImages
 
 
 def test_label_folders(write_images: WriteImages) -> None:

@@ -37,10 +37,21 @@ def finish(run):
     return results
 
 
-def test_with_one_worker_it_is_the_local_pass_of_one_client_with_all_tiles(small_config, train):
-    config = small_config(**CENTRALISED)
-    run = train(config, 1)
-    results = finish(run)
+@pytest.fixture(scope="module")
+def baseline(ray_session, small_config, tmp_path_factory):
+    """Two rounds on one worker: (the run, its results, the folder of the checkpoint after the first)."""
+    config, folder = small_config(**CENTRALISED), tmp_path_factory.mktemp("baseline")
+    run = CentralisedRun(config, WorkerResources(1, cpus_per_worker=1), prepare_evaluation(config)[1])
+    results = [run.step()]
+    run.save(folder)
+    results += finish(run)
+    run.close()
+    return run, results, folder
+
+
+def test_with_one_worker_it_is_the_local_pass_of_one_client_with_all_tiles(baseline):
+    run, results, _ = baseline
+    config = run.config
     gan = Gan(config.gan, tile_shape(config.data), config.seed)
     optimizers, client = Optimizers(gan), client_tiles(config, 0)
     steps = -(-len(client.tiles) // config.gan.batch_size)
@@ -83,14 +94,10 @@ def test_two_workers_take_the_step_of_their_mean_gradient(small_config, train):
         np.testing.assert_allclose(found[name], value, atol=1e-6, err_msg=name)
 
 
-def test_a_resumed_baseline_equals_one_without_interruption(small_config, train, tmp_path):
-    config = small_config(**CENTRALISED, federation__num_rounds=3)
-    whole = train(config, 1)
-    whole.step()
-    whole.save(tmp_path / "c")
-    finish(whole)
-    resumed = train(config, 1)
-    resumed.load(tmp_path / "c")
+def test_a_resumed_baseline_equals_one_without_interruption(baseline, train):
+    whole, _, folder = baseline
+    resumed = train(whole.config, 1)
+    resumed.load(folder)
     assert resumed.state.round_index == 1
     finish(resumed)
     for name, value in shared_arrays(whole.state).items():

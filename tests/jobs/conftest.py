@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ def load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, JOBS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where tyro looks for the source of its options
     spec.loader.exec_module(module)
     return module
 
@@ -59,10 +61,13 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         job = load(name)
         monkeypatch.setattr(sys, "argv", [f"jobs/{name}.py", *map(str, arguments)])
         capsys.readouterr()
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
             status = run_job(job.main, job.USER_ERRORS)
         except SystemExit as end:
             status = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, on_sigterm)
         return Finished(status, *capsys.readouterr())
 
     return run
