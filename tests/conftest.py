@@ -10,6 +10,8 @@ from typing import Any
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray starts workers ahead of any work; ours have an environment of their own, and would leave those idle.
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 
 import numpy as np
 import pytest

@@ -75,7 +75,9 @@ def real_ray(*options: str, port: int | None = None, **environment: str) -> Iter
     port, dashboard, client = port or free_port(), free_port(), free_port()
     home = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    everything = inherited | home | {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"} | environment
+    # No workers ahead of any work: ours have an environment of their own, and would leave those idle.
+    ours = {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", "RAY_prestart_worker_first_driver": "0"}
+    everything = inherited | home | ours | environment
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # short: sockets
         command = [
             RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}",
