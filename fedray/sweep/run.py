@@ -35,6 +35,7 @@ from fedray.sweep.progress import SweepProgress
 from fedray.sweep.results import SweepResult, trial_table, write_results
 from fedray.sweep.searcher import OptunaSearcher, SweepSearch
 from fedray.sweep.space import SearchSpace, load_space
+from fedray.sweep.state import put_state_back
 from fedray.sweep.trial import PREVIEW, FederatedTrial
 from fedray.tracking import Status, TrackedRun, Tracker, check_tracking
 
@@ -183,6 +184,8 @@ def _search(space: SearchSpace, plan: SweepPlan, out: Place, shared: dict[str, A
     )
     # It looks for the result files of the loggers that are off.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+    SweepSearch.keep_in = Path(out.state) if out.shared is None else None
+    put_state_back(out)
     if tune.Tuner.can_restore(out.state):
         tuner = tune.Tuner.restore(out.state, trainable, resume_unfinished=True)
     else:

@@ -8,7 +8,7 @@ import os
 import pickle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
 from optuna.trial import Trial, TrialState
@@ -17,6 +17,7 @@ from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 
 from fedray.randomness import derive_seed
 from fedray.sweep.space import SearchSpace
+from fedray.sweep.state import keep_state
 
 COMPLETED = "completed"
 """Key of a trial's result: whether it ran all its rounds."""
@@ -84,15 +85,22 @@ class SweepSearch(SearchGenerator):
 
     Tune uploads the folder of its state in the background, also while the next state is written; a temporary file
     there would be gone when the upload comes to it, which then fails with a traceback.
+
+    Attributes:
+        keep_in: Where the whole state is kept; None if Tune's upload is to bring it to its storage. Of the class,
+            because Tune goes on with a pickled search, and the folder may have been moved since.
     """
+
+    keep_in: ClassVar[Path | None] = None
 
     def __init__(self, space: SearchSpace, max_concurrent: int) -> None:
         """Search a space with so many trials at a time, one at least."""
         super().__init__(ConcurrencyLimiter(OptunaSearcher(space), max_concurrent=max_concurrent))
 
     def save_to_dir(self, dirpath: str, session_str: str) -> None:
-        """Write the state beside the folder and move its files in."""
+        """Write the state beside the folder, move its files in, and keep all that is there as a whole."""
         with TemporaryDirectory(dir=Path(dirpath).parent) as folder:
             super().save_to_dir(folder, session_str)
             for file in Path(folder).iterdir():
                 os.replace(file, Path(dirpath) / file.name)
+        keep_state(Path(dirpath), self.keep_in or Path(dirpath))  # Tune has just written what else there is

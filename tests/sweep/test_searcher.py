@@ -112,10 +112,11 @@ def test_the_folder_of_the_state_only_ever_holds_whole_files(tmp_path, monkeypat
         seen.append({file.name for file in state.iterdir()})
 
     monkeypatch.setattr(OptunaSearcher, "save", look_and_save)
+    monkeypatch.setattr(SweepSearch, "keep_in", None)
     search = SweepSearch(SPACE, 2)
     for _ in range(2):
         search.save_to_dir(str(state), "now")
-    assert seen == [set(), {"searcher-state-now.pkl", "search_gen_state-now.json"}]
+    assert seen == [set(), {"searcher-state-now.pkl", "search_gen_state-now.json", "whole-state.zip"}]
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
     again = OptunaSearcher(SPACE)
     again.restore_from_dir(str(state))

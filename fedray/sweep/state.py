@@ -1,0 +1,60 @@
+"""A sweep's state in one piece: Tune's files of one moment, from which a sweep goes on whatever its end left of them.
+
+Tune writes its files in place and copies them to their storage in the background. A driver that is killed meanwhile
+leaves half of one, or an empty one, and Tune would then forget the trials that are not done.
+"""
+
+import os
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
+
+from fedray.experiment import Place
+from fedray.storage import SharedFolder
+
+WHOLE_STATE = "whole-state.zip"
+"""Beside Tune's own files."""
+
+
+def keep_state(files: Path, target: Path) -> None:
+    """Put the files of a folder into an archive in another one, or in the same: all of them, or the archive as it was.
+
+    Args:
+        files: The folder of the files; folders in it are left out.
+        target: The folder of the archive; made if it is not there.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}-{WHOLE_STATE}.partial")  # beside it, where nobody looks
+    with ZipFile(partial, "w") as archive:
+        for file in sorted(files.iterdir()):
+            if file.is_file() and file.name != WHOLE_STATE:
+                archive.write(file, file.name)
+    os.replace(partial, target / WHOLE_STATE)
+
+
+def put_state_back(out: Place) -> None:
+    """Replace Tune's files by those that were kept last, if any were.
+
+    Args:
+        out: Of the sweep.
+
+    Raises:
+        StorageError: The shared storage cannot be read or written.
+    """
+    kept = _read(out)
+    if kept is None:
+        return
+    with ZipFile(BytesIO(kept)) as archive, TemporaryDirectory() as folder:
+        if out.shared is None:
+            archive.extractall(out.state)
+        else:
+            archive.extractall(folder)
+            SharedFolder(out.state).upload(Path(folder), archive.namelist())
+
+
+def _read(out: Place) -> bytes | None:
+    if out.shared is not None:
+        return SharedFolder(out.state).read(WHOLE_STATE)
+    path = Path(out.state) / WHOLE_STATE
+    return path.read_bytes() if path.exists() else None

@@ -1,0 +1,59 @@
+"""What is kept of a sweep's state is whole, and comes back wherever the sweep's results are."""
+
+from pathlib import Path
+
+import pytest
+
+from fedray.experiment import Place
+from fedray.storage import SharedFolder
+from fedray.sweep.state import WHOLE_STATE, keep_state, put_state_back
+
+FILES = {"experiment_state-now.json": b"[1]", "searcher-state-now.pkl": b"2" * 100_000}
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    folder = tmp_path / "written"
+    (folder / "a-trial").mkdir(parents=True)
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_it_comes_back_in_a_folder(written, tmp_path):
+    place = Place(tmp_path / "out")
+    state = Path(place.state)
+    put_state_back(place)
+    assert not state.exists(), "nothing was kept yet"
+    keep_state(written, state)
+    assert [path.name for path in state.iterdir()] == [WHOLE_STATE]
+    assert [path.name for path in state.parent.iterdir()] == [state.name]
+    (state / "searcher-state-now.pkl").write_bytes(b"2" * 10)
+    put_state_back(place)
+    assert {path.name: path.read_bytes() for path in state.iterdir() if path.name != WHOLE_STATE} == FILES
+
+
+def test_it_comes_back_on_shared_storage(written, tmp_path, bucket, monkeypatch):
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    place = Place(tmp_path / "here", SharedFolder(f"{bucket.uri}/sweep"))
+    put_state_back(place)
+    keep_state(written, written)  # among Tune's own files, which Tune uploads
+    keep_state(written, written)
+    state = SharedFolder(place.state)
+    state.upload(written, [WHOLE_STATE])
+    put_state_back(place)
+    assert {name: state.read(name) for name in state.names() if name != WHOLE_STATE} == FILES
+
+
+def test_a_write_that_fails_leaves_what_was_kept(written, tmp_path, monkeypatch):
+    keep_state(written, tmp_path / "kept")
+    before = (tmp_path / "kept" / WHOLE_STATE).read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("fedray.sweep.state.ZipFile.write", full)
+    with pytest.raises(OSError, match="no space"):
+        keep_state(written, tmp_path / "kept")
+    assert (tmp_path / "kept" / WHOLE_STATE).read_bytes() == before
