@@ -1,5 +1,6 @@
-"""Folders on shared storage, named by a URI (``s3://bucket/path``, ``gs://bucket/path``): copied from and to."""
+"""Folders on shared storage, named by a URI (``s3://bucket/path``, ``gs://bucket/path``), and whole files on disk."""
 
+import os
 import posixpath
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,22 @@ class StorageError(ValueError):
 def is_uri(place: str | Path) -> bool:
     """Say whether a place is an address on shared storage, and no local path."""
     return "://" in str(place)
+
+
+def write_whole(path: Path, content: bytes, *, through: Path | None = None) -> None:
+    """Write a file so that whoever reads it finds all of it, or what was there before.
+
+    Args:
+        path: The file. Its folder is there.
+        content: What it is to hold.
+        through: Folder of the partial file, on the same disk; None: the file's own.
+    """
+    partial = (through or path.parent) / f"{path.name}.{os.getpid()}.partial"
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class SharedFolder:

@@ -1,7 +1,6 @@
 """Built once, read by all: tensors under the cache directory, written whole or not at all, without pickle."""
 
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -17,6 +16,7 @@ from safetensors.numpy import save
 
 from fedray.data import cache_dir
 from fedray.evaluation.errors import EvaluationError
+from fedray.storage import write_whole
 
 BUILD_TIMEOUT_S = 3600.0
 """Longest to wait while another process builds the same file, in seconds."""
@@ -49,7 +49,7 @@ def install_files(files: CacheFiles) -> None:
         path = cache_dir() / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, content)
+            write_whole(path, content)
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,4 @@ def _read(path: Path) -> Stored | None:
 
 def _write(path: Path, stored: Stored) -> None:
     arrays = {name: np.ascontiguousarray(array) for name, array in stored.arrays.items()}
-    _write_whole(path, save(arrays, metadata=stored.metadata))
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, save(arrays, metadata=stored.metadata))

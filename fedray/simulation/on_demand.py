@@ -33,10 +33,10 @@ def serialise_on_demand() -> None:
     Array.from_numpy_ndarray = classmethod(_from_numpy_ndarray)  # type: ignore[method-assign, assignment]
     Array.__getattr__ = _getattr  # type: ignore[attr-defined]
     Array.__setattr__ = _setattr  # type: ignore[method-assign, assignment]
-    ArrayRecord.__init__ = _init_of_dictionary(ArrayRecord, _ARRAYS, arrayrecord)  # type: ignore[method-assign]
+    ArrayRecord.__init__ = _init_of_dictionary(ArrayRecord, _ARRAYS, _twins, arrayrecord)  # type: ignore[method-assign]
     ArrayRecord.from_array_dict = classmethod(_from_array_dict)  # type: ignore[method-assign, assignment]
-    MetricRecord.__init__ = _init_of_dictionary(MetricRecord, _NUMBERS, metricrecord)  # type: ignore[method-assign]
-    RecordDict.__init__ = _init_of_dictionary(RecordDict, _RECORDS, recorddict)  # type: ignore[method-assign]
+    MetricRecord.__init__ = _init_of_dictionary(MetricRecord, _NUMBERS, dict, metricrecord)  # type: ignore[method-assign]
+    RecordDict.__init__ = _init_of_dictionary(RecordDict, _RECORDS, dict, recorddict)  # type: ignore[method-assign]
     TypedDict.__setitem__ = _setitem  # type: ignore[method-assign]
     RecordDict.__setitem__ = _set_record  # type: ignore[method-assign]
     RecordDict.array_records = _records_of(ArrayRecord)  # type: ignore[assignment, method-assign]
@@ -53,18 +53,23 @@ def _init_array(array: Array, /, *args: Any, **kwargs: Any) -> None:
         _flowers_array(array, *args, **kwargs)
 
 
-def _init_of_dictionary(kind: type[TypedDict[Any, Any]], values: frozenset[type], module: Any) -> Callable[..., None]:
-    """Return an ``__init__`` for a dictionary of such values, as apps give one; anything else is Flower's."""
+def _init_of_dictionary(
+    kind: type[TypedDict[Any, Any]], values: frozenset[type], copy: Callable[[Any], dict[str, Any]], module: Any
+) -> Callable[..., None]:
+    """Return an ``__init__`` that copies a dictionary of such values, as apps give one; anything else is Flower's."""
     flowers, check_key, check_value = kind.__init__, module._check_key, module._check_value
 
     def init(record: TypedDict[Any, Any], /, *args: Any, **kwargs: Any) -> None:
         if len(args) == 1 and not kwargs and _are(values, args[0]):
-            items = {name: twin_of(value) for name, value in args[0].items()} if values is _ARRAYS else dict(args[0])
-            record.__dict__.update(_check_key_fn=check_key, _check_value_fn=check_value, _data=items)
+            record.__dict__.update(_check_key_fn=check_key, _check_value_fn=check_value, _data=copy(args[0]))
         else:
             flowers(record, *args, **kwargs)
 
     return init
+
+
+def _twins(arrays: dict[str, Array]) -> dict[str, Array]:
+    return {name: twin_of(array) for name, array in arrays.items()}
 
 
 def _are(types: frozenset[type], named: Any) -> bool:

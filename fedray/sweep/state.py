@@ -4,14 +4,13 @@ Tune writes its files in place and copies them to their storage in the backgroun
 leaves half of one, or an empty one, and Tune would then forget the trials that are not done.
 """
 
-import os
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from fedray.experiment import Place
-from fedray.storage import SharedFolder
+from fedray.storage import SharedFolder, write_whole
 
 WHOLE_STATE = "whole-state.zip"
 """Beside Tune's own files."""
@@ -25,12 +24,13 @@ def keep_state(files: Path, target: Path) -> None:
         target: The folder of the archive; made if it is not there.
     """
     target.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}-{WHOLE_STATE}.partial")  # beside it, where nobody looks
-    with ZipFile(partial, "w") as archive:
+    content = BytesIO()
+    with ZipFile(content, "w") as archive:
         for file in sorted(files.iterdir()):
             if file.is_file() and file.name != WHOLE_STATE:
                 archive.write(file, file.name)
-    os.replace(partial, target / WHOLE_STATE)
+    # The partial file beside the folder: Tune uploads what is in it, at any time.
+    write_whole(target / WHOLE_STATE, content.getvalue(), through=target.parent)
 
 
 def put_state_back(out: Place) -> None:

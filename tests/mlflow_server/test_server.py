@@ -172,7 +172,7 @@ def test_four_jobs_lose_nothing_when_the_server_is_killed(server) -> None:
 def test_a_sweep_loses_no_metric_when_the_server_is_away_for_half_a_minute(server, small_store, tmp_path: Path) -> None:
     write_four_trials(small_store, tmp_path / "space.yaml", NUM_ROUNDS)
     script = REPOSITORY / "tests" / "sweep" / "run_small_sweep.py"
-    command = [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), server.uri]
+    command = [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), server.uri, "4"]
     sweep = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         shown = [next(line for line in sweep.stdout if " round 3: " in line)]

@@ -49,7 +49,7 @@ def test_every_mode_is_covered_under_its_label(objective):
     times_in_a_row = 0
     for step in range(1200):
         for _ in range(settings.recipe.n_critic):
-            points, condition = draw(256, random)
+            points, condition = draw(128, random)
             steps.discriminator(points, condition)
         steps.generator(condition)
         gan.update_ema(step)

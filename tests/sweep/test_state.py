@@ -50,10 +50,12 @@ def test_a_write_that_fails_leaves_what_was_kept(written, tmp_path, monkeypatch)
     keep_state(written, tmp_path / "kept")
     before = (tmp_path / "kept" / WHOLE_STATE).read_bytes()
 
-    def full(*args, **kwargs):
+    def full(path, content):
+        path.touch()
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("fedray.sweep.state.ZipFile.write", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="no space"):
         keep_state(written, tmp_path / "kept")
     assert (tmp_path / "kept" / WHOLE_STATE).read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"written", "kept"}
