@@ -1,7 +1,7 @@
 """Flower simulations on Ray workers: any Flower app, on any Ray cluster, inside a placement group or not."""
 
 from .arrays import SharedArray
-from .errors import DeadlineExceededError, NoWorkerError, SimulationError, WorkerDiedError
+from .errors import DeadlineExceededError, NoWorkerError, SimulationError, StateLostError, WorkerDiedError
 from .grid import RayGrid
 from .merging import mergeable, merged_nodes
 from .pool import WorkerPool, WorkerResources
@@ -16,6 +16,7 @@ __all__ = [
     "RoundTiming",
     "SharedArray",
     "SimulationError",
+    "StateLostError",
     "WorkerDiedError",
     "WorkerPool",
     "WorkerResources",

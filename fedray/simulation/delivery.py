@@ -9,7 +9,7 @@ from flwr.app.message.message import make_message
 from flwr.common.constant import ErrorCode
 
 from .crew import WorkerSlot
-from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
+from .errors import DeadlineExceededError, SimulationError, StateLostError, WorkerDiedError
 from .packing import Packed, unpack
 
 
@@ -21,11 +21,17 @@ class Parcel:
         reference: Ray's reference to it.
         ray_node: The Ray node on which it was made, empty if that may be lost.
         holders: Workers on other nodes that hold a copy.
+        name: What the holders know it by.
     """
 
     reference: Any
     ray_node: str
     holders: list[WorkerSlot] = field(default_factory=list)
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take the name of the first object: another may take its place."""
+        self.name = self.reference.hex()
 
     @property
     def ray_nodes(self) -> set[str]:
@@ -117,7 +123,7 @@ class Delivery:
         """Turn an error into what the server app gets: an error reply, or an exception if nothing can be run."""
         self.forget()
         reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, WorkerDiedError):
+        if isinstance(error, WorkerDiedError | StateLostError):
             self.error = Error(ErrorCode.CLIENT_APP_CRASHED, reason)
         elif isinstance(error, DeadlineExceededError):
             self.error = Error(ErrorCode.MESSAGE_UNAVAILABLE, reason)

@@ -144,6 +144,7 @@ class Report:
         mean: That mean, if it is small, and then it is no longer with the worker.
         merge_s: Seconds spent on merging.
         left: Positions of the clients that did not run.
+        lost: By position: why the client's state could not be read. The client did not run.
         num_parcels: How many parcels wait.
     """
 
@@ -155,4 +156,5 @@ class Report:
     mean: RecordDict | None = None
     merge_s: float = 0.0
     left: list[int] = field(default_factory=list)
+    lost: dict[int, str] = field(default_factory=dict)
     num_parcels: int = 0

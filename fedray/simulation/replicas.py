@@ -2,6 +2,7 @@
 
 import weakref
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from typing import Any
 
 from .crew import WorkerSlot
@@ -12,7 +13,8 @@ from .dispatch import Dispatcher
 class Replicas:
     """Has workers on other nodes hold what was made on a node that may be lost, on the dispatcher's thread.
 
-    The driver's own node needs no copies: if that is lost, all is over. Ray finds a copy by itself.
+    The driver's own node needs no copies: if that is lost, all is over. When another one is lost, holders put what they
+    have into the object store again: Ray's own search for a copy may fail, and a small one it has dropped by then.
     """
 
     def __init__(self, dispatcher: Dispatcher, driver_node: str) -> None:
@@ -42,9 +44,16 @@ class Replicas:
         for parcel in parcels:
             if parcel not in self._parcels:
                 self._parcels.add(parcel)
-                dropped = (parcel.holders, parcel.reference.hex())
+                dropped = (parcel.holders, parcel.name)
                 weakref.finalize(parcel, self._dropped.append, dropped).atexit = False
         return self._hold(parcels, parcels[0].ray_node)
+
+    def bring_back(self, parcels: Iterable[Parcel]) -> None:
+        """Go on from the copies of parcels that could not be read. One without a copy may have been brought back."""
+        for parcel in parcels:
+            if parcel.holders:
+                self._use_copy(parcel)
+        self._mend()
 
     def let_go(self) -> None:
         """Release the copies of parcels that nobody refers to any more."""
@@ -66,17 +75,28 @@ class Replicas:
         holder = slots[self._turn // len(others) % len(slots)]
         for parcel in parcels:
             parcel.holders.append(holder)
-        return holder, holder.actor.hold.remote([parcel.reference for parcel in parcels], [])
+        return holder, holder.actor.hold.remote([(parcel.name, parcel.reference) for parcel in parcels], [])
 
     def _worker_lost(self, slot: WorkerSlot) -> None:
-        """Forget the copies that it held. Its node, if no other worker is there, may be gone, too."""
+        """Forget the copies that it held. Its node, if no other worker is there, may be gone, too.
+
+        A node without a worker is left at once, before it is known what became of it: what is on it could not be
+        read for as long as Ray takes to miss it.
+        """
         node_left = slot.ray_node in self._dispatcher.workers_by_node()
         for parcel in list(self._parcels):
             if slot in parcel.holders:
                 parcel.holders.remove(slot)
             if parcel.ray_node == slot.ray_node and not node_left:
-                parcel.ray_node = ""
+                self._use_copy(parcel)
         self._mend()
+
+    def _use_copy(self, parcel: Parcel) -> None:
+        """Go on from a copy, if there is one, instead of from what may be lost."""
+        parcel.ray_node = ""
+        if parcel.holders:
+            holder = parcel.holders.pop()
+            parcel.reference, parcel.ray_node = holder.actor.hand_on.remote(parcel.name), holder.ray_node
 
     def _mend(self) -> None:
         """Copy what is on one node only."""

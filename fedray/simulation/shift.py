@@ -80,6 +80,11 @@ class Shift:
                 self._report.states[position] = NO_STATE
             self._report.seconds[position] = seconds
 
+    def record_lost(self, position: int, reason: str) -> None:
+        """Note that a client could not run, because its state could not be read."""
+        with self._lock:
+            self._report.lost[position] = reason
+
     def _merge(self, position: int, reply: Message) -> bool:
         if self.mean is None or not reply.has_content():
             return False

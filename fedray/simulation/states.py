@@ -10,6 +10,7 @@ from .arrays import share
 from .crew import WorkerSlot
 from .delivery import Delivery, Parcel, StateRef
 from .dispatch import Dispatcher
+from .errors import StateLostError
 from .packing import pack, unpack
 from .replicas import Replicas
 
@@ -41,6 +42,12 @@ class ClientStates:
         """Have parcels of one Ray node copied to another. Returns as :meth:`Replicas.copy`."""
         return self._replicas.copy(parcels)
 
+    def bring_back(self, node_ids: Iterable[int]) -> None:
+        """Go on from the copies of clients' states that could not be read. On the dispatcher's thread."""
+        self._replicas.bring_back(
+            {self._states[node_id].parcel: None for node_id in node_ids if node_id in self._states}
+        )
+
     def take_over(self, deliveries: Iterable[Delivery]) -> None:
         """Take the states that finished deliveries left. On the dispatcher's thread."""
         for delivery in deliveries:
@@ -53,10 +60,17 @@ class ClientStates:
         self._replicas.let_go()
 
     def snapshot(self) -> dict[int, RecordDict]:
-        """Return the states by node id."""
+        """Return the states by node id.
+
+        Raises:
+            StateLostError: One was lost.
+        """
         states = dict(self._states)
         parcels = list({state.parcel: None for state in states.values()})
-        read = dict(zip(parcels, ray.get([parcel.reference for parcel in parcels]), strict=True))
+        try:
+            read = dict(zip(parcels, ray.get([parcel.reference for parcel in parcels]), strict=True))
+        except ray.exceptions.RayError as error:
+            raise StateLostError(f"clients' states were lost with their node ({type(error).__name__})") from error
         return {node_id: unpack(read[state.parcel][state.place]) for node_id, state in states.items()}
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:

@@ -18,7 +18,7 @@ from .balance import Estimates, take_lot
 from .crew import WorkerSlot
 from .delivery import Delivery, Merged, Parcel, StateRef
 from .dispatch import Dispatcher
-from .errors import DeadlineExceededError, SimulationError, WorkerDiedError
+from .errors import DeadlineExceededError, SimulationError, StateLostError, WorkerDiedError
 from .flight import Flight, pack_lot
 from .jobs import Job
 from .lots import NO_STATE, Order, Report
@@ -27,6 +27,7 @@ from .timers import Timer
 from .timing import RoundClock
 
 _LOOK_AGAIN_S = 0.1  # a worker is behind its estimate, or not yet at its lot: when to ask it for clients again
+_READ_AGAIN_S = 1.0  # a worker lives on without its node, and can read nothing, for as long
 _CONTROL_TIMEOUT_S = 10.0  # a worker that holds Python's global lock cannot answer; it is killed then
 
 
@@ -165,7 +166,7 @@ class Wave:
         self._flights.pop(flight.slot, None)
         flight.end()
         if report is not None:  # else it was closed, and the report comes on its own
-            flight.taken |= {*report.seconds, *report.left}
+            flight.taken |= {*report.seconds, *report.left, *report.lost}
             self._take_in(flight, report)
         self._settle()
 
@@ -206,6 +207,7 @@ class Wave:
             self._pending = self._estimates.longest_first(self._pending)
         self._clock.landed(sum(report.seconds.values()), report.merge_s)
         self._run_again(flight.deliveries[position] for position in report.left)
+        self._bring_back({flight.deliveries[position]: reason for position, reason in report.lost.items()})
         if report.num_parcels == 0:
             self._accept(flight, report, {})
             return
@@ -240,6 +242,20 @@ class Wave:
                 self._accept(flight, report, parcels)
 
         self._ask(flight.slot, [held], answered, of=holder)
+
+    def _bring_back(self, lost: dict[Delivery, str]) -> None:
+        """Run clients again of which the states could not be read: from copies, if there are any."""
+        if not lost:
+            return
+        self._states.bring_back(delivery.node_id for delivery in lost)
+        for delivery, reason in lost.items():
+            delivery.tries += 1
+            if delivery.tries < self._max_tries:
+                self._dispatcher.at(time.monotonic() + _READ_AGAIN_S, partial(self._run_again, [delivery]))
+            else:
+                remedy = "go on from a snapshot of the states (RayGrid.restore_state)"
+                message = f"{self._name(delivery)}: its state was lost with its node ({reason}); {remedy}"
+                self._finish_failed([delivery], StateLostError(message))
 
     def _lose(self, flight: Flight, report: Report) -> None:
         """Run a lot's clients again. Its worker has to go: its mean may have parts of them."""
@@ -380,7 +396,7 @@ class Wave:
         def closed(answer: list[Any] | BaseException) -> None:
             report = None if isinstance(answer, BaseException) else answer[0]
             if report is not None:
-                flight.taken |= {*report.seconds, *report.left}
+                flight.taken |= {*report.seconds, *report.left, *report.lost}
                 self._take_in(flight, report)
             if culprit is not None and flight.deliveries.index(culprit) not in flight.taken:
                 flight.taken.add(flight.deliveries.index(culprit))

@@ -21,7 +21,6 @@ from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from ray import cloudpickle
 
 from .arrays import fresh, share
-from .errors import StateLostError
 from .heap import give_freed_memory_back
 from .identity import identify
 from .lots import AppRef, Lot, Order, Report, Task
@@ -96,7 +95,12 @@ class Worker:
         while (position := shift.start_next()) is not None:
             task = lot.task(position)
             message = _message(template, task, contents[task.content])
-            reply, state, seconds = self._process(lot.order, task, message, states)
+            try:
+                before = states.of(task)
+            except ray.exceptions.RayError as error:
+                shift.record_lost(position, type(error).__name__)
+                continue
+            reply, state, seconds = self._process(lot.order, task, message, before)
             try:
                 shift.record(position, reply, state, seconds)
             except Exception as error:  # it cannot be pickled
@@ -153,12 +157,17 @@ class Worker:
             self._means.pop(wave_id, None)
 
     @_copies
-    def hold(self, references: list[Any], release: list[str]) -> None:
+    def hold(self, parcels: list[tuple[str, Any]], release: list[str]) -> None:
         """Keep copies of objects on this node, and let others go: the states of clients that live on another node."""
         for name in release:
             self._held.pop(name, None)
-        for reference in references:
-            self._held[reference.hex()] = ray.get(reference)
+        for name, reference in parcels:
+            self._held[name] = ray.get(reference)
+
+    @_copies
+    def hand_on(self, name: str) -> Any:
+        """Return what is held under a name, and hold it no more."""
+        return self._held.pop(name)
 
     # Inside.
 
@@ -169,7 +178,7 @@ class Worker:
             return self._means.setdefault(order.wave_id, RunningMean(order.rule))
 
     def _process(
-        self, order: Order, task: Task, message: Message, states: "_States"
+        self, order: Order, task: Task, message: Message, state_before: RecordDict
     ) -> tuple[Message, RecordDict | None, float]:
         """Pass a message through the client app.
 
@@ -183,7 +192,7 @@ class Worker:
         except Exception as error:
             return _refused(message, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, error), None, 0.0
         try:
-            context = order.context(task.node_id, states.of(task))
+            context = order.context(task.node_id, state_before)
             started = time.perf_counter()
             reply = client_app(message, context)
             seconds = time.perf_counter() - started
@@ -213,16 +222,16 @@ class _States:
         self._parcels: dict[int, Any] = {}
 
     def of(self, task: Task) -> RecordDict:
-        """Return a client's state, an empty one if it has none."""
+        """Return a client's state, an empty one if it has none.
+
+        Raises:
+            RayError: It is lost.
+        """
         if task.state is None:
             return RecordDict()
         index, place = task.state
         if index not in self._parcels:
-            try:
-                self._parcels[index] = ray.get(self._references[index])
-            except ray.exceptions.ObjectLostError as error:
-                remedy = "go on from a snapshot of the states (RayGrid.restore_state)"
-                raise StateLostError(f"client {task.node_id}: its state was lost with its node; {remedy}") from error
+            self._parcels[index] = ray.get(self._references[index])
         state: RecordDict = unpack(self._parcels[index][place])
         return state
 

@@ -1,5 +1,6 @@
 """A cluster of a head without workers and two nodes with one worker each loses a node: while a client runs there; when
-its clients are done and what they left is on its way to the other node; and then the other one, too.
+its clients are done and what they left is on its way to the other node; and then the other one, too. Then Ray loses
+objects without a node.
 
 A script, because it needs a Ray of its own.
 """
@@ -23,7 +24,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg, Strategy
 from ray import cloudpickle
-from ray._private.internal_api import memory_summary
+from ray._private.internal_api import free, memory_summary
 from ray.cluster_utils import Cluster
 
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources, merged_nodes
@@ -110,18 +111,19 @@ def lose_before_states_are_copied(cluster: Cluster, node: Any, strategy: Strateg
     cluster.add_node(num_cpus=1, **CLUSTER_ARGS)
 
 
-def lose_one_after_the_other(cluster: Cluster, node: Any, strategy: Strategy | None) -> None:
+def lose_one_after_the_other(cluster: Cluster, node: Any) -> None:
     """Only some clients run between the losses: the states of the others are copied all the same."""
     (other,) = cluster.worker_nodes - {node}
 
     def run_rounds(lose: Callable[[Any], None]) -> np.ndarray:
         grid = RayGrid(app, NUM_CLIENTS, pool)
-        w = run_round(grid, strategy, np.ones(SIZE))
+        w = run_round(grid, None, np.ones(SIZE))
         lose(node)
         wait_for_both_workers(cluster, pool)
-        w = run_round(grid, strategy, w, first=NUM_CLIENTS - 4)
+        w = run_round(grid, None, w, first=NUM_CLIENTS - 4)
+        wait_for_copies(pool)
         lose(other)
-        w = run_round(grid, strategy, w)
+        w = run_round(grid, None, w)
         grid.close()
         return w
 
@@ -131,8 +133,28 @@ def lose_one_after_the_other(cluster: Cluster, node: Any, strategy: Strategy | N
 
     with WorkerPool(WorkerResources(num_workers=2)) as pool:
         wait_for_both_workers(cluster, pool)
+        lose_objects(pool)
         np.testing.assert_allclose(run_rounds(replace), run_rounds(lambda node: None), rtol=1e-12)
         wait_for_few_references()
+
+
+def wait_for_copies(pool: WorkerPool) -> None:
+    """Wait until workers hold what they were asked to: these calls come after those before them."""
+    ray.get([slot.actor.hold.remote([], []) for slot in pool.dispatcher._crew.up])
+
+
+def lose_objects(pool: WorkerPool) -> None:
+    """Ray forgets the states: they are read from what the holders of copies have in memory."""
+
+    def run_rounds(lose: Callable[[list[Any]], None]) -> np.ndarray:
+        grid, w = RayGrid(app, NUM_CLIENTS, pool), np.ones(SIZE)
+        for _ in range(3):
+            w = run_round(grid, None, w)
+            lose([state.parcel.reference for state in grid._states._states.values()])
+        grid.close()
+        return w
+
+    np.testing.assert_allclose(run_rounds(free), run_rounds(lambda references: None), rtol=1e-12)
 
 
 def wait_for_few_references() -> None:
@@ -196,6 +218,10 @@ def remove_before_copies(cluster: Cluster, node: Any, gates: Path) -> tuple[str,
     return "", ""
 
 
+def a_node(cluster: Cluster) -> Any:
+    return max(cluster.worker_nodes, key=lambda node: node.node_id)
+
+
 def main() -> None:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": QUICK, **CLUSTER_ARGS})
@@ -204,9 +230,10 @@ def main() -> None:
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     cluster.wait_for_nodes()
     try:
-        for lose in (lose_while_a_client_runs, lose_before_states_are_copied, lose_one_after_the_other):
-            for strategy in (FedAvg(), None) if lose is not lose_one_after_the_other else (None,):
-                lose(cluster, max(cluster.worker_nodes, key=lambda node: node.node_id), strategy)
+        for lose in (lose_while_a_client_runs, lose_before_states_are_copied):
+            for strategy in (FedAvg(), None):
+                lose(cluster, a_node(cluster), strategy)
+        lose_one_after_the_other(cluster, a_node(cluster))
         print("the same")
     finally:
         ray.shutdown()

@@ -1,4 +1,5 @@
 import os
+import pickle
 import signal
 import threading
 import time
@@ -11,11 +12,13 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg
+from ray._private.internal_api import free
 
 from benchmarks.loopback import wait_until
 from fedray.simulation import (
     DeadlineExceededError,
     RayGrid,
+    StateLostError,
     WorkerDiedError,
     WorkerPool,
     WorkerResources,
@@ -102,6 +105,21 @@ def test_idle_workers_that_died_are_noticed_before_they_cost_a_message_its_tries
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert arrays(grid.send_and_receive(messages(grid))).shape == (4, 3)
+
+
+def test_a_state_that_is_lost_for_good_gets_an_error_reply_and_a_snapshot_goes_on(grid):
+    first, *_ = grid.get_node_ids()
+    grid.send_and_receive(messages(grid, size=50_000))
+    snapshot = pickle.loads(pickle.dumps(grid.state_snapshot()))  # out of the object store
+    free([grid._states.get(first).parcel.reference])
+    (bad,) = (reply for reply in grid.send_and_receive(messages(grid, size=50_000)) if reply.has_error())
+    assert (bad.metadata.src_node_id, bad.error.code) == (first, ErrorCode.CLIENT_APP_CRASHED)
+    assert "message 'train' to client 0: its state was lost" in bad.error.reason
+    assert "RayGrid.restore_state" in bad.error.reason
+    with pytest.raises(StateLostError, match="ObjectFreedError"):
+        grid.state_snapshot()
+    grid.restore_state(snapshot)
+    assert not any(reply.has_error() for reply in grid.send_and_receive(messages(grid, size=50_000)))
 
 
 def test_a_client_that_never_returns_costs_its_reply_only(grid):
