@@ -7,21 +7,22 @@ nodes (states): until then a lost worker means that its clients run again, from 
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flwr.app import RecordDict
 from ray.exceptions import RayTaskError
 
-from .balance import Estimates, take_lot
+from .balance import Estimates
 from .crew import WorkerSlot
-from .delivery import Delivery, Merged, Parcel, StateRef
+from .delivery import Delivery, Parcel, StateRef
 from .dispatch import Dispatcher
 from .errors import DeadlineExceededError, SimulationError, StateLostError, WorkerDiedError
 from .flight import Flight, pack_lot
 from .jobs import Job
+from .ledger import Ledger
 from .lots import NO_STATE, Order, Report
+from .means import HeldMeans
 from .states import ClientStates
 from .timers import Timer
 from .timing import RoundClock
@@ -66,13 +67,10 @@ class Wave:
         """
         self._dispatcher, self.order = dispatcher, order
         self._states, self._estimates, self._clock = states, estimates, clock
-        self._on_finished, self._reply_timeout_s, self._max_tries = on_finished, reply_timeout_s, max_tries
-        self._unfinished = dict.fromkeys(deliveries)
-        self._pending = estimates.longest_first(deliveries)
-        self._alone: list[Delivery] = []  # a worker died while it had them: each gets a lot of its own
+        self._reply_timeout_s, self._max_tries = reply_timeout_s, max_tries
+        self._ledger = Ledger(deliveries, estimates, on_finished)
+        self._means = HeldMeans(order.wave_id, self._ledger)
         self._flights: dict[WorkerSlot, Flight] = {}
-        self._held: dict[WorkerSlot, list[Delivery]] = {}  # merged into a mean that is still with its worker
-        self._fetched: set[WorkerSlot] = set()  # of which the mean is on its way
         self._num_asked: dict[WorkerSlot, int] = {}  # answers of workers that are on their way
         self._closing: dict[WorkerSlot, Flight] = {}  # to be killed as soon as what they have done is saved
         self._concluding: Callable[[], None] | None = None
@@ -88,21 +86,18 @@ class Wave:
 
     def next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
         """Cut a lot for an idle worker."""
-        if self._concluding or slot in self._closing or slot in self._fetched:
-            return None  # its mean is on its way here: nothing may be added to it
-        if self._alone:
-            deliveries = [self._alone.pop()]
-        else:
-            deliveries = take_lot(self._pending, num_idle, self._lot_limit_s, partial(self._distance, slot))
+        if self._concluding or slot in self._closing or self._means.is_fetched(slot):
+            return None
+        deliveries = self._ledger.next_lot(num_idle, self._lot_limit_s, partial(self._distance, slot))
         return self._fly(slot, deliveries) if deliveries else None
 
     def worker_idle(self) -> None:
         """Take clients back from the worker that is busy for longest; if there are none, fetch the means of others."""
-        if self._concluding or self._pending or self._alone:
+        if self._concluding or self._ledger.any_waiting:
             return
         rich = [flight for flight in self._flights.values() if not flight.exhausted and len(flight.deliveries) > 1]
         if not rich:
-            self._collect_idle()
+            self._fetch_from_idle()
         if not (unasked := [flight for flight in rich if not flight.asked]):
             return
         longest = max(unasked, key=Flight.seconds_left)
@@ -114,19 +109,19 @@ class Wave:
 
     def worker_lost(self, slot: WorkerSlot) -> None:
         """Run again what was only on that worker."""
-        self._run_again(self._held.pop(slot, []))
+        self._means.lose(slot)
         self._settle()
 
     def fail(self, error: SimulationError) -> None:
         """Answer everything with an error."""
-        self._finish_failed(self._unfinished, error)
+        self._ledger.fail(self._ledger.unfinished(), error)
         self._end()
 
     # What the grid asks for.
 
     def conclude(self, then: Callable[[], None]) -> None:
         """Save what is done, forget the rest, and call ``then``."""
-        if self._concluding is not None or not self._unfinished:
+        if self._concluding is not None or self._ledger.done:
             then()
             return
         self._concluding = then
@@ -136,9 +131,8 @@ class Wave:
 
     def abandon(self, message_ids: set[str]) -> None:
         """Forget messages. If none is left, a worker that is at one is killed and replaced."""
-        for delivery in [d for d in self._unfinished if d.message_id in message_ids]:
-            del self._unfinished[delivery]
-        if not self._unfinished:
+        self._ledger.forget(message_ids)
+        if self._ledger.done:
             self._end()
 
     # Lots.
@@ -177,15 +171,14 @@ class Wave:
         deliveries = [flight.deliveries[position] for position in flight.left()]
         flight.taken |= set(flight.left())
         if not isinstance(error, WorkerDiedError):
-            self._finish_failed(deliveries, error)
+            self._ledger.fail(deliveries, error)
         else:
             for delivery in deliveries:
                 delivery.tries += 1
-            given_up = [d for d in deliveries if d.tries >= self._max_tries]
-            for delivery in given_up:
-                died = f"{self._name(delivery)}: its worker died, {delivery.tries} of {self._max_tries} times"
-                self._finish_failed([delivery], WorkerDiedError(f"{died} ({error})"))
-            self._alone += [d for d in deliveries if d in self._unfinished]
+                if delivery.tries >= self._max_tries:
+                    died = f"{self._name(delivery)}: its worker died, {delivery.tries} of {self._max_tries} times"
+                    self._ledger.fail([delivery], WorkerDiedError(f"{died} ({error})"))
+            self._ledger.run_alone(deliveries)
         self._settle()
 
     def _taken(self, flight: Flight, answer: list[Any] | BaseException) -> None:
@@ -195,7 +188,7 @@ class Wave:
             return
         flight.exhausted = not answer[0]
         flight.taken |= set(answer[0])
-        self._run_again(flight.deliveries[position] for position in sorted(answer[0]))
+        self._ledger.run_again(flight.deliveries[position] for position in sorted(answer[0]))
 
     # Reports.
 
@@ -203,10 +196,9 @@ class Wave:
         """Take what a lot's clients left behind, as soon as it is safe."""
         for position, seconds in report.seconds.items():
             self._estimates.note(flight.deliveries[position].node_id, seconds, flight.slot)
-        if self._pending and self._pending[0].estimate_s == 0:  # these are the first times that are known
-            self._pending = self._estimates.longest_first(self._pending)
+        self._ledger.learn()
         self._clock.landed(sum(report.seconds.values()), report.merge_s)
-        self._run_again(flight.deliveries[position] for position in report.left)
+        self._ledger.run_again(flight.deliveries[position] for position in report.left)
         self._bring_back({flight.deliveries[position]: reason for position, reason in report.lost.items()})
         if report.num_parcels == 0:
             self._accept(flight, report, {})
@@ -251,16 +243,16 @@ class Wave:
         for delivery, reason in lost.items():
             delivery.tries += 1
             if delivery.tries < self._max_tries:
-                self._dispatcher.at(time.monotonic() + _READ_AGAIN_S, partial(self._run_again, [delivery]))
+                self._dispatcher.at(time.monotonic() + _READ_AGAIN_S, partial(self._ledger.run_again, [delivery]))
             else:
                 remedy = "go on from a snapshot of the states (RayGrid.restore_state)"
                 message = f"{self._name(delivery)}: its state was lost with its node ({reason}); {remedy}"
-                self._finish_failed([delivery], StateLostError(message))
+                self._ledger.fail([delivery], StateLostError(message))
 
     def _lose(self, flight: Flight, report: Report) -> None:
         """Run a lot's clients again. Its worker has to go: its mean may have parts of them."""
         self._dispatcher.replace(flight.slot)
-        self._run_again(flight.deliveries[position] for position in report.seconds)
+        self._ledger.run_again(flight.deliveries[position] for position in report.seconds)
 
     def _accept(self, flight: Flight, report: Report, parcels: dict[int, Parcel]) -> None:
         for position, place in report.states.items():
@@ -271,37 +263,20 @@ class Wave:
         single = [flight.deliveries[position] for position in report.replies]
         for delivery, reply in zip(single, report.replies.values(), strict=True):
             delivery.reply = reply
-        self._finish(single)
+        self._ledger.finish(single)
         merged = [flight.deliveries[position] for position in report.merged]
         if report.mean is not None:
-            self._finish_merged(merged, report.mean)
-        elif merged:
-            if self._dispatcher.is_up(flight.slot):
-                self._held.setdefault(flight.slot, []).extend(merged)
-            else:
-                self._run_again(merged)
+            self._ledger.finish_merged(merged, report.mean)
+        elif merged and self._dispatcher.is_up(flight.slot):
+            self._means.add(flight.slot, merged)
+        else:
+            self._ledger.run_again(merged)
 
-    def _collect_idle(self) -> None:
+    def _fetch_from_idle(self) -> None:
         """Fetch the means that idle workers hold, while others still work. One that gets more work begins another."""
-        for slot in [slot for slot in self._held if slot not in self._flights and slot not in self._num_asked]:
-            self._collect(slot)
-
-    def _collect(self, slot: WorkerSlot) -> None:
-        """Fetch the mean that a worker holds."""
-        members = self._held.pop(slot)
-        self._fetched.add(slot)
-
-        def arrived(answer: list[Any] | BaseException) -> None:
-            self._fetched.discard(slot)
-            if isinstance(answer, RayTaskError):
-                self._finish_failed(members, answer)
-            elif isinstance(answer, BaseException):
-                self._run_again(members)
-            else:
-                self._finish_merged(members, answer[0])
-
-        mean, _ = slot.actor.take_mean.options(num_returns=2).remote(self.order.wave_id)
-        self._ask(slot, [mean], arrived)
+        for slot in self._means.holders:
+            if slot not in self._flights and slot not in self._num_asked:
+                self._means.fetch(slot, self._ask)
 
     # Ends.
 
@@ -309,13 +284,13 @@ class Wave:
         """Go on to what comes next, if nothing is on its way."""
         if self._num_asked or (self._flights and not self._concluding):
             return
-        if (self._pending or self._alone) and not self._concluding:
+        if self._ledger.any_waiting and not self._concluding:
             return
-        for slot in list(self._held):
-            self._collect(slot)
+        for slot in self._means.holders:
+            self._means.fetch(slot, self._ask)
         if self._num_asked:
             return
-        if not self._unfinished or self._concluding:
+        if self._ledger.done or self._concluding:
             self._end()
 
     def _end(self) -> None:
@@ -323,43 +298,15 @@ class Wave:
         if self._timer is not None:
             self._timer.cancel()
         self._dispatcher.retire(self)
-        self._pending.clear()
-        self._alone.clear()
+        self._ledger.stop()
         flights, self._flights = list(self._flights.values()), {}
         for flight in flights:
             self._dispatcher.end_job(flight.job)
             flight.end()
-        for slot in self._held:
-            slot.actor.forget.remote(self.order.wave_id)
-        self._held.clear()
+        self._means.drop()
         then, self._concluding = self._concluding, None
         if then is not None:
             then()
-
-    def _finish(self, deliveries: list[Delivery]) -> None:
-        mine = [delivery for delivery in deliveries if delivery in self._unfinished]
-        for delivery in mine:
-            del self._unfinished[delivery]
-        if mine:
-            self._on_finished(mine, not self._unfinished)
-
-    def _finish_merged(self, members: list[Delivery], content: RecordDict) -> None:
-        merged = Merged(content)
-        for delivery in members:
-            delivery.merged = merged
-        self._finish(members)
-
-    def _finish_failed(self, deliveries: Iterable[Delivery], error: BaseException) -> None:
-        failed = list(deliveries)
-        for delivery in failed:
-            delivery.fail(error)
-        self._finish(failed)
-
-    def _run_again(self, deliveries: Iterable[Delivery]) -> None:
-        again = [delivery for delivery in deliveries if delivery in self._unfinished]
-        for delivery in again:
-            delivery.forget()
-        self._pending.extend(again)
 
     # Deadlines.
 
@@ -368,9 +315,9 @@ class Wave:
         self.conclude(self._fail_late)
 
     def _fail_late(self) -> None:
-        for delivery in list(self._unfinished):
+        for delivery in self._ledger.unfinished():
             late = DeadlineExceededError(f"{self._name(delivery)} was not finished by its deadline")
-            self._finish_failed([delivery], late)
+            self._ledger.fail([delivery], late)
 
     def _watch_timeout(self, flight: Flight, seconds: float) -> None:
         def look() -> None:
@@ -401,7 +348,7 @@ class Wave:
             if culprit is not None and flight.deliveries.index(culprit) not in flight.taken:
                 flight.taken.add(flight.deliveries.index(culprit))
                 limit = f"within {self._reply_timeout_s:g} s on a worker"
-                self._finish_failed([culprit], DeadlineExceededError(f"{self._name(culprit)} was not finished {limit}"))
+                self._ledger.fail([culprit], DeadlineExceededError(f"{self._name(culprit)} was not finished {limit}"))
             self._drop_flight(flight)
 
         self._closing[flight.slot] = flight
@@ -412,7 +359,7 @@ class Wave:
         """Run the clients again of which nothing will be heard."""
         lost = flight.left()
         flight.taken |= set(lost)
-        self._run_again(flight.deliveries[position] for position in lost)
+        self._ledger.run_again(flight.deliveries[position] for position in lost)
 
     def _kill(self, flight: Flight) -> None:
         if self._closing.get(flight.slot) is flight:
@@ -448,8 +395,8 @@ class Wave:
                 return
             del self._num_asked[slot]
             if (flight := self._closing.get(slot)) is not None:
-                if slot in self._held:
-                    self._collect(slot)
+                if slot in self._means.holders:
+                    self._means.fetch(slot, self._ask)
                 else:
                     self._kill(flight)
             self._settle()
