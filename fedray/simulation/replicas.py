@@ -103,7 +103,7 @@ class Replicas:
         self._nodes = set(self._dispatcher.workers_by_node())
         single: dict[str, list[Parcel]] = defaultdict(list)
         for parcel in list(self._parcels):
-            if len(ray_nodes := parcel.ray_nodes) == 1:
+            if len(ray_nodes := parcel.ray_nodes) == 1 and self._driver_node not in ray_nodes:
                 single[ray_nodes.pop()].append(parcel)
         for ray_node, parcels in single.items():
             self._hold(parcels, ray_node)
