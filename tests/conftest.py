@@ -1,6 +1,7 @@
 """What the whole suite shares: one local Ray, one small store of tiles, a cache of its own, and no telemetry."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from PIL import Image
 
 from fedray.config import ExperimentConfig, override
 from fedray.data import TileStore, write_store
-from tests.small import SMALL, WriteImages, random_tiles
+from tests.small import SMALL, NewDatabase, WriteImages, random_tiles
 from tests.storage import Bucket, local_s3
 
 
@@ -79,6 +80,21 @@ def bucket() -> Iterator[Bucket]:
     """An empty bucket in an S3 on loopback, with the environment that leads there."""
     with local_s3() as bucket:
         yield bucket
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
+    """Put an empty MLflow database into a folder: a copy, because to make one takes seconds."""
+    from fedray.tracking import check_tracking
+
+    template = tmp_path_factory.mktemp("template") / "mlflow.db"
+    check_tracking(f"sqlite:///{template}")
+
+    def copy(folder: Path) -> str:
+        shutil.copy(template, folder / "mlflow.db")
+        return f"sqlite:///{folder / 'mlflow.db'}"
+
+    return copy
 
 
 @pytest.fixture(scope="session")

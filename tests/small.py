@@ -11,6 +11,9 @@ from fedray.data import Tile
 WriteImages = Callable[..., Path]
 """``write_images({folder: number}, root=...)``, a fixture: returns the folder above them."""
 
+NewDatabase = Callable[[Path], str]
+"""``new_database(folder)``, a fixture: returns the address."""
+
 SMALL: dict[str, Any] = {
     "gan.latent_dim": 8,
     "gan.generator_channels": 8,

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.cluster.fake_nodes import fake_cluster
 from benchmarks.cluster.sweep import NUM_TRIALS, run_sweep_and_take_a_node, trials_of, write_space
 from fedray.experiment import Place
+from tests.small import NewDatabase
 from tests.storage import Bucket
 
 NUM_ROUNDS = 12
@@ -16,10 +17,10 @@ NUM_ROUNDS = 12
 
 @pytest.mark.timeout(900)
 def test_a_sweep_brings_its_nodes_survives_the_loss_of_one_and_lets_them_go(
-    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEDRAY_RESULTS", str(tmp_path / "here"))
-    uri, out = f"sqlite:///{tmp_path / 'mlflow.db'}", f"{bucket.uri}/runs/autoscaled"
+    uri, out = new_database(tmp_path), f"{bucket.uri}/runs/autoscaled"
     space = write_space(tmp_path, NUM_ROUNDS)
     variables = {"FEDRAY_RESULTS": str(tmp_path / "head")}
     size = {"cpus": 1, "max_workers": NUM_TRIALS + 1, "idle_minutes": 0.1}

@@ -8,17 +8,18 @@ import pytest
 from mlflow import MlflowClient
 
 from benchmarks.cluster.real_ray import RealRay, real_ray
+from tests.small import NewDatabase
 from tests.sweep.spaces import METRIC, write_four_trials
 
-NUM_ROUNDS = 20
+NUM_ROUNDS = 8
 
 
 @pytest.mark.timeout(600)
 def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted_again(
-    small_store, tmp_path: Path, cache: Path
+    small_store, new_database: NewDatabase, tmp_path: Path, cache: Path
 ) -> None:
     write_four_trials(small_store, tmp_path / "space.yaml", NUM_ROUNDS)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = new_database(tmp_path)
     variables = {"MLFLOW_TRACKING_URI": uri, "FEDRAY_CACHE": str(cache)}
     out = tmp_path / "out"
 

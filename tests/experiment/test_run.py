@@ -36,8 +36,8 @@ def run_experiment(workers):
 
 
 @pytest.fixture
-def uri(tmp_path):
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+def uri(tmp_path, new_database):
+    return new_database(tmp_path)
 
 
 def final_arrays(out):

@@ -24,6 +24,7 @@ from docs.make_screenshots import (
 )
 from fedray.tracking import Tracker
 from tests.mlflow_server.servers import missing
+from tests.small import NewDatabase
 
 METRIC = "fid/domain-cnn/256"
 ROUNDS = 2
@@ -49,11 +50,11 @@ class Logged:
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
+def logged(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
     for program, package in (("chromium", "chromium"), ("chromedriver", "chromium-driver")):
         if shutil.which(program) is None:
             missing(program, package)
-    uri = f"sqlite:///{tmp_path_factory.mktemp('pages') / 'mlflow.db'}"
+    uri = new_database(tmp_path_factory.mktemp("pages"))
     log_sweep(Tracker(uri, "fedray"))
     with served(uri) as address, browser() as driver:
         settle(driver, address)

@@ -230,9 +230,8 @@ def main() -> None:
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     cluster.wait_for_nodes()
     try:
-        for lose in (lose_while_a_client_runs, lose_before_states_are_copied):
-            for strategy in (FedAvg(), None):
-                lose(cluster, a_node(cluster), strategy)
+        lose_while_a_client_runs(cluster, a_node(cluster), FedAvg())
+        lose_before_states_are_copied(cluster, a_node(cluster), None)
         lose_one_after_the_other(cluster, a_node(cluster))
         print("the same")
     finally:

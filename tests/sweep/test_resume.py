@@ -23,8 +23,8 @@ def start(tmp_path, uri):
     )
 
 
-def test_a_killed_sweep_resumes_without_repeating_or_losing_a_trial(small_store, tmp_path):
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+def test_a_killed_sweep_resumes_without_repeating_or_losing_a_trial(small_store, new_database, tmp_path):
+    uri = new_database(tmp_path)
     write_four_trials(small_store, tmp_path / "space.yaml", num_rounds=4)
 
     driver = start(tmp_path, uri)

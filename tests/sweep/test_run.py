@@ -17,11 +17,11 @@ SWEEP_RUN = "sweep small"
 
 
 @pytest.fixture(scope="module")
-def sweep(ray_session, small_store, tmp_path_factory):
+def sweep(ray_session, small_store, new_database, tmp_path_factory):
     """Five trials of two workers each on four CPUs: two fit at a time, three wait their turn."""
     folder = tmp_path_factory.mktemp("sweep")
     space = small_space(small_store)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    uri = new_database(folder)
     result = run_sweep(space, out=folder / "out", tracking_uri=uri)
     client = MlflowClient(uri)
     runs = client.search_runs([client.get_experiment_by_name("fedray").experiment_id], max_results=100)
@@ -118,14 +118,14 @@ def test_a_trial_that_never_fits_is_refused_with_the_numbers(small_store, tmp_pa
 
 
 def test_a_sweep_over_private_generators_shows_the_clients_tiles_and_logs_no_generator(
-    small_store, tmp_path, ray_session, monkeypatch
+    small_store, new_database, tmp_path, ray_session, monkeypatch
 ):
     monkeypatch.chdir(small_store.path.parent)
     space = small_space(small_store, num_trials=1, start_points=[], search={
         "gan.n_critic": {"type": "int", "low": 2, "high": 2}
     })  # fmt: skip
     fixed = space.trial_config({"federation.aggregate": "discriminator", "data.store": small_store.path.name})
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = new_database(tmp_path)
     result = run_sweep(space.with_changes(fixed, {}), out=tmp_path / "out", tracking_uri=uri)
     assert result.best["outcome"] == "complete"
     assert Image.open(tmp_path / "out" / "samples.png").width > 300

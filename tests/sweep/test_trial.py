@@ -12,8 +12,8 @@ VALUES = {"gan.n_critic": 2, "gan.generator_lr": 1e-3, "gan.discriminator_lr": 1
 
 
 @pytest.fixture(scope="module")
-def trial(ray_session, small_store, tmp_path_factory):
-    uri = f"sqlite:///{tmp_path_factory.mktemp('trial') / 'mlflow.db'}"
+def trial(ray_session, small_store, new_database, tmp_path_factory):
+    uri = new_database(tmp_path_factory.mktemp("trial"))
     space = small_space(small_store, num_rounds=2, early_stopping={"grace_rounds": 1})
     _, prepared = prepare_evaluation(space.fixed)
     arguments = {

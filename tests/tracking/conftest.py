@@ -1,5 +1,4 @@
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +9,8 @@ import pytest
 import requests
 
 from benchmarks.loopback import free_port, wait_until
-from fedray.tracking import Tracker, check_tracking
+from fedray.tracking import Tracker
+from tests.small import NewDatabase
 
 
 class MlflowServer:
@@ -77,19 +77,11 @@ def closed_port() -> int:
     return free_port()
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    check_tracking(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def uri(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A fresh SQLite store (creating one takes seconds, so it is copied), and an empty working directory."""
+def uri(new_database: NewDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh SQLite store, and an empty working directory."""
     monkeypatch.chdir(new_folder(tmp_path, "elsewhere"))
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return new_database(tmp_path)
 
 
 @pytest.fixture
