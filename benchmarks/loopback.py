@@ -16,7 +16,7 @@ def free_port() -> int:
 
 
 def wait_until(met: Callable[[], bool], what: str | Callable[[], str], deadline_s: float = _DEADLINE_S) -> None:
-    """Look again and again whether something is met, a tenth of the time at most: what is waited for needs the rest.
+    """Look again and again whether something is met.
 
     Args:
         met: Says whether it is.
@@ -27,10 +27,7 @@ def wait_until(met: Callable[[], bool], what: str | Callable[[], str], deadline_
         TimeoutError: It was not met by the deadline.
     """
     deadline = time.monotonic() + deadline_s
-    while True:
-        began = time.monotonic()
-        if met():
-            return
+    while not met():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {deadline_s:.0f} s: {what if isinstance(what, str) else what()}")
-        time.sleep(max(_LOOK_S, 9 * (time.monotonic() - began)))
+        time.sleep(_LOOK_S)

@@ -11,7 +11,7 @@ from benchmarks.cluster.real_ray import RealRay, real_ray
 from tests.small import NewDatabase
 from tests.sweep.spaces import METRIC, write_four_trials
 
-NUM_ROUNDS = 8
+NUM_ROUNDS = 20
 
 
 @pytest.mark.timeout(600)

@@ -35,7 +35,7 @@ from tests.mlflow_server.servers import (
 from tests.sweep.spaces import METRIC, write_four_trials
 
 OUTAGE_S = 20.0  # and what the server needs to start: half a minute together
-NUM_ROUNDS = 10
+NUM_ROUNDS = 16
 USER, USER_PASSWORD = "ada", "analytical engine"
 PUBLIC_NAME = "mlflow.example.org"
 

@@ -49,9 +49,16 @@ def train(message: Message, context: Context) -> Message:
 
 
 @pytest.fixture(scope="module")
-def pool(ray_session):
+def two_workers(ray_session):
     with WorkerPool(WorkerResources(num_workers=2, cpus_per_worker=0.25)) as pool:
         yield pool
+
+
+@pytest.fixture
+def pool(two_workers):
+    """Both are up: the test before may have killed one, and the next one takes seconds to start."""
+    wait_until(lambda: len(two_workers.dispatcher._crew.up) == 2, "both workers")
+    return two_workers
 
 
 @pytest.fixture
