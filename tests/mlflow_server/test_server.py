@@ -169,6 +169,7 @@ def test_four_jobs_lose_nothing_when_the_server_is_killed(server) -> None:
         check_run(client, name, run)
 
 
+@pytest.mark.timeout(600)
 def test_a_sweep_loses_no_metric_when_the_server_is_away_for_half_a_minute(server, small_store, tmp_path: Path) -> None:
     write_four_trials(small_store, tmp_path / "space.yaml", NUM_ROUNDS)
     script = REPOSITORY / "tests" / "sweep" / "run_small_sweep.py"
