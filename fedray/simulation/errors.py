@@ -19,3 +19,9 @@ class DeadlineExceededError(SimulationError, TimeoutError):
 
 class StateLostError(SimulationError):
     """A client's state was lost with the only node that had it."""
+
+
+def state_lost(whose: str, cause: str) -> StateLostError:
+    """Make the error: whose state cannot be read, and Ray's error that says so."""
+    remedy = "go on from a snapshot of the states (RayGrid.restore_state)"
+    return StateLostError(f"{whose}: its state was lost with its node ({cause}); {remedy}")

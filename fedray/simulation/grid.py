@@ -191,7 +191,11 @@ class RayGrid(Grid):
         return replies
 
     def state_snapshot(self) -> dict[int, RecordDict]:
-        """Return the states of the clients that have one, by node id. For checkpoints, between rounds."""
+        """Return the states of the clients that have one, by node id. For checkpoints, between rounds.
+
+        Raises:
+            StateLostError: One was lost with the only node that had it.
+        """
         return self._states.snapshot()
 
     def restore_state(self, states: Mapping[int, RecordDict]) -> None:

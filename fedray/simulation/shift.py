@@ -83,7 +83,8 @@ class Shift:
     def record_lost(self, position: int, reason: str) -> None:
         """Note that a client could not run, because its state could not be read."""
         with self._lock:
-            self._report.lost[position] = reason
+            if not self._closed:  # else the report is on its way
+                self._report.lost[position] = reason
 
     def _merge(self, position: int, reply: Message) -> bool:
         if self.mean is None or not reply.has_content():

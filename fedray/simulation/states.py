@@ -10,7 +10,7 @@ from .arrays import share
 from .crew import WorkerSlot
 from .delivery import Delivery, Parcel, StateRef
 from .dispatch import Dispatcher
-from .errors import StateLostError
+from .errors import state_lost
 from .packing import pack, unpack
 from .replicas import Replicas
 
@@ -70,7 +70,7 @@ class ClientStates:
         try:
             read = dict(zip(parcels, ray.get([parcel.reference for parcel in parcels]), strict=True))
         except ray.exceptions.RayError as error:
-            raise StateLostError(f"clients' states were lost with their node ({type(error).__name__})") from error
+            raise state_lost(f"one of {len(states)} clients at least", type(error).__name__) from error
         return {node_id: unpack(read[state.parcel][state.place]) for node_id, state in states.items()}
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:

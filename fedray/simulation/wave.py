@@ -17,7 +17,7 @@ from .balance import Estimates
 from .crew import WorkerSlot
 from .delivery import Delivery, Parcel, StateRef
 from .dispatch import Dispatcher
-from .errors import DeadlineExceededError, SimulationError, StateLostError, WorkerDiedError
+from .errors import DeadlineExceededError, SimulationError, WorkerDiedError, state_lost
 from .flight import Flight, pack_lot
 from .jobs import Job
 from .ledger import Ledger
@@ -245,9 +245,7 @@ class Wave:
             if delivery.tries < self._max_tries:
                 self._dispatcher.at(time.monotonic() + _READ_AGAIN_S, partial(self._ledger.run_again, [delivery]))
             else:
-                remedy = "go on from a snapshot of the states (RayGrid.restore_state)"
-                message = f"{self._name(delivery)}: its state was lost with its node ({reason}); {remedy}"
-                self._ledger.fail([delivery], StateLostError(message))
+                self._ledger.fail([delivery], state_lost(self._name(delivery), reason))
 
     def _lose(self, flight: Flight, report: Report) -> None:
         """Run a lot's clients again. Its worker has to go: its mean may have parts of them."""

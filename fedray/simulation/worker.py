@@ -26,7 +26,7 @@ from .identity import identify
 from .lots import AppRef, Lot, Order, Report, Task
 from .merging import RunningMean
 from .on_demand import serialise_on_demand
-from .packing import unpack
+from .packing import Packed, unpack
 from .shift import Shift
 
 CONCURRENCY_GROUPS = {"control": 1, "copies": 1}
@@ -96,11 +96,11 @@ class Worker:
             task = lot.task(position)
             message = _message(template, task, contents[task.content])
             try:
-                before = states.of(task)
+                state_before = states.of(task)
             except ray.exceptions.RayError as error:
                 shift.record_lost(position, type(error).__name__)
                 continue
-            reply, state, seconds = self._process(lot.order, task, message, before)
+            reply, state, seconds = self._process(lot.order, task, message, state_before)
             try:
                 shift.record(position, reply, state, seconds)
             except Exception as error:  # it cannot be pickled
@@ -178,7 +178,7 @@ class Worker:
             return self._means.setdefault(order.wave_id, RunningMean(order.rule))
 
     def _process(
-        self, order: Order, task: Task, message: Message, state_before: RecordDict
+        self, order: Order, task: Task, message: Message, state_before: Packed | None
     ) -> tuple[Message, RecordDict | None, float]:
         """Pass a message through the client app.
 
@@ -192,7 +192,7 @@ class Worker:
         except Exception as error:
             return _refused(message, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, error), None, 0.0
         try:
-            context = order.context(task.node_id, state_before)
+            context = order.context(task.node_id, RecordDict() if state_before is None else unpack(state_before))
             started = time.perf_counter()
             reply = client_app(message, context)
             seconds = time.perf_counter() - started
@@ -221,18 +221,18 @@ class _States:
         self._references = lot.parcels
         self._parcels: dict[int, Any] = {}
 
-    def of(self, task: Task) -> RecordDict:
-        """Return a client's state, an empty one if it has none.
+    def of(self, task: Task) -> Packed | None:
+        """Return a client's packed state, None if it has none.
 
         Raises:
             RayError: It is lost.
         """
         if task.state is None:
-            return RecordDict()
+            return None
         index, place = task.state
         if index not in self._parcels:
             self._parcels[index] = ray.get(self._references[index])
-        state: RecordDict = unpack(self._parcels[index][place])
+        state: Packed = self._parcels[index][place]
         return state
 
 
