@@ -2,7 +2,7 @@
 
 from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store
 from fedray.data.figures import draw_partition
-from fedray.data.importers import ImportOptions, ImportReport, import_csv, import_folder
+from fedray.data.importing import ImportOptions, ImportReport, import_csv, import_folder
 from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store
 from fedray.data.shared import check_shared_target, upload_store
 from fedray.data.store import SPLITS, StoreError, Tile, TileStore

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fedray.data import StoreError
-from fedray.data.listing import ListedImage
-from fedray.data.splitting import split_images
+from fedray.data.importing.images import ListedImage
+from fedray.data.importing.splitting import split_images
 
 
 def images(groups: list[tuple[str, str]]) -> list[ListedImage]:

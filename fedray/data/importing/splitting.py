@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedray.data.listing import ListedImage
+from fedray.data.importing.images import ListedImage
 from fedray.data.store import StoreError
 from fedray.randomness import stream
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from fedray.data import StoreError
-from fedray.data.listing import list_csv, list_folder
+from fedray.data.importing.folders import list_folder
+from fedray.data.importing.tables import list_csv
 from tests.small import WriteImages
 
 
@@ -11,14 +12,14 @@ def test_label_folders(write_images: WriteImages) -> None:
     folder = write_images({"b": 2, "a/slide-1": 1, "a": 1, ".hidden": 1})
     (folder / "a" / "notes.txt").touch()
     (folder / "a" / "._0.png").touch()
-    listed = list_folder(folder)
+    listed = list_folder(folder).images
     assert [(image.source, image.label, image.split) for image in listed] == [
         ("a/0.png", "a", None), ("a/slide-1/0.png", "a", None), ("b/0.png", "b", None), ("b/1.png", "b", None),
     ]  # fmt: skip
 
 
 def test_split_folders(write_images: WriteImages) -> None:
-    listed = list_folder(write_images({"train/a": 2, "test/a": 1}))
+    listed = list_folder(write_images({"train/a": 2, "test/a": 1})).images
     assert [(image.source, image.label, image.split) for image in listed] == [
         ("train/a/0.png", "a", "train"), ("train/a/1.png", "a", "train"), ("test/a/0.png", "a", "test"),
     ]  # fmt: skip
@@ -53,7 +54,7 @@ def test_a_csv_file_with_every_column(write_images: WriteImages, tmp_path: Path)
         "\ufeffimage,label,domain,group,split,age\nx/0.png,a,s1,p1,train,3\nx/1.png,a,,p2,test,4\nx/2.png,a,s2,,train,5\n",
         encoding="utf-8",
     )
-    listed = list_csv(csv, folder)
+    listed = list_csv(csv, folder).images
     assert [(i.path, i.label, i.domain, i.group, i.split) for i in listed] == [
         (folder / "x/0.png", "a", "s1", "p1", "train"),
         (folder / "x/1.png", "a", "default", "p2", "test"),

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from fedray.data.decoding import DecodeError, decode_all
-from fedray.data.listing import ListedImage, check_label_splits, list_csv, list_folder
-from fedray.data.splitting import split_images
+from fedray.data.importing.checks import check_label_splits
+from fedray.data.importing.folders import list_folder
+from fedray.data.importing.images import LeftOut, ListedImage, Listing
+from fedray.data.importing.splitting import split_images
+from fedray.data.importing.tables import list_csv
 from fedray.data.store import StoreError, Tile, TileStore
 from fedray.data.writing import check_target, write_store
 
@@ -49,6 +52,9 @@ class ImportReport:
     store: TileStore
     skipped: tuple[str, ...] = field(default=())
     """One message for each image that was skipped; it names the file."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What lay there and did not count, with the reason."""
+    notes: tuple[str, ...] = ()
 
 
 def import_folder(
@@ -57,7 +63,7 @@ def import_folder(
     """Import label folders, with ``train`` and ``test`` above them or without.
 
     Raises:
-        StoreError: See :func:`fedray.data.listing.list_folder` and :func:`import_images`.
+        StoreError: See :func:`fedray.data.importing.folders.list_folder` and :func:`import_images`.
     """
     check_target(options.out.expanduser().resolve(), options.overwrite)
     return import_images(list_folder(folder), options, Path(folder).resolve().name, on_progress)
@@ -72,20 +78,19 @@ def import_csv(
     """Import the images that a CSV file names; ``images`` is the folder its paths start from (unset: the file's own).
 
     Raises:
-        StoreError: See :func:`fedray.data.listing.list_csv` and :func:`import_images`.
+        StoreError: See :func:`fedray.data.importing.tables.list_csv` and :func:`import_images`.
     """
     check_target(options.out.expanduser().resolve(), options.overwrite)
     return import_images(list_csv(file, images), options, Path(file).resolve().name, on_progress)
 
 
-def import_images(
-    listed: Sequence[ListedImage], options: ImportOptions, source: str, on_progress: OnProgress
-) -> ImportReport:
+def import_images(listing: Listing, options: ImportOptions, source: str, on_progress: OnProgress) -> ImportReport:
     """Split, decode and write listed images. Nothing is written unless everything is.
 
     Raises:
         StoreError: The output exists, a label cannot be split, or an image cannot be decoded (``on_error='fail'``).
     """
+    listed = listing.images
     images = list(listed) if listed[0].split else split_images(listed, options.test_share, options.seed)
     label_names = sorted({image.label for image in images})
     domain_names = sorted({image.domain for image in images})
@@ -98,7 +103,7 @@ def import_images(
         source=source,
         overwrite=options.overwrite,
     )
-    return ImportReport(store, tuple(skipped))
+    return ImportReport(store, tuple(skipped), listing.left_out, listing.notes)
 
 
 def _tiles(

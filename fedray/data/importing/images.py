@@ -1,0 +1,41 @@
+"""What an import has found: the images that become tiles, and everything that does not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_DOMAIN = "default"
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """One image that is to become a tile."""
+
+    path: Path
+    source: str
+    """Path as it is shown and stored: relative to the images' folder."""
+    label: str
+    domain: str = DEFAULT_DOMAIN
+    group: str = ""
+    """Patient or slide; unset: the image is a group of its own."""
+    split: str | None = None
+    """'train' or 'test'; None: not split yet."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file, folder or row that does not become a tile."""
+
+    place: str
+    """Path relative to the images' folder; a folder's ends in a slash. Of a row: the table and the line."""
+    reason: str
+    """Why, as the summary shows it; equal for all that are counted together."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All that an import found, before the first image is decoded."""
+
+    images: tuple[ListedImage, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the user should know beside the counts, one sentence each."""
