@@ -1,4 +1,4 @@
-"""Decoding: an image file of any mode and size becomes a square RGB tile."""
+"""One image file becomes a tile, and many do on all cores."""
 
 import os
 import warnings
