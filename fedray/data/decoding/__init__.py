@@ -1,12 +1,12 @@
 """Decoding: an image file becomes a square RGB tile, or an error that names the file and the reason."""
 
 from fedray.data.decoding.decode import DecodeError, Pixels, decode_all, decode_tile
-from fedray.data.decoding.formats import FORMATS, SLIDE_SUFFIXES, SUFFIXES, Format, format_of, is_image
+from fedray.data.decoding.formats import EXTENSIONS, FORMATS, SLIDE_SUFFIXES, Format, format_of, is_image
 
 __all__ = [
+    "EXTENSIONS",
     "FORMATS",
     "SLIDE_SUFFIXES",
-    "SUFFIXES",
     "DecodeError",
     "Format",
     "Pixels",

@@ -15,9 +15,6 @@ from fedray.data.store import StoreError
 
 Pixels = NDArray[np.uint8]
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-"""Endings of the files that this module decodes, in lower case: the one list of them."""
-
 
 class DecodeError(StoreError):
     """An image file cannot be decoded. The message names the file and the reason."""

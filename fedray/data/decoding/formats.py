@@ -1,7 +1,6 @@
 """Which files are images: by the name's ending, and by what the file begins with."""
 
 import re
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +70,7 @@ UNREADABLE = (
 )
 """Images that are not decoded, but must not be passed over without a word."""
 
-SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
+EXTENSIONS = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 """Endings of the files that are decoded."""
 
 _REFUSED_SUFFIXES = SLIDE_SUFFIXES + tuple(suffix for known in UNREADABLE for suffix in known.suffixes)
@@ -94,7 +93,7 @@ def is_image(path: Path) -> bool:
     The name's ending decides where it is known; of another or no ending, the first bytes do. A file that cannot be
     opened and has no known ending is none.
     """
-    if path.name.lower().endswith((*SUFFIXES, *_REFUSED_SUFFIXES)):
+    if path.name.lower().endswith((*EXTENSIONS, *_REFUSED_SUFFIXES)):
         return True
     try:
         return format_of(path) is not None

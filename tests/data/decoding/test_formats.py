@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedray.data.decoding import FORMATS, SUFFIXES, format_of, is_image
+from fedray.data.decoding import EXTENSIONS, FORMATS, format_of, is_image
 
 SAVED_AS = {
     "PNG": "PNG", "JPEG": "JPEG", "TIFF": "TIFF", "BMP": "BMP", "WebP": "WEBP", "GIF": "GIF", "JPEG 2000": "JPEG2000",
@@ -26,7 +26,7 @@ def test_every_format_is_one_that_the_tests_write() -> None:
     assert {known.name for known in FORMATS} == {*SAVED_AS, "DICOM"}
 
 
-@pytest.mark.parametrize("suffix", [*SUFFIXES, ".svs", ".ndpi", ".mrxs", ".heic", ".nii.gz", ".PNG", ".Jpeg"])
+@pytest.mark.parametrize("suffix", [*EXTENSIONS, ".svs", ".ndpi", ".mrxs", ".heic", ".nii.gz", ".PNG", ".Jpeg"])
 def test_a_known_ending_is_an_image_even_where_the_content_is_not(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"image{suffix}").write_bytes(b"broken")
     assert is_image(tmp_path / f"image{suffix}")
