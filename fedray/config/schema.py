@@ -33,9 +33,13 @@ class DataConfig(_Section):
 class PartitionConfig(_Section):
     """How the training tiles are spread over the clients."""
 
-    scheme: Literal["iid", "majority-label", "dirichlet", "domain"] = "iid"
+    scheme: Literal["iid", "majority-label", "dirichlet", "domain", "client"] = "iid"
     """'iid'; 'majority-label': balanced overall, each client has one over-represented label (S2);
-    'dirichlet': label shares drawn per client (Hsu et al. 2019); 'domain': one or more clients per scanner domain."""
+    'dirichlet': label shares drawn per client (Hsu et al. 2019); 'domain': one or more clients per scanner domain;
+    'client': as the store names the client of each tile (the column client of a CSV file)."""
+    keep_groups: bool | None = None
+    """Whether no group (patient or slide) is spread over several clients. Unset: true where the store has patients
+    with several tiles, false where its groups are regions of one patient, as in 'colon'."""
     majority_share: float = Field(0.8, gt=0.0, le=1.0)
     """Share of a client's tiles that carry its majority label, in (0, 1]; S2 uses 0.6 to 0.9. For 'majority-label'."""
     alpha: Positive = 0.5

@@ -83,6 +83,7 @@ def build_colon(config: DataConfig, path: Path) -> TileStore:
         domain_names=tuple(SCANNERS)[: config.num_domains],
         name=f"colon-{config.tile_size}" + (f"-{config.num_domains}-domains" if config.num_domains > 1 else ""),
         source="scikit-image immunohistochemistry: human colon, DAB and haematoxylin",
+        group_kind="region",  # bands of one person's section: every client has tiles of that person anyway
         overwrite=True,
     )
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # imported where it draws: every worker imports this package,
 MAX_BARS = 200
 """Clients drawn as bars of their own; more are drawn as one outline per label, which stays fast and legible."""
 
+MAX_NAMES = 30
+"""Clients whose names stand under their bars; more are numbered."""
+
 
 def draw_partition(store: TileStore, partition: Partition) -> "Figure":
     """Draw tiles per client, stacked by label; a second panel stacks by domain where the store has several.
@@ -34,8 +37,10 @@ def draw_partition(store: TileStore, partition: Partition) -> "Figure":
     for axes, (title, counts, names) in zip(rows[:, 0], panels, strict=True):
         _draw_stack(axes, counts, names, title)
     rows[-1, 0].set_xlabel("client")
+    if 0 < len(partition.names) <= MAX_NAMES:
+        rows[-1, 0].set_xticks(range(num_clients), partition.names, rotation=45, ha="right", parse_math=False)
     unused = f", {partition.unused:,} unused" if partition.unused else ""
-    figure.suptitle(f"{store.name}: {num_clients:,} clients, {partition.scheme}{unused}", fontsize=11)
+    figure.suptitle(f"{store.name}: {num_clients:,} clients, {partition.scheme}{unused}", fontsize=11, parse_math=False)
     return figure
 
 
@@ -48,16 +53,23 @@ def _draw_stack(axes: "Axes", counts: NDArray[np.int64], names: Sequence[str], t
     colors = colormaps["tab10" if len(names) <= 10 else "tab20"].resampled(max(10, len(names)))
     base = np.zeros(num_clients, dtype=np.int64)
     for code, name in enumerate(names):
-        top = base + counts[:, code]
+        top, shown = base + counts[:, code], _as_text(name)
         if num_clients <= MAX_BARS:
-            axes.bar(np.arange(num_clients), counts[:, code], 0.8, bottom=base, color=colors(code), label=name)
+            axes.bar(np.arange(num_clients), counts[:, code], 0.8, bottom=base, color=colors(code), label=shown)
         else:
             edges = np.arange(num_clients + 1) - 0.5
-            axes.stairs(top, edges, baseline=base, fill=True, color=colors(code), label=name)
+            axes.stairs(top, edges, baseline=base, fill=True, color=colors(code), label=shown)
         base = top
     axes.set_xlim(-0.6, num_clients - 0.4)
     axes.set_ylabel("tiles")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    legend = axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _as_text(name: str) -> str:
+    """Return a name as a legend shows it: one that begins with an underscore would be left out."""
+    return f" {name}" if name.startswith("_") else name

@@ -1,17 +1,18 @@
 """Partitions: which training tile belongs to which client. A scheme is a pure function of the codes."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedray.config import PartitionConfig
 from fedray.data.store import TileStore
+from fedray.data.whole_groups import Codes, deal_groups
 from fedray.randomness import stream
 
-Codes = NDArray[np.int64]
-Scheme = Callable[[Codes, Codes, Codes, int, PartitionConfig, np.random.Generator], list[Codes]]
+Scheme = Callable[["TrainingTiles", int, PartitionConfig, np.random.Generator], list[Codes]]
+"""Returns the positions of each client's tiles in the arrays of the training tiles."""
 
 
 class PartitionError(ValueError):
@@ -28,6 +29,8 @@ class Partition:
     """Name of the scheme."""
     unused: int = 0
     """Training tiles that no client has; above 0 for 'majority-label' only."""
+    names: tuple[str, ...] = ()
+    """Name of each client, for 'client' only."""
 
     def sizes(self) -> Codes:
         """Return the number of tiles of each client, int64 [num_clients]."""
@@ -46,11 +49,54 @@ class Partition:
         return np.array([np.bincount(codes[indices], minlength=num) for indices in self.clients], dtype=np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingTiles:
+    """What a scheme knows of the training tiles: their codes, and whether groups stay whole."""
+
+    labels: Codes
+    """Label codes, int64 [N]."""
+    domains: Codes
+    groups: Codes
+    clients: Codes
+    """Codes of the clients that the store names, -1 where it names none."""
+    keep_groups: bool = False
+    """Whether no group may be spread over several clients."""
+    group_names: tuple[str, ...] = ()
+    """Name of each group code; given where groups stay whole."""
+    domain_names: tuple[str, ...] = ()
+    client_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of tiles."""
+        return len(self.labels)
+
+    def num_groups(self) -> int:
+        """Return the number of different groups."""
+        return len(np.unique(self.groups))
+
+    def take(self, members: Codes) -> "TrainingTiles":
+        """Return some of the tiles, given by their positions."""
+        return replace(
+            self,
+            labels=self.labels[members],
+            domains=self.domains[members],
+            groups=self.groups[members],
+            clients=self.clients[members],
+        )
+
+    def crossing(self, codes: Codes) -> list[str]:
+        """Return the names of the groups that have tiles of several codes."""
+        pairs = np.unique(np.stack([self.groups, codes]), axis=1)
+        group, times = np.unique(pairs[0], return_counts=True)
+        return [self.group_names[code] for code in group[times > 1]]
+
+
 def partition_store(store: TileStore, config: PartitionConfig, num_clients: int, seed: int) -> Partition:
-    """Spread a store's training tiles over the clients. Groups (patients) may be shared between clients.
+    """Spread a store's training tiles over the clients. Patients stay whole unless ``keep_groups`` says otherwise.
 
     Raises:
-        PartitionError: More clients than training tiles, or the scheme cannot be met; the message gives the numbers.
+        PartitionError: There are more clients than training tiles or than groups that stay whole, or the scheme cannot
+            be met; the message gives the numbers.
     """
     train = store.indices("train")
     if not 1 <= num_clients <= len(train):
@@ -58,24 +104,53 @@ def partition_store(store: TileStore, config: PartitionConfig, num_clients: int,
             f"num_clients must be from 1 to the number of training tiles, {len(train)} in {store.name!r}, "
             f"but got {num_clients}; every client needs at least 1 tile, so lower federation.num_clients"
         )
-    scheme = PARTITIONS[config.scheme]
-    codes = (store.labels[train], store.domains[train], store.groups[train])
-    parts = scheme(*codes, num_clients, config, stream(seed, "partition"))
+    tiles = training_tiles(store, config)
+    if tiles.keep_groups and tiles.num_groups() < num_clients:
+        raise PartitionError(
+            f"the {len(train)} training tiles of {store.name!r} come from {tiles.num_groups()} groups (patients or "
+            f"slides), which stay whole, but federation.num_clients is {num_clients}; lower it, or let groups be "
+            "spread over clients with partition.keep_groups=false"
+        )
+    parts = PARTITIONS[config.scheme](tiles, num_clients, config, stream(seed, "partition"))
     clients = tuple(train[np.sort(part)] for part in parts)
-    return Partition(clients, config.scheme, unused=len(train) - sum(len(client) for client in clients))
+    names = tuple(sorted(tiles.client_names)) if config.scheme == "client" else ()
+    return Partition(clients, config.scheme, len(train) - sum(len(client) for client in clients), names)
 
 
-def iid(
-    labels: Codes, domains: Codes, groups: Codes, num_clients: int, config: PartitionConfig, rng: np.random.Generator
-) -> list[Codes]:
-    """Deal the shuffled tiles of each label in turn: sizes, and the counts of each label, differ by at most 1."""
-    shuffled = rng.permutation(len(labels))
-    by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
+def training_tiles(store: TileStore, config: PartitionConfig) -> TrainingTiles:
+    """Return the training tiles of a store, and decide whether their groups stay whole."""
+    train = store.indices("train")
+    groups, clients = store.groups[train], store.clients[train]
+    wanted = store.group_kind == "patient" if config.keep_groups is None else config.keep_groups
+    # Where every tile is a group of its own there is nothing to keep: the partition is the one without groups.
+    keep = wanted and len(np.unique(groups)) < len(train)
+    return TrainingTiles(
+        store.labels[train],
+        store.domains[train],
+        groups,
+        clients,
+        keep,
+        store.group_names if keep else (),
+        store.domain_names,
+        tuple(store.client_names[code] for code in np.unique(clients[clients >= 0])),
+    )
+
+
+def iid(tiles: TrainingTiles, num_clients: int, config: PartitionConfig, rng: np.random.Generator) -> list[Codes]:
+    """Deal the shuffled tiles of each label in turn: sizes, and the counts of each label, differ by at most 1.
+
+    Groups that stay whole are dealt to the same even counts, as near as they allow.
+    """
+    if tiles.keep_groups:
+        totals = np.bincount(tiles.labels)
+        return deal_groups(tiles.labels, tiles.groups, np.tile(totals / num_clients, (num_clients, 1)), rng)
+    shuffled = rng.permutation(len(tiles))
+    by_label = shuffled[np.argsort(tiles.labels[shuffled], kind="stable")]
     return [by_label[client::num_clients] for client in range(num_clients)]
 
 
 def majority_label(
-    labels: Codes, domains: Codes, groups: Codes, num_clients: int, config: PartitionConfig, rng: np.random.Generator
+    tiles: TrainingTiles, num_clients: int, config: PartitionConfig, rng: np.random.Generator
 ) -> list[Codes]:
     """Give each client one over-represented label: the non-IID setting of arXiv 2504.04130.
 
@@ -83,10 +158,13 @@ def majority_label(
     k has exactly ``round(majority_share * size)`` tiles of the label k modulo the number of labels, and the others
     evenly. Over all clients the labels are exactly balanced where the number of labels divides the number of clients.
 
+    Groups that stay whole are dealt first; then the size is the largest at which every client has tiles enough of every
+    label in its own groups.
+
     Raises:
         PartitionError: Fewer than 2 labels, a share below an even one, or too few tiles of a label.
     """
-    available = np.bincount(labels)
+    available = np.bincount(tiles.labels)
     num_labels = np.count_nonzero(available)
     if num_labels < 2 or config.majority_share < 1 / num_labels:
         raise PartitionError(
@@ -95,7 +173,9 @@ def majority_label(
         )
     present = np.flatnonzero(available)
     counts = _majority_counts(available[present], num_clients, config.majority_share)
-    pools = [rng.permutation(np.flatnonzero(labels == label)) for label in present]
+    if tiles.keep_groups:
+        return _majority_of_groups(tiles, np.searchsorted(present, tiles.labels), counts, config.majority_share, rng)
+    pools = [rng.permutation(np.flatnonzero(tiles.labels == label)) for label in present]
     ends = counts.cumsum(axis=0)
     starts = ends - counts
     return [
@@ -103,18 +183,17 @@ def majority_label(
     ]
 
 
-def dirichlet(
-    labels: Codes, domains: Codes, groups: Codes, num_clients: int, config: PartitionConfig, rng: np.random.Generator
-) -> list[Codes]:
+def dirichlet(tiles: TrainingTiles, num_clients: int, config: PartitionConfig, rng: np.random.Generator) -> list[Codes]:
     """Draw each client's label shares from Dirichlet(alpha * global shares) (Hsu et al. 2019, arXiv 1909.06335).
 
     Every tile is dealt, and sizes differ by at most 1. Clients draw in random order; where a label has run out, the
-    shares of the others are renormalised, so the last clients to draw follow their shares less closely.
+    shares of the others are renormalised, so the last clients to draw follow their shares less closely. Groups that
+    stay whole are dealt to the counts that were drawn, as near as they allow.
     """
-    pools = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    pools = [rng.permutation(np.flatnonzero(tiles.labels == label)) for label in np.unique(tiles.labels)]
     left = np.array([len(pool) for pool in pools])
     prior = left / left.sum()
-    base, larger = divmod(len(labels), num_clients)
+    base, larger = divmod(len(tiles), num_clients)
     parts: list[Codes] = [np.empty(0, np.int64)] * num_clients
     for client in rng.permutation(num_clients):
         shares = rng.dirichlet(config.alpha * prior)
@@ -123,37 +202,71 @@ def dirichlet(
             [pool[rest - count : rest] for pool, rest, count in zip(pools, left, taken, strict=True)]
         )
         left = left - taken
+    if tiles.keep_groups:
+        drawn = np.array([np.bincount(tiles.labels[part], minlength=tiles.labels.max() + 1) for part in parts])
+        return deal_groups(tiles.labels, tiles.groups, drawn.astype(np.float64), rng)
     return parts
 
 
-def domain(
-    labels: Codes, domains: Codes, groups: Codes, num_clients: int, config: PartitionConfig, rng: np.random.Generator
-) -> list[Codes]:
+def domain(tiles: TrainingTiles, num_clients: int, config: PartitionConfig, rng: np.random.Generator) -> list[Codes]:
     """Give each client tiles of one domain: client k has the domain k modulo their number, shared evenly as in 'iid'.
 
     Raises:
-        PartitionError: Fewer than 2 domains, fewer clients than domains, or a domain with fewer tiles than clients.
+        PartitionError: Fewer than 2 domains, fewer clients than domains, a domain with fewer tiles or groups than
+            clients, or a group that stays whole in several domains.
     """
-    present = np.unique(domains)
+    present = np.unique(tiles.domains)
     if not 2 <= len(present) <= num_clients:
         raise PartitionError(
             "partition 'domain' needs at least 2 domains and at least as many clients as domains, but got "
             f"{len(present)} domains and {num_clients} clients; choose another partition.scheme, or change "
             "data.num_domains (for 'colon') or federation.num_clients"
         )
+    if tiles.keep_groups:
+        _check_crossing(tiles, tiles.domains, "domain")
     parts: list[Codes] = [np.empty(0, np.int64)] * num_clients
     for i, code in enumerate(present):
-        members = np.flatnonzero(domains == code)
+        members = tiles.take(chosen := np.flatnonzero(tiles.domains == code))
         clients = range(i, num_clients, len(present))
-        if len(members) < len(clients):
+        unit, found = ("group", members.num_groups()) if tiles.keep_groups else ("tile", len(members))
+        if found < len(clients):
+            name = repr(tiles.domain_names[code]) if tiles.domain_names else code
             raise PartitionError(
-                f"partition 'domain' needs 1 tile a client, but domain {code} has {len(members)} training tiles for "
-                f"{len(clients)} of the {num_clients} clients"
+                f"partition 'domain' needs 1 {unit} a client, but domain {name} has {found} training {unit}s for "
+                f"{len(clients)} of the {num_clients} clients; lower federation.num_clients"
             )
-        shared = iid(labels[members], domains[members], groups[members], len(clients), config, rng)
-        for client, part in zip(clients, shared, strict=True):
-            parts[client] = members[part]
+        for client, part in zip(clients, iid(members, len(clients), config, rng), strict=True):
+            parts[client] = chosen[part]
     return parts
+
+
+def client(tiles: TrainingTiles, num_clients: int, config: PartitionConfig, rng: np.random.Generator) -> list[Codes]:
+    """Give each client the tiles that the store names for it; client k is the one with the k-th name in the alphabet.
+
+    Raises:
+        PartitionError: The store names no client, or another number of them, a tile has none, or a group that stays
+            whole is with several.
+    """
+    names = tiles.client_names
+    if not names:
+        raise PartitionError(
+            "partition 'client' needs a store that names its clients, but this one names none; make it from a CSV file "
+            "with a column client, or choose another partition.scheme"
+        )
+    if unnamed := int(np.sum(tiles.clients < 0)):
+        raise PartitionError(
+            f"partition 'client' needs a client for each training tile, but {unnamed} of {len(tiles)} have none; fill "
+            "the CSV file's column client, or choose another partition.scheme"
+        )
+    if len(names) != num_clients:
+        raise PartitionError(
+            f"the training tiles are with {len(names)} clients ({_some(sorted(names))}), but federation.num_clients is "
+            f"{num_clients}; set it to {len(names)}, or choose another partition.scheme"
+        )
+    if tiles.keep_groups:
+        _check_crossing(tiles, tiles.clients, "client")
+    codes = np.unique(tiles.clients)[np.argsort(np.array(names), kind="stable")]
+    return [np.flatnonzero(tiles.clients == code) for code in codes]
 
 
 PARTITIONS: dict[str, Scheme] = {
@@ -161,7 +274,61 @@ PARTITIONS: dict[str, Scheme] = {
     "majority-label": majority_label,
     "dirichlet": dirichlet,
     "domain": domain,
+    "client": client,
 }
+
+
+def _check_crossing(tiles: TrainingTiles, codes: Codes, column: str) -> None:
+    if crossing := tiles.crossing(codes):
+        raise PartitionError(
+            f"{len(crossing)} of {tiles.num_groups()} groups (patients or slides) have tiles of several {column}s "
+            f"({_some(crossing)}), but partition '{column}' would spread them over clients; correct the column "
+            f"{column} or group, or allow it with partition.keep_groups=false"
+        )
+
+
+def _some(names: Sequence[str], num: int = 5) -> str:
+    return ", ".join(map(repr, names[:num])) + (", ..." if len(names) > num else "")
+
+
+def _majority_of_groups(
+    tiles: TrainingTiles, labels: Codes, counts: Codes, share: float, rng: np.random.Generator
+) -> list[Codes]:
+    """Deal whole groups, then use of each client's tiles as many as all clients can in the shares of ``counts``.
+
+    Args:
+        tiles: The training tiles.
+        labels: Their labels, counted through from 0 without a gap, int64 [N].
+        counts: Tiles of each client and label if tiles were dealt, int64 [num_clients, num_labels].
+        share: Of the majority label.
+        rng: Of the order.
+    """
+    num_clients, num_labels = counts.shape
+    available = np.bincount(labels)
+    # All tiles are dealt, in the shares of the counts: which of them stay unused is decided by the poorest client.
+    target = counts * (available / np.maximum(counts.sum(axis=0), 1))
+    parts = deal_groups(labels, tiles.groups, target, rng)
+    owned = np.array([np.bincount(labels[part], minlength=num_labels) for part in parts])
+    for size in range(int(counts[0].sum()), 0, -1):
+        wanted = _counts_of_size(size, num_clients, num_labels, share)
+        if np.all(wanted <= owned):
+            break
+    else:
+        raise PartitionError(
+            f"partition 'majority-label' cannot give each of {num_clients} clients 1 tile of its majority label from "
+            f"{tiles.num_groups()} groups (patients or slides) that stay whole: the labels have {available.tolist()} "
+            f"training tiles in {_groups_of_labels(tiles.groups, labels)} groups; lower federation.num_clients, or let "
+            "groups be spread over clients with partition.keep_groups=false"
+        )
+    return [
+        np.concatenate([rng.permutation(part[labels[part] == label])[:num] for label, num in enumerate(row)])
+        for part, row in zip(parts, wanted, strict=True)
+    ]
+
+
+def _groups_of_labels(groups: Codes, labels: Codes) -> list[int]:
+    pairs = np.unique(np.stack([groups, labels]), axis=1)
+    return [int(count) for count in np.bincount(pairs[1])]
 
 
 def _majority_counts(available: Codes, num_clients: int, share: float) -> Codes:

@@ -9,8 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
-"""Version of the directory's layout; another one is refused by :meth:`TileStore.open`."""
+FORMAT_VERSION = 2
+"""Version of the directory's layout that is written: 2 has clients, and says what a group is."""
+
+READABLE_VERSIONS = (1, 2)
+"""Versions that :meth:`TileStore.open` reads; in one of version 1, no tile has a client and groups are patients."""
 
 TILES_FILE = "tiles.arrow"
 METADATA_FILE = "store.json"
@@ -26,10 +29,16 @@ _KEYS = (
     "label_names",
     "domain_names",
 )
+_KEYS_SINCE_2 = ("client_names", "group_kind")
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 """Names of the splits; the file holds their codes."""
+
+GroupKind = Literal["patient", "region"]
+GROUP_KINDS: tuple[GroupKind, ...] = ("patient", "region")
+"""What the groups of a store are: 'patient' (or slide), which no partition spreads over clients unless it is told to,
+or 'region' of a picture of one patient. A split separates neither."""
 
 
 class StoreError(ValueError):
@@ -51,6 +60,8 @@ class Tile(NamedTuple):
     """'train' or 'test'."""
     source: str
     """Where the tile comes from: a file name, or a place in a picture."""
+    client: str = ""
+    """Name of the client that has the tile, for the partition 'client'; unset: nobody said."""
 
 
 class TileStore:
@@ -72,6 +83,9 @@ class TileStore:
         labels: Label codes, int64 [N].
         domains: Domain codes, int64 [N].
         groups: Group codes, int64 [N].
+        group_kind: What a group is, 'patient' (or slide) or 'region'.
+        client_names: Name of each client code; empty where no tile names one.
+        clients: Client codes, int64 [N]; -1 where a tile names none.
     """
 
     def __init__(self, path: Path, metadata: dict[str, Any], batches: list[Any]) -> None:
@@ -90,6 +104,9 @@ class TileStore:
         self.labels = self._codes("label")
         self.domains = self._codes("domain")
         self.groups = self._codes("group")
+        self.group_kind: GroupKind = metadata["group_kind"]
+        self.client_names: tuple[str, ...] = tuple(metadata["client_names"])
+        self.clients = self._codes("client") if self.client_names else np.full(len(self.labels), -1, np.int64)
         self._split_codes = self._codes("split")
 
     @classmethod
@@ -206,12 +223,14 @@ def _read_metadata(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path} is not a tile store (no valid {METADATA_FILE} in it); make one with jobs/prepare_data.py"
         ) from None
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
         raise StoreError(
-            f"the tile store {path} has format version {version}, but this FedRay reads version {FORMAT_VERSION}; "
-            "run jobs/prepare_data.py again"
+            f"the tile store {path} has format version {version}, but this FedRay reads the versions "
+            f"{' and '.join(map(str, READABLE_VERSIONS))}; run jobs/prepare_data.py again"
         )
-    missing = [key for key in _KEYS if key not in metadata]
+    if version == 1:
+        metadata |= {"client_names": [], "group_kind": "patient"}
+    missing = [key for key in (*_KEYS, *_KEYS_SINCE_2) if key not in metadata]
     if missing:
         raise StoreError(
             f"the tile store {path} is damaged ({missing} not in {METADATA_FILE}); run jobs/prepare_data.py again"

@@ -15,7 +15,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fedray.data.store import FORMAT_VERSION, METADATA_FILE, SPLITS, TILES_FILE, StoreError, Tile, TileStore
+from fedray.data.store import (
+    FORMAT_VERSION,
+    GROUP_KINDS,
+    METADATA_FILE,
+    SPLITS,
+    TILES_FILE,
+    GroupKind,
+    StoreError,
+    Tile,
+    TileStore,
+)
 
 BATCH_BYTES = 16 * 2**20
 """Pixels of one record batch; the writer holds about three times as much."""
@@ -29,6 +39,7 @@ def write_store(
     domain_names: Sequence[str] = ("default",),
     name: str | None = None,
     source: str = "",
+    group_kind: GroupKind = "patient",
     overwrite: bool = False,
     batch_rows: int | None = None,
 ) -> TileStore:
@@ -44,6 +55,7 @@ def write_store(
         domain_names: Name of each domain code.
         name: Name for people; the directory's name where it is unset.
         source: Where the pictures come from, for people.
+        group_kind: What a group is: 'patient' (or slide), or 'region' of a picture of one patient.
         overwrite: Replace a store that is there already, once the new one is complete.
         batch_rows: Tiles per record batch; unset: as many as fit 16 MiB.
 
@@ -52,9 +64,10 @@ def write_store(
     """
     path = Path(path).expanduser().resolve()
     check_target(path, overwrite)
+    assert group_kind in GROUP_KINDS, group_kind
     with _partial_directory(path) as partial:
         metadata = _write_tiles(partial / TILES_FILE, iter(tiles), batch_rows, [*label_names], [*domain_names])
-        metadata |= {"name": name or path.name, "source": source}
+        metadata |= {"name": name or path.name, "source": source, "group_kind": group_kind}
         (partial / METADATA_FILE).write_text(json.dumps(metadata, indent=1), encoding="utf-8")
         for written in (partial / TILES_FILE, partial / METADATA_FILE, partial):
             _sync(written)
@@ -86,9 +99,10 @@ def content_fingerprint(store: TileStore) -> str:
     for start in range(0, len(store), step):
         fingerprint.add_pixels(store.tiles(slice(start, start + step)))
     names, groups = store.group_names, store.groups.tolist()
-    codes = zip(store.labels.tolist(), store.domains.tolist(), groups, store.splits.tolist(), strict=True)
-    for label, domain, group, split in codes:
-        fingerprint.add_codes(label, domain, names[group], split)
+    clients = [store.client_names[code] if code >= 0 else "" for code in store.clients.tolist()]
+    codes = zip(store.labels.tolist(), store.domains.tolist(), groups, store.splits.tolist(), clients, strict=True)
+    for label, domain, group, split, client in codes:
+        fingerprint.add_codes(label, domain, names[group], split, client)
     return fingerprint.hexdigest()
 
 
@@ -102,8 +116,10 @@ class _Fingerprint:
     def add_pixels(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
         self._pixels.update(images.data)
 
-    def add_codes(self, label: int, domain: int, group: str, split: str) -> None:
-        self._codes.update(repr((label, domain, group, split)).encode())
+    def add_codes(self, label: int, domain: int, group: str, split: str, client: str) -> None:
+        # Only a client that is named: the fingerprints of stores that were written before there were clients hold.
+        named = (client,) if client else ()
+        self._codes.update(repr((label, domain, group, split, *named)).encode())
 
     def hexdigest(self) -> str:
         return hashlib.blake2b(self._pixels.digest() + self._codes.digest(), digest_size=16).hexdigest()
@@ -121,14 +137,15 @@ def _write_tiles(
     rows = batch_rows or max(1, BATCH_BYTES // first.image.size)
     fingerprint = _Fingerprint(shape, label_names, domain_names)
     group_codes: dict[str, int] = {}
+    client_codes: dict[str, int] = {}
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, _schema(shape)) as writer:
         for batch in _batches(chain([first], tiles), rows):
             images = _stack(batch, shape)
             fingerprint.add_pixels(images)
             for tile in batch:
                 assert 0 <= tile.label < len(label_names) and 0 <= tile.domain < len(domain_names)
-                fingerprint.add_codes(tile.label, tile.domain, tile.group, tile.split)
-            writer.write_batch(_record_batch(images, batch, group_codes))
+                fingerprint.add_codes(tile.label, tile.domain, tile.group, tile.split, tile.client)
+            writer.write_batch(_record_batch(images, batch, group_codes, client_codes))
     return {
         "format_version": FORMAT_VERSION,
         "fingerprint": fingerprint.hexdigest(),
@@ -138,6 +155,7 @@ def _write_tiles(
         "channels": shape[2],
         "label_names": label_names,
         "domain_names": domain_names,
+        "client_names": [*client_codes],
     }
 
 
@@ -147,7 +165,7 @@ def _batches(tiles: Iterator[Tile], rows: int) -> Iterator[list[Tile]]:
 
 
 def _schema(shape: tuple[int, ...]) -> Any:
-    codes = [pa.field(column, pa.int64()) for column in ("label", "domain", "group", "split")]
+    codes = [pa.field(column, pa.int64()) for column in ("label", "domain", "group", "split", "client")]
     strings = [pa.field(column, pa.string()) for column in ("group_name", "source")]
     return pa.schema([pa.field("image", pa.fixed_shape_tensor(pa.uint8(), shape)), *codes, *strings])
 
@@ -162,14 +180,18 @@ def _stack(batch: Sequence[Tile], shape: tuple[int, ...]) -> np.ndarray[Any, np.
     return np.stack([tile.image for tile in batch])
 
 
-def _record_batch(images: np.ndarray[Any, Any], batch: Sequence[Tile], group_codes: dict[str, int]) -> Any:
-    """Build one record batch; ``group_codes`` grows in the order in which groups appear."""
+def _record_batch(
+    images: np.ndarray[Any, Any], batch: Sequence[Tile], group_codes: dict[str, int], client_codes: dict[str, int]
+) -> Any:
+    """Build one record batch; the codes grow in the order in which groups and clients appear."""
     groups = [group_codes.setdefault(tile.group, len(group_codes)) for tile in batch]
+    clients = [client_codes.setdefault(tile.client, len(client_codes)) if tile.client else -1 for tile in batch]
     columns = [
         pa.array([tile.label for tile in batch], pa.int64()),
         pa.array([tile.domain for tile in batch], pa.int64()),
         pa.array(groups, pa.int64()),
         pa.array([SPLITS.index(tile.split) for tile in batch], pa.int64()),
+        pa.array(clients, pa.int64()),
         pa.array([tile.group for tile in batch], pa.string()),
         pa.array([tile.source for tile in batch], pa.string()),
     ]

@@ -1,10 +1,12 @@
 import io
+from pathlib import Path
 
 import pytest
 
 from fedray.config import PartitionConfig
-from fedray.data import TileStore, draw_partition, partition_store
+from fedray.data import TileStore, draw_partition, partition_store, write_store
 from fedray.data.figures import MAX_BARS
+from tests.small import random_tiles
 
 
 @pytest.mark.parametrize("num_clients", [4, 100, MAX_BARS + 1])
@@ -23,3 +25,17 @@ def test_bars_have_the_height_of_the_counts(colon: TileStore) -> None:
     heights = [[bar.get_height() for bar in bars] for bars in figure.axes[0].containers]
     assert heights == partition.counts(colon.labels, 2).T.tolist()
     assert f"{partition.unused} unused" in figure.get_suptitle()
+
+
+def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """Neither formulas nor left out: `$x$` is markup for matplotlib, and `_x` means "not in the legend"."""
+    labels = ["_none", "p16$^+$ > 5 $"]
+    tiles = [tile._replace(client=f"site ${tile.label} $\\frac") for tile in random_tiles()]
+    store = write_store(tmp_path / "a $ store $", tiles, label_names=labels)
+    figure = draw_partition(store, partition_store(store, PartitionConfig(scheme="client"), 2, seed=0))
+    figure.savefig(io.BytesIO(), format="png")
+    axes = figure.axes[0]
+    assert [text.get_text().strip() for text in axes.get_legend().get_texts()] == labels
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["site $0 $\\frac", "site $1 $\\frac"]
+    drawn = [*axes.get_legend().get_texts(), *axes.get_xticklabels(), figure.texts[0]]
+    assert not any(text.get_parse_math() for text in drawn)

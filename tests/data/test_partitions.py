@@ -5,7 +5,7 @@ import pytest
 
 from fedray.config import PartitionConfig
 from fedray.data import PARTITIONS, PartitionError, TileStore, partition_store
-from fedray.data.partitions import majority_label
+from fedray.data.partitions import TrainingTiles, majority_label
 
 CASES = [("iid", 1), ("iid", 7), ("majority-label", 6), ("dirichlet", 1), ("dirichlet", 9)]
 CASES += [("domain", 3), ("domain", 8)]
@@ -92,9 +92,8 @@ def _fits(size: int, available: np.ndarray, num_clients: int, share: float) -> b
 
 def _majority_counts(labels: np.ndarray, num_clients: int, share: float) -> np.ndarray:
     nothing = np.zeros_like(labels)
-    parts = majority_label(
-        labels, nothing, nothing, num_clients, config("majority-label", majority_share=share), np.random.default_rng(0)
-    )
+    tiles = TrainingTiles(labels, nothing, nothing, nothing)
+    parts = majority_label(tiles, num_clients, config("majority-label", majority_share=share), np.random.default_rng(0))
     assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts))
     return np.array([np.bincount(labels[part], minlength=labels.max() + 1) for part in parts])
 

@@ -3,9 +3,11 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from fedray.data import StoreError, Tile, TileStore
+from fedray.data import StoreError, Tile, TileStore, write_store
+from fedray.data.writing import content_fingerprint
 
 
 def test_a_store_gives_back_what_was_written(store: TileStore, tiles: list[Tile]) -> None:
@@ -77,8 +79,38 @@ def test_every_way_of_not_being_a_store_is_named(store: TileStore, tmp_path: Pat
 
 def test_another_format_version_is_refused(store: TileStore) -> None:
     _edit(store, format_version=7)
-    with pytest.raises(StoreError, match=r"version 7, but this FedRay reads version 1; run jobs/prepare_data\.py"):
+    message = r"version 7, but this FedRay reads the versions 1 and 2; run jobs/prepare_data\.py"
+    with pytest.raises(StoreError, match=message):
         TileStore.open(store.path)
+
+
+def test_a_store_of_version_1_is_read_as_it_was(store: TileStore) -> None:
+    """It has no column client, and does not say what its groups are."""
+    metadata = json.loads((store.path / "store.json").read_text())
+    del metadata["client_names"], metadata["group_kind"]
+    with pa.memory_map(str(store.path / "tiles.arrow")) as source:
+        table = pa.ipc.open_file(source).read_all().drop_columns(["client"])
+    with pa.OSFile(str(store.path / "old.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=metadata["batch_rows"])
+    (store.path / "old.arrow").rename(store.path / "tiles.arrow")
+    size = (store.path / "tiles.arrow").stat().st_size
+    (store.path / "store.json").write_text(json.dumps(metadata | {"format_version": 1, "num_bytes": size}))
+    old = TileStore.open(store.path)
+    np.testing.assert_array_equal(old.tiles([1, 8]), store.tiles([1, 8]))
+    assert (old.group_kind, old.client_names, old.clients.tolist()) == ("patient", (), [-1] * 10)
+    assert content_fingerprint(old) == old.fingerprint == "a545f0def6d4176ef69c8236788a4cf8", "as it was in version 1"
+
+
+def test_clients_and_the_kind_of_the_groups_are_kept(tiles: list[Tile], tmp_path: Path) -> None:
+    names = ["north", "", "south", "north"]
+    named = [tile._replace(client=names[i % 4]) for i, tile in enumerate(tiles)]
+    made = write_store(tmp_path / "named", named, label_names=["a", "b"], domain_names=["x", "y"],
+                       group_kind="region", batch_rows=3)  # fmt: skip
+    assert made.client_names == ("north", "south") and made.group_kind == "region"
+    assert made.clients.tolist() == [0, -1, 1, 0, 0, -1, 1, 0, 0, -1]
+    assert content_fingerprint(made) == made.fingerprint
+    unnamed = write_store(tmp_path / "unnamed", tiles, label_names=["a", "b"], domain_names=["x", "y"])
+    assert unnamed.fingerprint != made.fingerprint and unnamed.clients.tolist() == [-1] * 10
 
 
 def test_a_truncated_file_is_refused(store: TileStore) -> None:
