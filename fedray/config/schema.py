@@ -80,7 +80,8 @@ class GanConfig(_Section):
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Dropout probability in the generator, in [0, 1)."""
     batch_size: int = Field(32, ge=2, le=65536)
-    """Tiles per optimiser step on a client, >= 2; a client with fewer tiles uses all it has."""
+    """Tiles per optimiser step on a client, >= 2; a client with fewer tiles uses all it has, and a tile that is left
+    over alone at the end of an epoch joins the batch before it."""
     n_critic: int | None = Field(None, ge=1, le=100)
     """Discriminator steps per generator step, 1 to 100; unset: 5 for 'wgan-gp' and 'cgan-hinge', else 1."""
     penalty: Literal["gradient", "r1", "none"] | None = None

@@ -18,7 +18,7 @@ from ray.util.placement_group import get_current_placement_group
 from ray.util.queue import Empty, Queue
 from torch import Tensor, distributed, nn
 
-from fedray.config import ExperimentConfig
+from fedray.config import ConfigError, ExperimentConfig
 from fedray.experiment.evaluate import Evaluation, evaluate_generator
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.rounds import RoundResult, generator_arrays
@@ -28,6 +28,7 @@ from fedray.federation import (
     FederationState,
     RoundReport,
     check_convergence,
+    client_partition,
     client_steps,
     client_tiles,
     initial_state,
@@ -56,7 +57,16 @@ class CentralisedRun:
             config: Of the experiment.
             resources: How many workers, and what each of them takes.
             prepared: The evaluation (see :func:`prepare_evaluation`).
+
+        Raises:
+            ConfigError: There are more workers than tiles.
         """
+        num_tiles = len(client_partition(config).clients[0])
+        if resources.num_workers > num_tiles:
+            raise ConfigError(
+                f"resources.num_workers must be at most the number of training tiles ({num_tiles}) in federation.mode "
+                f"'centralised', where every worker holds a share of them, but got {resources.num_workers}; lower it"
+            )
         self.config, self.state = config, initial_state(config)
         self._resources, self._prepared = resources, prepared
         self._training: _Training | None = None

@@ -134,8 +134,8 @@ def real_like(client: LabelledTiles, condition: Condition, gan: Gan, seed: int) 
     """Draw a client's tiles with the labels and domains of generated ones.
 
     Returns:
-        The tiles [K, C, H, W] float32 in [-1, 1], and for which positions of the condition [K] there were any; None if
-        the client has no tile of any of them.
+        The tiles [K, C, H, W] float32 in [-1, 1], and for which positions of the condition [K] there were any; a single
+        one is there twice, because BatchNorm has no statistics of one tile. None if the client has no tile of any.
     """
     several = gan.shape.num_domains > 1
     # A discriminator that is not told the domain takes tiles of any.
@@ -146,6 +146,8 @@ def real_like(client: LabelledTiles, condition: Condition, gan: Gan, seed: int) 
     positions = [position for position, cell in enumerate(wanted) if len(pools[cell])]
     if not positions:
         return None
+    if len(positions) == 1:
+        positions *= 2
     chosen = np.array([random.choice(pools[wanted[position]]) for position in positions])
     tiles = to_float(torch.from_numpy(client.tiles[chosen]).to(gan.device))
     if gan.config.augment:

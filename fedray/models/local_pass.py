@@ -95,7 +95,23 @@ def local_pass(
 
 def steps_per_round(num_tiles: int, batch_size: int, local_epochs: int, local_steps: int | None) -> int:
     """Discriminator steps a client takes in a round: ``local_steps``, or the batches of ``local_epochs`` epochs."""
-    return local_steps if local_steps is not None else local_epochs * -(-num_tiles // batch_size)
+    return local_steps if local_steps is not None else local_epochs * len(batch_bounds(num_tiles, batch_size))
+
+
+def batch_bounds(num_tiles: int, batch_size: int) -> list[tuple[int, int]]:
+    """Cut an epoch's order into batches, each from one position up to another.
+
+    No batch has a single tile where there are more: BatchNorm has no statistics of one, and refuses it. A tile that
+    would be left over alone joins the batch before it.
+
+    Args:
+        num_tiles: Of the client.
+        batch_size: Tiles a batch, >= 2.
+    """
+    starts = list(range(0, num_tiles, batch_size))
+    if len(starts) > 1 and num_tiles - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], num_tiles], strict=True))
 
 
 class RunningMeans:
@@ -122,14 +138,18 @@ class RunningMeans:
 def shuffled_batches(
     client: LabelledTiles, config: GanConfig, device: torch.device, seed: int
 ) -> Iterator[tuple[Tensor, Condition]]:
-    """Yield shuffled batches for ever, epoch after epoch: tiles [B, C, H, W] float32 in [-1, 1] and their condition."""
+    """Yield shuffled batches for ever, epoch after epoch: tiles [B, C, H, W] float32 in [-1, 1] and their condition.
+
+    B is at least 2 (see :func:`batch_bounds`): a client with one tile has it twice in every batch.
+    """
     pixels = torch.from_numpy(np.array(client.tiles)).to(device)
     condition = Condition(*(torch.from_numpy(np.array(part, np.int64)).to(device) for part in client[1:]))
     random = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     layout = torch.channels_last if config.channels_last else torch.preserve_format
     while True:
         order = torch.randperm(len(pixels), generator=random)
-        for chosen in torch.split(order, config.batch_size):
-            indices = chosen.to(device)
+        order = order.repeat(2) if len(order) == 1 else order
+        for start, end in batch_bounds(len(order), config.batch_size):
+            indices = order[start:end].to(device)
             batch = to_float(pixels[indices]).to(memory_format=layout)
             yield turn_and_flip(batch, random) if config.augment else batch, condition.chosen(indices)

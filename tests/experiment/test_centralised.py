@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedray.config import ConfigError
 from fedray.experiment import ExperimentRun, prepare_evaluation
 from fedray.experiment.centralised import CentralisedRun
 from fedray.federation import DivergedError, client_app, client_tiles, initial_state, shared_arrays, tile_shape
@@ -114,6 +115,13 @@ def test_it_starts_where_a_federation_starts(small_config, train):
     config = small_config(**CENTRALISED)
     expected = shared_arrays(initial_state(config))
     assert all(np.array_equal(value, expected[name]) for name, value in shared_arrays(train(config, 1).state).items())
+
+
+def test_more_workers_than_tiles_are_refused(small_config):
+    config = small_config(**CENTRALISED)
+    rule = r"num_workers must be at most the number of training tiles \(20\).*but got 21; lower it"
+    with pytest.raises(ConfigError, match=rule):
+        CentralisedRun(config, WorkerResources(21, cpus_per_worker=1), [])
 
 
 def test_workers_that_find_no_room_are_not_waited_for_for_ever(small_config, train):

@@ -8,7 +8,7 @@ from fedray.federation import initial_state, shared_arrays
 from fedray.federation.client import client_tiles
 from fedray.federation.md_gan import next_owners, real_like
 from fedray.federation.messages import from_record
-from fedray.models import OBJECTIVES, Condition, Gan, Optimizers, TileShape
+from fedray.models import OBJECTIVES, Condition, Gan, LabelledTiles, Optimizers, TileShape
 from fedray.randomness import derive_seed
 from tests.federation.test_rounds import assert_close, run, run_interrupted
 
@@ -84,6 +84,17 @@ def test_clients_train_on_their_own_tiles_of_the_labels_they_were_sent(small_con
     one_label = client._replace(labels=np.ones_like(client.labels))
     assert real_like(one_label, condition, gan, seed=1)[1].tolist() == [1, 2]
     assert real_like(one_label, condition.chosen(slice(0, 1)), gan, seed=1) is None
+
+
+def test_a_single_tile_that_matches_is_drawn_with_another_for_batch_norm(small_config):
+    config = small_config(**MD_GAN, gan__objective="acgan", gan__discriminator="resnet18", federation__num_rounds=1)
+    client, gan = client_tiles(config, 0), Gan(config.gan, TileShape(16, 3, 2), 0)
+    condition = Condition(torch.tensor([0, 1, 0]), torch.zeros(3, dtype=torch.int64))
+    bright = client.labels == 1
+    tiles, kept = real_like(LabelledTiles(client.tiles[bright], client.labels[bright], 0 * client.labels[bright]),
+                            condition, gan, seed=1)  # fmt: skip
+    assert kept.tolist() == [1, 1] and len(tiles) == 2
+    assert torch.isfinite(gan.discriminator.train()(tiles, condition.chosen(kept)).scores).all()
 
 
 def test_weights_stay_on_the_server_and_discriminators_with_the_clients(small_config):

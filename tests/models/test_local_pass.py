@@ -6,6 +6,7 @@ import torch
 
 from fedray.config import GanConfig
 from fedray.models import Condition, Gan, LabelledTiles, Optimizers, TileShape, local_pass, proximal, steps_per_round
+from fedray.models.local_pass import batch_bounds
 
 SHAPE = TileShape(size=16, channels=3, num_labels=2)
 CONFIG = GanConfig(latent_dim=8, generator_channels=8, discriminator_channels=8, batch_size=4, n_critic=3)
@@ -108,9 +109,36 @@ def test_a_client_with_fewer_tiles_than_a_batch_uses_all_it_has():
     assert report.discriminator_steps == 3
 
 
-@pytest.mark.parametrize(("tiles", "epochs", "steps", "expected"), [(10, 1, None, 3), (8, 2, None, 4), (8, 2, 5, 5)])
+@pytest.mark.parametrize(
+    ("tiles", "epochs", "steps", "expected"),
+    [(10, 1, None, 3), (8, 2, None, 4), (8, 2, 5, 5), (9, 2, None, 4), (9, 2, 5, 5), (5, 1, None, 1), (1, 3, None, 3)],
+)
 def test_steps_per_round(tiles, epochs, steps, expected):
     assert steps_per_round(tiles, 4, epochs, steps) == expected
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 4, 16])
+def test_an_epoch_has_every_tile_once_and_no_batch_of_one(batch_size):
+    for num_tiles in range(2, 60):
+        bounds = batch_bounds(num_tiles, batch_size)
+        assert [position for start, end in bounds for position in range(start, end)] == list(range(num_tiles))
+        assert {end - start for start, end in bounds[:-1]} <= {batch_size}
+        assert 2 <= bounds[-1][1] - bounds[-1][0] <= batch_size + 1
+        if num_tiles % batch_size != 1:  # as it always was
+            assert [end - start for start, end in bounds] == [
+                len(part) for part in torch.split(torch.arange(num_tiles), batch_size)
+            ]
+
+
+@pytest.mark.parametrize("num_tiles", [1, 5, 9])
+@pytest.mark.parametrize("objective", ["acgan", "cgan"])
+def test_batch_norm_networks_train_whatever_number_of_tiles_is_left_over(objective, num_tiles):
+    """ResNets end in a map of one pixel: BatchNorm raises ValueError there for one tile."""
+    gan = Gan(CONFIG.model_copy(update={"objective": objective, "discriminator": "resnet18", "n_critic": 1}), SHAPE, 0)
+    steps = steps_per_round(num_tiles, 4, 2, None)
+    report = local_pass(gan, Optimizers(gan), client(num_tiles), num_steps=steps, steps_before=0, seed=0)
+    assert report.discriminator_steps == steps
+    assert all(np.isfinite(value) for value in report.losses.values())
 
 
 def test_the_proximal_term_equals_plain_pytorch():
