@@ -2,12 +2,14 @@
 
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import fs
 
 _COPY_BYTES = 8 * 2**20
@@ -40,6 +42,16 @@ def write_whole(path: Path, content: bytes, *, through: Path | None = None) -> N
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def in_order(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    """Lay arrays out in memory as they read, row by row, so that they can be written as safetensors.
+
+    ``safetensors.numpy`` writes an array's memory as it lies: a transposed, sliced or Fortran-ordered one comes back
+    with other numbers in other places, without a word (findings/safetensors_strided.sh).
+    """
+    # not ascontiguousarray, which makes [1] of []
+    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 class SharedFolder:

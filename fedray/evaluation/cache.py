@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 from fedray.data import cache_dir
 from fedray.evaluation.errors import EvaluationError
-from fedray.storage import write_whole
+from fedray.storage import in_order, write_whole
 
 BUILD_TIMEOUT_S = 3600.0
 """Longest to wait while another process builds the same file, in seconds."""
@@ -106,5 +106,4 @@ def _read(path: Path) -> Stored | None:
 
 
 def _write(path: Path, stored: Stored) -> None:
-    arrays = {name: np.ascontiguousarray(array) for name, array in stored.arrays.items()}
-    write_whole(path, save(arrays, metadata=stored.metadata))
+    write_whole(path, save(in_order(stored.arrays), metadata=stored.metadata))

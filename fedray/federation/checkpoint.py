@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from fedray.federation.messages import from_record, to_record
 from fedray.federation.rounds import FederationState
 from fedray.models import Arrays
+from fedray.storage import in_order
 
 FORMAT = 2
 _SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named with dots and slashes
@@ -29,9 +30,9 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        save_file(from_record(state.arrays), scratch / "server.safetensors")
-        save_file(state.optimizer, scratch / "optimizer.safetensors")
-        save_file(_flatten(client_states), scratch / "clients.safetensors")
+        save_file(in_order(from_record(state.arrays)), scratch / "server.safetensors")
+        save_file(in_order(state.optimizer), scratch / "optimizer.safetensors")
+        save_file(in_order(_flatten(client_states)), scratch / "clients.safetensors")
         (scratch / "state.json").write_text(json.dumps({"format": FORMAT, "round_index": state.round_index}))
         if folder.exists():
             shutil.rmtree(folder)

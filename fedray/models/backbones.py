@@ -1,7 +1,6 @@
 """Backbones of discriminators: tiles in, one feature vector a tile out. S2's custom CNN, or any model of timm."""
 
 import difflib
-import logging
 import math
 import os
 from contextlib import AbstractContextManager
@@ -13,10 +12,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fedray.config import GanConfig
+from fedray.models.adaptation import check_no_chance, mean_is_fixed, remove_chance, replace_batch_norm
 from fedray.models.conditions import TileShape
 from fedray.models.errors import ModelError
-
-logger = logging.getLogger(__name__)
 
 WEIGHTS_FOLDER = "FEDRAY_WEIGHTS"
 """Environment variable: folder with ImageNet weights, NAME.safetensors or NAME.pth by timm's model name."""
@@ -60,12 +58,13 @@ class CnnBackbone(nn.Module):
 class TimmBackbone(nn.Module):
     """A model of timm without its classifier, fed with the pixel statistics it was trained on."""
 
-    def __init__(self, config: GanConfig, shape: TileShape, *, load_weights: bool) -> None:
+    def __init__(self, config: GanConfig, shape: TileShape, *, linear: bool, load_weights: bool) -> None:
         """Build the model.
 
         Args:
             config: Names the model and where its weights come from.
             shape: Of the tiles.
+            linear: Whether the objective has a loss that is linear in the scores.
             load_weights: Whether ImageNet weights are wanted, if the configuration says so; off where all weights
                 are about to be replaced.
 
@@ -76,10 +75,21 @@ class TimmBackbone(nn.Module):
         name = timm_name(config.discriminator)
         pretrained = load_weights and config.initialisation == "imagenet"
         self.model: nn.Module = _create(name, shape, _weights_source(name, config) if pretrained else None)
+        remove_chance(self.model)
         if config.recipe.penalty != "none":
-            _replace_batch_norm(self.model, name, config.recipe.penalty)
+            by_tile = (
+                f"gan.penalty {config.recipe.penalty!r} is by tile and batch statistics couple the tiles of a batch"
+            )
+            replace_batch_norm(self.model, name, by_tile)
             _check_second_derivative(self.model, name, shape, config.recipe.penalty)
         self.num_features = _check_features(self.model, name, shape)
+        if not config.freeze:  # a frozen model always evaluates
+            check_no_chance(self.model, name, shape)
+        if linear and not config.freeze and couples_samples(self.model.train()) and mean_is_fixed(self.model, shape):
+            fixed = (
+                f"it fixes the mean of the features, so that gan.objective {config.objective!r} would have no gradient"
+            )
+            replace_batch_norm(self.model, name, fixed)
         self._frozen = config.freeze
         if config.freeze:
             self.model.requires_grad_(False)
@@ -104,11 +114,13 @@ class TimmBackbone(nn.Module):
         return features
 
 
-def make_backbone(config: GanConfig, shape: TileShape, *, load_weights: bool) -> CnnBackbone | TimmBackbone:
+def make_backbone(
+    config: GanConfig, shape: TileShape, *, linear: bool, load_weights: bool
+) -> CnnBackbone | TimmBackbone:
     """Build the configured backbone. Arguments and errors as in :class:`TimmBackbone`."""
     if config.discriminator == "cnn":
         return CnnBackbone(config, shape)
-    return TimmBackbone(config, shape, load_weights=load_weights)
+    return TimmBackbone(config, shape, linear=linear, load_weights=load_weights)
 
 
 def timm_name(name: str) -> str:
@@ -266,37 +278,3 @@ def _how_to_get(name: str) -> str:
         f"s.save_file(timm.create_model('{name}', pretrained=True).state_dict(), '{name}.safetensors')\" "
         f"and give the file as gan.weights, or its folder as {WEIGHTS_FOLDER}; or set gan.initialisation to 'scratch'"
     )
-
-
-def _replace_batch_norm(model: nn.Module, name: str, penalty: str) -> None:
-    """Put GroupNorm where BatchNorm is, with the same scale and shift."""
-    replaced = _replace_in(model)
-    if replaced:
-        logger.warning(
-            "%s: %d BatchNorm layers became GroupNorm, because gan.penalty %r is by tile and batch statistics couple "
-            "the tiles of a batch.", name, replaced, penalty,
-        )  # fmt: skip
-
-
-def _num_groups(num_channels: int) -> int:
-    """Return 32 (Wu and He 2018) or fewer: a group has eight channels or more, all it has on a map of one pixel."""
-    groups = math.gcd(num_channels, 32)
-    while groups > 1 and num_channels // groups < 8:
-        groups //= 2
-    return groups
-
-
-def _replace_in(module: nn.Module) -> int:
-    count = 0
-    for key, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            norm = nn.GroupNorm(_num_groups(child.num_features), child.num_features, child.eps)
-            if child.affine:
-                norm.load_state_dict({"weight": child.weight.detach(), "bias": child.bias.detach()})
-            # timm's BatchNormAct2d carries the activation that follows it
-            after = [part for part in (getattr(child, "drop", None), getattr(child, "act", None)) if part is not None]
-            setattr(module, key, nn.Sequential(norm, *after) if after else norm)
-            count += 1
-        else:
-            count += _replace_in(child)
-    return count

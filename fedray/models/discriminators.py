@@ -37,7 +37,13 @@ class Discriminator(nn.Module):
     """Judges tiles under a condition."""
 
     def __init__(
-        self, config: GanConfig, shape: TileShape, conditioning: Conditioning, *, load_weights: bool = True
+        self,
+        config: GanConfig,
+        shape: TileShape,
+        conditioning: Conditioning,
+        *,
+        linear: bool = False,
+        load_weights: bool = True,
     ) -> None:
         """Build it.
 
@@ -45,6 +51,7 @@ class Discriminator(nn.Module):
             config: Backbone, initialisation, spectral norm.
             shape: Of the tiles.
             conditioning: What the objective asks for.
+            linear: Whether the objective has a loss that is linear in the scores.
             load_weights: Whether to load ImageNet weights where they are configured.
 
         Raises:
@@ -52,7 +59,7 @@ class Discriminator(nn.Module):
         """
         super().__init__()
         self.condition = MultiplyingEmbedding(shape, shape.size) if conditioning == "multiply" else None
-        self.backbone = make_backbone(config, shape, load_weights=load_weights)
+        self.backbone = make_backbone(config, shape, linear=linear, load_weights=load_weights)
         width = self.backbone.num_features
         self.score = nn.Linear(width, 1)
         self.project_label = self.project_domain = self.tell_label = self.tell_domain = None

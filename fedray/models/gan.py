@@ -57,8 +57,10 @@ class Gan:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
             generator = make_generator(config, self.shape)
-            conditioning = OBJECTIVES[config.objective].conditioning
-            discriminator = Discriminator(config, self.shape, conditioning, load_weights=load_weights)
+            objective = OBJECTIVES[config.objective]
+            discriminator = Discriminator(
+                config, self.shape, objective.conditioning, linear=objective.linear, load_weights=load_weights
+            )
         layout = torch.channels_last if config.channels_last else torch.preserve_format
         self.generator: nn.Module = generator.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.discriminator: nn.Module = discriminator.to(self.device, memory_format=layout)  # type: ignore[call-overload]

@@ -17,6 +17,8 @@ class Objective(ABC):
 
     conditioning: ClassVar[Conditioning]
     """How its discriminator is told, or has to tell, labels and domains."""
+    linear: ClassVar[bool] = False
+    """Whether one of its losses is linear in the scores: a mean of them."""
     discriminator_terms: ClassVar[tuple[str, ...]] = ("loss",)
     """Names of the discriminator's losses, ``loss`` first."""
     generator_terms: ClassVar[tuple[str, ...]] = ("loss",)
@@ -34,7 +36,7 @@ class Objective(ABC):
 class Wgan(Objective):
     """Wasserstein GAN (Arjovsky et al. 2017); with the gradient penalty it is WGAN-GP (Gulrajani et al. 2017)."""
 
-    conditioning = "multiply"
+    conditioning, linear = "multiply", True
     discriminator_terms = ("loss", "wasserstein")
 
     def discriminator_losses(self, real: Judgement, fake: Judgement, condition: Condition) -> Losses:
@@ -72,7 +74,7 @@ class CGanNs(CGan):
 class CGanHinge(Objective):
     """Projection discriminator with the hinge loss (Miyato and Koyama 2018)."""
 
-    conditioning = "projection"
+    conditioning, linear = "projection", True
 
     def discriminator_losses(self, real: Judgement, fake: Judgement, condition: Condition) -> Losses:
         """Minimise E[max(0, 1 - D(real))] + E[max(0, 1 + D(fake))]."""

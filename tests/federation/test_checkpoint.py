@@ -5,7 +5,7 @@ import pytest
 from flwr.app import RecordDict
 
 from fedray.federation import FederationState, latest_round, load_checkpoint, save_checkpoint, save_round
-from fedray.federation.messages import to_record
+from fedray.federation.messages import from_record, to_record
 
 
 def state(value=1.0, round_index=3):
@@ -23,6 +23,27 @@ def test_a_checkpoint_round_trips_with_dtypes(tmp_path):
         "0.exp_avg": ([0.0, 1.0, 2.0], "float32"),
         "0.step": (7, "int64"),
     }
+
+
+def test_arrays_come_back_as_they_were_however_they_lie_in_memory(tmp_path):
+    plain = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    laid = {
+        "transposed": plain.T,
+        "fortran": np.asfortranarray(plain),
+        "channels last": plain.transpose(0, 2, 1).copy().transpose(0, 2, 1),
+        "sliced": plain[:, ::2],
+        "backwards": plain[::-1],
+        "broadcast": np.broadcast_to(plain[0], (5, 3, 4)),
+        "empty": plain[:, :0],
+        "scalar": np.array(7.0, np.float32),
+    }
+    kept = RecordDict({"optimizer": to_record(laid)})
+    save_checkpoint(tmp_path / "c", FederationState(to_record(laid), 1, dict(laid)), {5: kept})
+    loaded, clients = load_checkpoint(tmp_path / "c")
+    for found in (from_record(loaded.arrays), loaded.optimizer, from_record(clients[5].array_records["optimizer"])):
+        for name, value in laid.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+            assert found[name].shape == value.shape
 
 
 def test_a_new_checkpoint_replaces_the_old_one_and_leaves_nothing_else(tmp_path):

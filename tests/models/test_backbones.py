@@ -46,7 +46,7 @@ def test_imagenet_weights_fit_other_tile_sizes_and_channels(tmp_path):
 
 
 def test_pixels_reach_the_model_as_it_knows_them():
-    backbone = TimmBackbone(config(discriminator="resnet18"), SHAPE, load_weights=True)
+    backbone = TimmBackbone(config(discriminator="resnet18"), SHAPE, linear=False, load_weights=True)
     seen = []
     backbone.model = nn.Identity()
     backbone.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
