@@ -91,6 +91,11 @@ class ExperimentRun:
         """Whether all rounds are done."""
         return self.state.round_index >= self.config.federation.num_rounds
 
+    @property
+    def due(self) -> bool:
+        """Whether the last round is one that is evaluated."""
+        return self.done or self.state.round_index % self.config.evaluation.every == 0
+
     def step(self) -> RoundResult:
         """Run the next round, and evaluate it where its turn has come.
 
@@ -99,8 +104,7 @@ class ExperimentRun:
             FederationError: Too many clients failed.
         """
         report = next(self._rounds)
-        due = report.round_index % self.config.evaluation.every == 0
-        return RoundResult(report, self.evaluate() if due or self.done else None)
+        return RoundResult(report, self.evaluate() if self.due else None)
 
     def evaluate(self) -> Evaluation:
         """Judge the generator as it is now."""

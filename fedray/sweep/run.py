@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import TileStore, absolute_store
@@ -36,6 +35,7 @@ from fedray.sweep.results import SweepResult, trial_table, write_results
 from fedray.sweep.searcher import OptunaSearcher, SweepSearch
 from fedray.sweep.space import SearchSpace, load_space
 from fedray.sweep.state import put_state_back
+from fedray.sweep.stopping import RungScheduler
 from fedray.sweep.trial import PREVIEW, FederatedTrial
 from fedray.tracking import Status, TrackedRun, Tracker, check_tracking
 
@@ -94,8 +94,9 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
         parent.log_config(space.fixed)
         parent.log_artifact(out.folder / "sweep.yaml")
         shared = {"parent_run_id": parent.run_id, "tracking_uri": tracking_uri, "prepared": prepared, "tags": tags}
+        trial = tune.with_parameters(FederatedTrial, space=space, workers=plan.workers, **shared)
         try:
-            searcher, grid = _search(space, plan, out, shared)
+            searcher, grid = run_trials(tune.with_resources(trial, plan.placement()), space, plan, out)
         except KeyboardInterrupt:
             tracker.end_unfinished(parent.run_id)
             raise
@@ -174,14 +175,17 @@ def saved_space(out: Place) -> SearchSpace:
     return load_space(out.folder / SWEEP.config)
 
 
-def _search(space: SearchSpace, plan: SweepPlan, out: Place, shared: dict[str, Any]) -> Search:
-    """Run the trials that are left; returns the searcher with the whole study, and Tune's results."""
+def run_trials(trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place) -> Search:
+    """Run the trials that are left; returns the searcher with the whole study, and Tune's results.
+
+    Args:
+        trainable: A ``tune.Trainable`` with the resources that it needs.
+        space: What is searched.
+        plan: How many trials run at a time.
+        out: Of the sweep.
+    """
     for name, value in (TUNE_ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(plan.concurrent_trials)}).items():
         os.environ.setdefault(name, value)
-    trainable = tune.with_resources(
-        tune.with_parameters(FederatedTrial, space=space, workers=plan.workers, **shared),
-        plan.placement(),
-    )
     # It looks for the result files of the loggers that are off.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     SweepSearch.keep_in = Path(out.state) if out.shared is None else None
@@ -208,21 +212,12 @@ def _saved_searcher(space: SearchSpace, out: Place) -> OptunaSearcher:
 
 
 def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: str) -> tune.Tuner:
-    goal, stopping, num_rounds = space.goal, space.early_stopping, space.fixed.federation.num_rounds
-    scheduler = ASHAScheduler(
-        metric=goal.metric,
-        mode=goal.mode,
-        max_t=num_rounds,
-        grace_period=stopping.grace_rounds,
-        reduction_factor=stopping.reduction_factor,
-        # The trial says itself that it is done; Tune must not report the full run as stopped early.
-        stop_last_trials=False,
-    )
+    search = SweepSearch(space, plan.concurrent_trials)
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=SweepSearch(space, plan.concurrent_trials),
-            scheduler=scheduler,
+            search_alg=search,
+            scheduler=RungScheduler(search.optuna),  # Tune pickles both together: they stay each other's
             num_samples=space.num_trials,
             reuse_actors=True,
             trial_dirname_creator=_folder_name,

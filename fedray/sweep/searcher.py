@@ -4,6 +4,7 @@ Ray's own OptunaSearch tells Optuna that trials stopped early are complete, so t
 trials whose metric is NaN.
 """
 
+import math
 import os
 import pickle
 from pathlib import Path
@@ -16,6 +17,7 @@ from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 
 from fedray.randomness import derive_seed
+from fedray.sweep.rungs import Rungs
 from fedray.sweep.space import SearchSpace
 from fedray.sweep.state import keep_state
 
@@ -26,7 +28,12 @@ DIVERGED = "diverged"
 
 
 class OptunaSearcher(Searcher):
-    """Suggests configurations with Optuna's TPE and keeps its study, which pickles with the sweep's state."""
+    """Suggests configurations with Optuna's TPE and keeps its study, which pickles with the sweep's state.
+
+    Attributes:
+        study: Of Optuna.
+        rungs: How trials were judged for early stopping: part of the state, so that a resumed sweep judges as before.
+    """
 
     def __init__(self, space: SearchSpace) -> None:
         """Start a study; the space's start points come first."""
@@ -43,6 +50,12 @@ class OptunaSearcher(Searcher):
             self.study.enqueue_trial(dict(point))
         self._distributions = {path: dimension.distribution() for path, dimension in space.search.items()}
         self._running: dict[str, Trial] = {}
+        self.rungs = Rungs(
+            grace_rounds=space.early_stopping.grace_rounds,
+            reduction_factor=space.early_stopping.reduction_factor,
+            num_rounds=space.fixed.federation.num_rounds,
+            mode=space.goal.mode,
+        )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Return values for the searched paths."""
@@ -55,15 +68,15 @@ class OptunaSearcher(Searcher):
         """Report a round's score; a round without one says nothing, nor does one that a resumed trial repeats."""
         trial, step = self._running[trial_id], result[TRAINING_ITERATION]
         known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        if self.metric in result and step not in known:
+        if _scored(result, self.metric) and step not in known:
             trial.report(result[self.metric], step)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how the trial ended."""
+        """Tell the study how the trial ended; one whose last score is not finite has failed."""
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
-        if error or not result or DIVERGED in result or self.metric not in result:
+        if error or not result or DIVERGED in result or not _scored(result, self.metric):
             self.study.tell(trial, state=TrialState.FAIL)
         elif result.get(COMPLETED):
             self.study.tell(trial, result[self.metric], state=TrialState.COMPLETE)
@@ -72,12 +85,16 @@ class OptunaSearcher(Searcher):
             self.study.tell(trial, state=TrialState.PRUNED)
 
     def save(self, checkpoint_path: str) -> None:
-        """Write the study and the running trials."""
-        Path(checkpoint_path).write_bytes(pickle.dumps((self.study, self._running)))
+        """Write the study, the running trials and the rungs."""
+        Path(checkpoint_path).write_bytes(pickle.dumps((self.study, self._running, self.rungs)))
 
     def restore(self, checkpoint_path: str) -> None:
         """Read back what :meth:`save` wrote; only a sweep's own folder is read."""
-        self.study, self._running = pickle.loads(Path(checkpoint_path).read_bytes())
+        self.study, self._running, self.rungs = pickle.loads(Path(checkpoint_path).read_bytes())
+
+
+def _scored(result: dict[str, Any], metric: str) -> bool:
+    return metric in result and math.isfinite(result[metric])
 
 
 class SweepSearch(SearchGenerator):
@@ -87,6 +104,7 @@ class SweepSearch(SearchGenerator):
     there would be gone when the upload comes to it, which then fails with a traceback.
 
     Attributes:
+        optuna: The searcher itself.
         keep_in: Where the whole state is kept; None if Tune's upload is to bring it to its storage. Of the class,
             because Tune goes on with a pickled search, and the folder may have been moved since.
     """
@@ -95,7 +113,8 @@ class SweepSearch(SearchGenerator):
 
     def __init__(self, space: SearchSpace, max_concurrent: int) -> None:
         """Search a space with so many trials at a time, one at least."""
-        super().__init__(ConcurrencyLimiter(OptunaSearcher(space), max_concurrent=max_concurrent))
+        self.optuna = OptunaSearcher(space)
+        super().__init__(ConcurrencyLimiter(self.optuna, max_concurrent=max_concurrent))
 
     def save_to_dir(self, dirpath: str, session_str: str) -> None:
         """Write the state beside the folder, move its files in, and keep all that is there as a whole."""

@@ -71,11 +71,8 @@ class FederatedTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run one round. A diverged trial reports so and ends."""
-        if self._run.done:  # the driver was killed between the last round's checkpoint and its result
-            self._end("FINISHED")
-            evaluation = self._run.evaluate()
-            self._preview = evaluation.preview
-            return self._result(evaluation.scores)
+        if self._run.done or self._result_lost:  # the driver was killed between a round's checkpoint and its result
+            return self._repeat_result()
         try:
             result = self._run.step()
         except DivergedError as error:
@@ -86,6 +83,16 @@ class FederatedTrial(tune.Trainable):
         if self._run.done:
             self._end("FINISHED")
         return self._result(result.metrics)
+
+    def _repeat_result(self) -> dict[str, Any]:
+        self._result_lost = False
+        if self._run.done:
+            self._end("FINISHED")
+        if not self._run.due:
+            return self._result({})
+        evaluation = self._run.evaluate()
+        self._preview = evaluation.preview
+        return self._result(evaluation.scores)
 
     def _result(self, metrics: dict[str, float]) -> dict[str, Any]:
         done = self._run.done
@@ -114,6 +121,7 @@ class FederatedTrial(tune.Trainable):
         for path in sorted((info.path for info in found if info.base_name.startswith("checkpoint_")), reverse=True):
             with suppress(ValueError, OSError, SafetensorError):  # half of one, from when its node was lost
                 super().restore(tune.Checkpoint(path, named.filesystem))
+                self._result_lost = True
                 return
         super().restore(checkpoint_path)  # it says what is missing
 
@@ -148,6 +156,7 @@ class FederatedTrial(tune.Trainable):
         )
         self._open = True
         self._preview = None
+        self._result_lost = False
         evaluate = partial(self._pool.run, timeout_s=EVALUATION_TIMEOUT_S)
         self._grid = make_grid(config, self._pool)
         self._run = ExperimentRun(config, self._grid, evaluate)

@@ -53,7 +53,7 @@ def test_a_trial_continues_after_its_checkpoint_and_repeats_nothing_when_it_was_
 def test_a_trial_whose_named_checkpoint_is_gone_continues_after_the_newest_whole_one(trial, tmp_path):
     """As after a driver was killed between Tune's removal of a checkpoint and the state that names the next one."""
     assert trial.reset(dict(VALUES))
-    trial.train()
+    first = trial.train()
     trial.save(str(tmp_path / "checkpoint_000001"))
     last = trial.train()
     shutil.copytree(tmp_path / "checkpoint_000001", tmp_path / "checkpoint_000002")
@@ -62,6 +62,9 @@ def test_a_trial_whose_named_checkpoint_is_gone_continues_after_the_newest_whole
 
     assert trial.reset(dict(VALUES))
     trial.restore(str(tmp_path / "checkpoint_000000"))
+    told_again = trial.train()  # its result was perhaps lost with the driver, and early stopping judges by it
+    assert (told_again["training_iteration"], told_again["done"]) == (1, False)
+    assert told_again[METRIC] == pytest.approx(first[METRIC], rel=1e-4)
     again = trial.train()
     assert again["training_iteration"] == 2
     assert again[METRIC] == pytest.approx(last[METRIC], rel=1e-4)
