@@ -1,69 +1,116 @@
 """One image file becomes a tile, and many do on all cores."""
 
+import hashlib
 import os
-import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from fedray.data.store import StoreError
+from fedray.data.decoding.dicom import decode_dicom
+from fedray.data.decoding.errors import DecodeError, MeaningError
+from fedray.data.decoding.formats import FORMATS, SLIDE_SUFFIXES, Format, format_of
+from fedray.data.decoding.rasters import Decoded, decode_raster
+from fedray.data.decoding.samples import Asked, Pixels, ValueRange
+from fedray.data.decoding.tiff import decode_tiff
 
-Pixels = NDArray[np.uint8]
+DIGEST_BYTES = 16
+_NOT_ASKED = Asked()
 
 
-class DecodeError(StoreError):
-    """An image file cannot be decoded. The message names the file and the reason."""
+@dataclass(frozen=True)
+class DecodedTile:
+    """A tile, and what is known of the image that it was made of; without the image, so that many fit in memory."""
+
+    pixels: Pixels
+    """uint8 [size, size, 3], RGB in [0, 255]."""
+    format: str
+    """Name of the file's format, see :data:`fedray.data.decoding.FORMATS`."""
+    width: int
+    height: int
+    digest: bytes
+    """Hash of the whole image as RGB: equal for equal pixels, whatever the file's format."""
+    values: ValueRange
+    quality: int | None
+    profile: str
+    notes: tuple[str, ...]
 
 
-def decode_tile(path: Path, size: int) -> Pixels:
+def decode_tile(path: Path, size: int, asked: Asked = _NOT_ASKED) -> DecodedTile:
     """Decode an image file into a tile.
 
     The orientation that a camera wrote into the file is applied; transparency is laid over white, the colour of an
-    empty slide; 16 bits become 8. Then the largest central square is cut out and resized, antialiased. Of several
-    frames the first is taken.
+    empty slide; more than 8 bits become 8. Then the largest central square is cut out and resized, antialiased.
 
     Args:
         path: The file.
         size: Edge of the tile in pixels.
-
-    Returns:
-        uint8 [size, size, 3], RGB in [0, 255].
+        asked: Which values are black and white where the file does not say.
 
     Raises:
-        DecodeError: The file is no image, is truncated, or has values without a defined range.
+        DecodeError: The file is no image, is damaged, is no single picture, or what its pixels mean is not certain.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return np.asarray(square(to_rgb(ImageOps.exif_transpose(image)), size))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()).replace(repr(str(path)), "the file")
-        raise DecodeError(f"cannot decode the image {path}: {reason}") from None
+        known = _readable_format(path)
+        decoded = _decode(path, known, asked)
+        image = decoded.image
+        return DecodedTile(
+            np.asarray(square(image, size)),
+            known.name,
+            image.width,
+            image.height,
+            _digest(image),
+            decoded.values,
+            decoded.quality,
+            decoded.profile,
+            decoded.notes,
+        )
+    except MeaningError as error:
+        raise DecodeError(f"cannot make a tile of {path}: {error}") from None
+    except MemoryError:
+        raise DecodeError(f"cannot decode the image {path}: it needs more memory than there is") from None
+    except Exception as error:
+        # Decoders raise whatever a damaged file leads them to: struct.error, KeyError, zlib.error, RuntimeError ...
+        raise DecodeError(f"cannot decode the image {path}: {_reason(error, path)}") from None
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to RGB, 8 bits a channel.
+def _digest(image: Image.Image) -> bytes:
+    shape = f"{image.width}x{image.height}".encode()  # the same bytes in another shape are another image
+    return hashlib.blake2b(image.tobytes(), digest_size=DIGEST_BYTES, key=shape).digest()
 
-    Raises:
-        ValueError: The values have no defined range: floating point, or integers above 16 bits.
-    """
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no defined range; convert the image to 8 or 16 bits")
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"pixels must be in 0 to 65535, but are in {values.min()} to {values.max()}")
-        return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, "white")
-        opaque.alpha_composite(image.convert("RGBA"))
-        return opaque.convert("RGB")
-    return image.convert("RGB")
+
+def _readable_format(path: Path) -> Format:
+    """Return the format of a file that can be decoded."""
+    if path.suffix.lower() in SLIDE_SUFFIXES:
+        raise MeaningError(f"{path.suffix.lower()} is a slide scanner's format; cut it with jobs/cut_tiles.py")
+    known = format_of(path)
+    if known is None:
+        what = "empty" if path.stat().st_size == 0 else "no image of a known format"
+        raise ValueError(f"the file is {what} ({', '.join(one.name for one in FORMATS)})")
+    if known not in FORMATS:
+        raise MeaningError(f"{known.name} is not read; save it as PNG or TIFF")
+    return known
+
+
+def _decode(path: Path, known: Format, asked: Asked) -> Decoded:
+    match known.name:
+        case "TIFF":
+            return decode_tiff(path, asked)
+        case "DICOM":
+            return decode_dicom(path, asked)
+        case _:
+            return decode_raster(path, known, asked)
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """One line: what the library says, with its kind where that alone says little."""
+    text = " ".join(str(error).split()).replace(repr(str(path)), "the file").replace(str(path), "the file")[:300]
+    plain = isinstance(error, OSError | ValueError | SyntaxError) and " " in text
+    return text if plain else f"it is damaged ({type(error).__name__}{': ' if text else ''}{text})"
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
@@ -73,18 +120,18 @@ def square(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + edge, top + edge))
 
 
-def decode_all(paths: Sequence[Path], size: int) -> Iterator[Pixels | DecodeError]:
+def decode_all(paths: Sequence[Path], size: int, asked: Asked = _NOT_ASKED) -> Iterator[DecodedTile | DecodeError]:
     """Decode files on all cores, in their order; a file that cannot be decoded yields its error.
 
-    Threads, because Pillow decodes and resizes without the interpreter's lock: on 2 cores they were as fast as
+    Threads, because the libraries decode and resize without the interpreter's lock: on 2 cores they were as fast as
     processes. A few tiles a core are decoded ahead of the consumer, so memory stays bounded.
     """
     num_threads = os.cpu_count() or 1
-    ahead: deque[Future[Pixels | DecodeError]] = deque()
+    ahead: deque[Future[DecodedTile | DecodeError]] = deque()
     executor = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
     try:
         for path in paths:
-            ahead.append(executor.submit(_decode_or_error, path, size))
+            ahead.append(executor.submit(_decode_or_error, path, size, asked))
             if len(ahead) >= 8 * num_threads:
                 yield ahead.popleft().result()
         while ahead:
@@ -93,8 +140,8 @@ def decode_all(paths: Sequence[Path], size: int) -> Iterator[Pixels | DecodeErro
         executor.shutdown(cancel_futures=True)
 
 
-def _decode_or_error(path: Path, size: int) -> Pixels | DecodeError:
+def _decode_or_error(path: Path, size: int, asked: Asked) -> DecodedTile | DecodeError:
     try:
-        return decode_tile(path, size)
+        return decode_tile(path, size, asked)
     except DecodeError as error:
         return error

@@ -29,11 +29,19 @@ def _brand(*brands: bytes) -> Callable[[bytes], bool]:
 
 
 FORMATS = (
+    # First: the 128 bytes before its mark are anything, often the header of a TIFF file.
+    Format("DICOM", (".dcm", ".dicom", ".dic"), lambda head: head[128:132] == b"DICM"),
     Format("PNG", (".png", ".apng"), _starts(b"\x89PNG\r\n\x1a\n")),
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"), _starts(b"\xff\xd8\xff")),
     Format("TIFF", (".tif", ".tiff", ".btf"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     # Two letters are too few to tell a bitmap from a text: the size of its second header is below 256.
-    Format("BMP", (".bmp", ".dib"), lambda head: head[:2] == b"BM" and head[15:18] == b"\0\0\0"),
+    Format("BMP", (".bmp",), lambda head: head[:2] == b"BM" and head[15:18] == b"\0\0\0"),
+    # A bitmap without its first header, as Windows holds it in memory.
+    Format(
+        "DIB",
+        (".dib",),
+        lambda head: head[:4] in (b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0") and head[12:14] == b"\1\0",
+    ),
     Format("WebP", (".webp",), lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP"),
     Format("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a")),
     Format(
@@ -47,7 +55,6 @@ FORMATS = (
         (".ppm", ".pgm", ".pbm", ".pnm"),
         lambda head: re.match(rb"P[1-6]\s+(#|\d)", head) is not None,
     ),
-    Format("DICOM", (".dcm", ".dicom", ".dic"), lambda head: head[128:132] == b"DICM"),
 )
 """What is decoded."""
 

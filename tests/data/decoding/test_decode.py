@@ -12,7 +12,7 @@ RED = (200, 40, 90)
 @pytest.mark.parametrize("extension", ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp"])
 def test_every_format(tmp_path: Path, extension: str) -> None:
     Image.new("RGB", (40, 30), RED).save(tmp_path / f"image.{extension}")
-    tile = decode_tile(tmp_path / f"image.{extension}", 16)
+    tile = decode_tile(tmp_path / f"image.{extension}", 16).pixels
     assert tile.shape == (16, 16, 3) and tile.dtype == np.uint8
     assert np.abs(tile.astype(int) - RED).max() <= 4
 
@@ -28,12 +28,11 @@ def test_every_format(tmp_path: Path, extension: str) -> None:
         ("RGBA", (*RED, 0), (255, 255, 255)),
         ("CMYK", (0, 255, 255, 0), (255, 0, 0)),
         ("I;16", 77 * 257, (77, 77, 77)),
-        ("I", 77 * 257, (77, 77, 77)),
     ],
 )
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str, color: int, expected: tuple[int, ...]) -> None:
     Image.new(mode, (20, 20), color).save(tmp_path / "image.tif")
-    tile = decode_tile(tmp_path / "image.tif", 16)
+    tile = decode_tile(tmp_path / "image.tif", 16).pixels
     np.testing.assert_array_equal(np.unique(tile.reshape(-1, 3), axis=0), [expected])
 
 
@@ -42,14 +41,14 @@ def test_the_central_square_is_kept(tmp_path: Path) -> None:
     pixels[:, 16:32] = np.random.default_rng(0).integers(0, 256, (16, 16, 3))
     for name, image in {"wide": pixels, "tall": pixels.transpose(1, 0, 2)}.items():
         Image.fromarray(image).save(tmp_path / f"{name}.png")
-    np.testing.assert_array_equal(decode_tile(tmp_path / "wide.png", 16), pixels[:, 16:32])
-    np.testing.assert_array_equal(decode_tile(tmp_path / "tall.png", 16), pixels[:, 16:32].transpose(1, 0, 2))
+    np.testing.assert_array_equal(decode_tile(tmp_path / "wide.png", 16).pixels, pixels[:, 16:32])
+    np.testing.assert_array_equal(decode_tile(tmp_path / "tall.png", 16).pixels, pixels[:, 16:32].transpose(1, 0, 2))
 
 
 def test_resizing_is_antialiased(tmp_path: Path) -> None:
     checkers = (np.indices((128, 128)).sum(axis=0) % 2 * 255).astype(np.uint8)
     Image.fromarray(checkers).save(tmp_path / "checkers.png")
-    assert np.abs(decode_tile(tmp_path / "checkers.png", 16).astype(int) - 127).max() <= 8
+    assert np.abs(decode_tile(tmp_path / "checkers.png", 16).pixels.astype(int) - 127).max() <= 8
 
 
 def test_the_cameras_orientation_is_applied(tmp_path: Path) -> None:
@@ -57,7 +56,7 @@ def test_the_cameras_orientation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # turned by 180 degrees
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(decode_tile(tmp_path / "turned.png", 16), pixels[::-1, ::-1])
+    np.testing.assert_array_equal(decode_tile(tmp_path / "turned.png", 16).pixels, pixels[::-1, ::-1])
 
 
 def test_what_cannot_be_decoded_is_named(tmp_path: Path) -> None:
@@ -71,10 +70,10 @@ def test_what_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     Image.new("I", (20, 20), 70_000).save(tmp_path / "deep.tif")
     reasons = {
         "cut.jpg": "truncated",
-        "text.png": "cannot identify",
-        "empty.png": "cannot identify",
+        "text.png": "no image of a known format",
+        "empty.png": "the file is empty",
         "float.tif": "no defined range",
-        "deep.tif": "must be in 0 to 65535, but are in 70000 to 70000",
+        "deep.tif": r"signed pixels have no defined range \(these are 70000 to 70000\); .*--value-range",
     }
     for name, reason in reasons.items():
         with pytest.raises(DecodeError, match=f"{tmp_path / name}: .*{reason}"):
@@ -88,7 +87,7 @@ def test_many_files_keep_their_order_and_their_errors(tmp_path: Path) -> None:
     paths[50].write_text("no image")
     decoded = list(decode_all(paths, 16))
     assert isinstance(decoded[50], DecodeError)
-    values = [int(tile[0, 0, 0]) for tile in decoded if not isinstance(tile, DecodeError)]
+    values = [int(tile.pixels[0, 0, 0]) for tile in decoded if not isinstance(tile, DecodeError)]
     assert values == [*range(50), *range(51, 100)]
 
 

@@ -7,8 +7,8 @@ from PIL import Image
 from fedray.data.decoding import EXTENSIONS, FORMATS, format_of, is_image
 
 SAVED_AS = {
-    "PNG": "PNG", "JPEG": "JPEG", "TIFF": "TIFF", "BMP": "BMP", "WebP": "WEBP", "GIF": "GIF", "JPEG 2000": "JPEG2000",
-    "AVIF": "AVIF", "Netpbm": "PPM",
+    "PNG": "PNG", "JPEG": "JPEG", "TIFF": "TIFF", "BMP": "BMP", "DIB": "DIB", "WebP": "WEBP", "GIF": "GIF",
+    "JPEG 2000": "JPEG2000", "AVIF": "AVIF", "Netpbm": "PPM",
 }  # fmt: skip
 
 
