@@ -13,6 +13,8 @@ $(VENV)/.complete: requirements.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 	$(UV) pip sync --quiet --compile-bytecode --python $(VENV) requirements.lock
 	$(UV) pip install --quiet --python $(VENV) --no-deps --editable .
+	# `flwr`, `ray` and `mlflow` in a shell that has activated it: no telemetry (docs/network.md).
+	$(BIN)/python -c 'from fedray.environment import shell_lines; print(shell_lines(), end="")' >>$(BIN)/activate
 	@touch $@
 
 .uv/bin/uv:

@@ -42,7 +42,7 @@ from fedray.federation import (
 )
 from fedray.models import Arrays, Gan, Optimizers, PassReport, local_pass
 from fedray.randomness import derive_seed
-from fedray.simulation import NoWorkerError, WorkerResources, describe_capacity
+from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
 
 _LOOK_S = 1.0  # a wait for a round looks this often whether the training is still alive
 
@@ -124,7 +124,7 @@ class _Training:
         self._started, self._start_timeout_s = False, config.resources.start_timeout_s
         self._start_deadline = time.monotonic() + self._start_timeout_s
         size = (resources.num_workers, resources.cpus_per_worker, resources.gpus_per_worker)
-        self._describe = partial(describe_capacity, *size, get_current_placement_group())
+        self._watch = StartWatch(partial(describe_capacity, *size, get_current_placement_group()))
         loop = {
             "config": config.model_dump(mode="json"),
             "prepared": prepared,
@@ -153,7 +153,7 @@ class _Training:
                     raise FederationError(f"the centralised training failed: {self._error}") from self._error
                 if not self._started and time.monotonic() > self._start_deadline:
                     within = f"the centralised training's workers did not start within {self._start_timeout_s:g} s"
-                    raise NoWorkerError(f"{within}: {self._describe()}") from None
+                    raise NoWorkerError(f"{within}: {self._watch.explain()}") from None
                 continue
             if isinstance(found, str):
                 raise DivergedError(found)

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from fedray.config import ExperimentConfig
-from fedray.simulation import WorkerResources
+from fedray.simulation import WorkerResources, find_ray, start_local_ray
 
 CLUSTER_CONFIG = "FEDRAY_CLUSTER_CONFIG"
 """Environment variable with the path of the file that says what the autoscaler may launch."""
@@ -73,16 +73,33 @@ def connect(address: str | None = None) -> ClusterSize:
 
     Args:
         address: Of a running cluster; unset: found as above.
+
+    Raises:
+        ResourceError: ``RAY_ADDRESS`` is a job server's.
+        SimulationError: A local one has no folder for its sockets.
     """
     # Flower tells of every message it samples and aggregates; the round reports say it better.
     logging.getLogger("flwr").setLevel(logging.ERROR)
     if not ray.is_initialized():
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.init(address=address, log_to_driver=False, logging_level="WARNING", include_dashboard=False)
+        _init(address, log_to_driver=False, logging_level="WARNING")
         if threading.current_thread() is threading.main_thread():
             # `kill` and `ray job stop` end a job as Ctrl-C does. Ray's own handler, set a moment ago, aborts.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
     return cluster_size()
+
+
+def _init(address: str | None, **options: Any) -> None:
+    found = find_ray(address)
+    if found is None:
+        start_local_ray(include_dashboard=False, **options)
+    elif found.startswith("http"):
+        raise ResourceError(
+            f"RAY_ADDRESS is {found}, a job server's address, so the job has to be submitted: ray job submit "
+            "--working-dir . -- python jobs/...; to run it on this machine, unset RAY_ADDRESS"
+        )
+    else:
+        ray.init(address=address, **options)
 
 
 def cluster_size() -> ClusterSize:

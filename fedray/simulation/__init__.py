@@ -3,6 +3,8 @@
 from .arrays import SharedArray
 from .errors import DeadlineExceededError, NoWorkerError, SimulationError, StateLostError, WorkerDiedError
 from .grid import RayGrid
+from .last_words import StartWatch
+from .local_ray import find_ray, start_local_ray
 from .merging import mergeable, merged_nodes
 from .pool import WorkerPool, WorkerResources
 from .resources import describe_capacity
@@ -16,12 +18,15 @@ __all__ = [
     "RoundTiming",
     "SharedArray",
     "SimulationError",
+    "StartWatch",
     "StateLostError",
     "WorkerDiedError",
     "WorkerPool",
     "WorkerResources",
     "describe_capacity",
+    "find_ray",
     "mergeable",
     "merged_nodes",
     "run_simulation",
+    "start_local_ray",
 ]

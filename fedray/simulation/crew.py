@@ -1,6 +1,7 @@
 """The workers of a pool: started, checked, replaced when they die, and kept at the number asked for."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
+from .last_words import of_worker
+
 if TYPE_CHECKING:
     from .jobs import Job
 
 logger = logging.getLogger(__name__)
 
 _DEATHS = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)
+_CAUSE = re.compile(r"(?:Worker exit detail: |The actor died because of )(.*?)(?: Some common causes|\.? There are|$)")
 _STARTS_PER_WORKER = 2  # a set-up function that raises does so every time
 
 Watch = Callable[[Any, Callable[["Future[Any]"], None]], None]
@@ -163,6 +167,10 @@ def is_death(error: BaseException) -> bool:
 
 
 def summary(error: BaseException) -> str:
-    """One line of what Ray says about a death: the exception itself if the worker's set-up raised one."""
+    """One line about a death: the exception if the worker's set-up raised one, else Ray's cause and its last words."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    return f"{type(error).__name__}: {lines[-1] if 'creation task' in lines[0] else lines[0]}"
+    if "creation task" in lines[0]:
+        return f"{type(error).__name__}: {lines[-1]}"
+    cause = next((found[1] for line in lines if (found := _CAUSE.search(line))), "")
+    told = [part for part in (cause, of_worker(str(error))) if part]
+    return "; ".join([f"{type(error).__name__}: {lines[0].rstrip('.')}", *told])

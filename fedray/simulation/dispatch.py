@@ -46,7 +46,7 @@ class Dispatcher:
             start_worker: Returns a new actor.
             num_workers: How many to keep.
             start_timeout_s: How long there may be no worker at all.
-            describe: Says what was asked for and what there is, for the error message.
+            describe: Says why no worker is up yet, for the error message.
         """
         self._describe, self._start_timeout_s = describe, start_timeout_s
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -319,8 +319,9 @@ class Dispatcher:
         return self._crew.none_up_since + self._start_timeout_s if self._crew.slots else -math.inf
 
     def _no_worker_message(self) -> str:
-        why = f"within {self._start_timeout_s:g} s" if self._crew.slots else f"(last cause: {self._crew.last_death})"
-        return f"no worker could start {why}: {self._describe()}"
+        if not self._crew.slots:  # they came and went, so there was room for them
+            return f"no worker could start, each one died as it did (the last: {self._crew.last_death})"
+        return f"no worker could start within {self._start_timeout_s:g} s: {self._describe()}"
 
     def _fail_all(self, error: SimulationError) -> None:
         jobs, self._jobs = list(self._jobs), deque()

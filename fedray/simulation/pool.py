@@ -19,6 +19,7 @@ from .dispatch import Dispatcher
 from .errors import DeadlineExceededError
 from .heap import driver_heap, heap_settings
 from .jobs import Job
+from .last_words import StartWatch
 from .resources import count_fitting, describe_capacity
 from .worker import CONCURRENCY_GROUPS, Worker
 
@@ -89,7 +90,7 @@ class WorkerPool:
             _worker_factory(resources, group, setup),
             resources.num_workers,
             start_timeout_s,
-            partial(describe_capacity, resources.num_workers, *size, group),
+            StartWatch(partial(describe_capacity, resources.num_workers, *size, group)).explain,
         )
         # A pool that is forgotten, not closed, gives its workers back all the same.
         self._stop = weakref.finalize(self, _stop, self.dispatcher)

