@@ -2,7 +2,18 @@
 
 from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store
 from fedray.data.figures import draw_partition
-from fedray.data.importing import ImportOptions, ImportReport, import_csv, import_folder
+from fedray.data.importing import (
+    ImportOptions,
+    ImportReport,
+    LeftOut,
+    TableOptions,
+    count_reasons,
+    import_csv,
+    import_folder,
+    import_medmnist,
+    import_split_folders,
+    parse_levels,
+)
 from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store
 from fedray.data.shared import check_shared_target, upload_store
 from fedray.data.store import SPLITS, StoreError, Tile, TileStore
@@ -14,18 +25,24 @@ __all__ = [
     "SPLITS",
     "ImportOptions",
     "ImportReport",
+    "LeftOut",
     "Partition",
     "PartitionError",
     "StoreError",
+    "TableOptions",
     "Tile",
     "TileStore",
     "absolute_store",
     "cache_dir",
     "check_shared_target",
+    "count_reasons",
     "draw_partition",
     "import_csv",
     "import_folder",
+    "import_medmnist",
+    "import_split_folders",
     "open_store",
+    "parse_levels",
     "partition_store",
     "upload_store",
     "write_store",

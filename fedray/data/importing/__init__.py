@@ -1,10 +1,33 @@
-"""Import: pictures that lie in folders or are named by a table become a tile store. One idea a module.
+"""Import: pictures in folders, named by tables or packed in a file become a tile store. One idea a module.
 
-``folders`` says which level of the folders is the label, ``tables`` and ``columns`` what a table says. Each ends in a
-:class:`~fedray.data.importing.images.Listing`, held against the rules in ``checks``; ``splitting`` splits what came
-without a split, and ``importer`` makes the store.
+``contents`` says what lies in a folder, ``folders`` which level of it is the label, ``tables`` (with ``text_tables``,
+``columns`` and ``named_files``) what a table says, ``medmnist`` what a file of MedMNIST holds. Each ends in a
+:class:`~fedray.data.importing.images.Listing`. ``labels`` and ``checks`` hold that against the rules that all share,
+``splitting`` splits what came without a split, and ``importer`` makes the store.
 """
 
-from fedray.data.importing.importer import ImportOptions, ImportReport, import_csv, import_folder
+from fedray.data.importing.contents import count_reasons
+from fedray.data.importing.folders import parse_levels
+from fedray.data.importing.images import LeftOut
+from fedray.data.importing.importer import (
+    ImportOptions,
+    ImportReport,
+    import_csv,
+    import_folder,
+    import_medmnist,
+    import_split_folders,
+)
+from fedray.data.importing.tables import TableOptions
 
-__all__ = ["ImportOptions", "ImportReport", "import_csv", "import_folder"]
+__all__ = [
+    "ImportOptions",
+    "ImportReport",
+    "LeftOut",
+    "TableOptions",
+    "count_reasons",
+    "import_csv",
+    "import_folder",
+    "import_medmnist",
+    "import_split_folders",
+    "parse_levels",
+]

@@ -1,28 +1,40 @@
-"""What every listing must fulfil, wherever its images were named: enough of each label, in both splits."""
+"""What every listing must fulfil: enough of each label in both splits, every group in one."""
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
-from fedray.data.decoding import EXTENSIONS
-from fedray.data.importing.images import ListedImage, Listing
+from fedray.data.importing.contents import describe_reasons
+from fedray.data.importing.images import Listing
 from fedray.data.store import SPLITS, StoreError
 
 
-def check_images(listed: list[ListedImage], origin: Path) -> Listing:
-    """Check that there are images, and enough of each label."""
-    if not listed:
-        raise StoreError(
-            f"{origin} names no image; it must hold one folder a label, with images ({' '.join(EXTENSIONS)})"
-        )
-    for label, count in Counter(image.label for image in listed).items():
+def check_listing(listing: Listing, origin: str) -> None:
+    """Check the images of a listing before the first one is decoded.
+
+    Args:
+        listing: What was found.
+        origin: The folder or table, for messages.
+
+    Raises:
+        StoreError: No image, too few of a label, a label in one split only, or a group in both.
+    """
+    if not listing.images:
+        reasons = describe_reasons(listing.left_out)
+        raise StoreError(f"{origin} names no image to import{f' ({reasons})' if reasons else ''}; add some")
+    for label, count in Counter(image.label for image in listing.images).items():
         if count < 2:
             raise StoreError(
                 f"the label {label!r} must have at least 2 images, 1 to train and 1 to test, but has {count} in "
-                f"{origin}; add images or remove the label"
+                f"{origin}; add images, or leave it out: --labels '{label}='"
             )
-    check_label_splits([(image.label, image.split) for image in listed if image.split], str(origin))
-    return Listing(tuple(listed))
+    check_label_splits([(image.label, image.split) for image in listing.images if image.split], origin)
+    split_of: dict[str, str | None] = {}
+    for image in listing.images:
+        if image.group and split_of.setdefault(image.group, image.split) != image.split:
+            raise StoreError(
+                f"the group {image.group!r} is in both splits in {origin}, but a patient or slide must be in one of "
+                "them; correct the splits, or leave them to the import"
+            )
 
 
 def check_label_splits(pairs: Sequence[tuple[str, str | None]], origin: str) -> None:
@@ -37,5 +49,5 @@ def check_label_splits(pairs: Sequence[tuple[str, str | None]], origin: str) -> 
             if (label, split) not in present:
                 raise StoreError(
                     f"the label {label!r} must have images in train and in test, but has none in {split} ({origin}); "
-                    "add some or remove the label"
+                    f"add some, or leave it out: --labels '{label}='"
                 )

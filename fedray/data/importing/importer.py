@@ -1,21 +1,36 @@
-"""Import: folders or CSV files of images become a tile store."""
+"""The import: what a folder, a table or a file of arrays holds becomes a tile store."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fedray.data.decoding import DecodeError, decode_all
-from fedray.data.importing.checks import check_label_splits
-from fedray.data.importing.folders import list_folder
+from fedray.data.decoding import DecodeError, Pixels, decode_all
+from fedray.data.importing.checks import check_label_splits, check_listing
+from fedray.data.importing.folders import list_folder, list_split_folders
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
+from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.medmnist import list_medmnist, medmnist_tiles
+from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.splitting import split_images
-from fedray.data.importing.tables import list_csv
+from fedray.data.importing.tables import TableOptions, list_table
 from fedray.data.store import StoreError, Tile, TileStore
 from fedray.data.writing import check_target, write_store
 
 OnProgress = Callable[[int, int], None]
 """Called with the images done and all images."""
+
+Decode = Callable[[Sequence[ListedImage], int], Iterator[Pixels | DecodeError]]
+"""Yields the tiles of images, of an edge in pixels, in their order; one that cannot be decoded yields its error."""
+
+
+def decode_files(images: Sequence[ListedImage], size: int) -> Iterator[Pixels | DecodeError]:
+    """Decode images that are files."""
+    return decode_all([image.path for image in images], size)
+
+
+def _unseen(done: int, total: int) -> None:
+    """Show no progress."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +42,14 @@ class ImportOptions:
     out: Path
     """The store to make."""
     on_error: Literal["fail", "skip"] = "fail"
-    """What an image that cannot be decoded does: 'fail' ends the import, 'skip' goes on without it."""
+    """What an image that cannot be decoded does, or a table's row without a picture or without one label: 'fail' ends
+    the import, 'skip' goes on without it and counts it."""
+    labels: str = ""
+    """Rename labels: OLD=NEW,OLD=NEW. Two of one NEW are joined, OLD= leaves its images out, OLD=OLD takes a label that
+    was questioned as it stands."""
+    val: ValidationChoice | None = None
+    """What becomes of the images of a validation split, as a store has train and test: they join one of them, or are
+    left out. Unset: refused, and joined to train in a MedMNIST file."""
     test_share: float = 0.2
     """Share of the images that goes to the test split, in (0, 1), where the images come without a split."""
     seed: int = 0
@@ -58,46 +80,117 @@ class ImportReport:
 
 
 def import_folder(
-    folder: str | Path, options: ImportOptions, on_progress: OnProgress = lambda done, total: None
+    folder: str | Path,
+    options: ImportOptions,
+    on_progress: OnProgress = _unseen,
+    *,
+    levels: Sequence[str] | None = None,
+    domains: bool = False,
 ) -> ImportReport:
     """Import label folders, with ``train`` and ``test`` above them or without.
+
+    Args:
+        folder: The folder above those.
+        options: How images become tiles.
+        on_progress: Called after each image.
+        levels: What each level of folders is, see :func:`fedray.data.importing.folders.list_folder`.
+        domains: The labels lie in folders of their domains.
 
     Raises:
         StoreError: See :func:`fedray.data.importing.folders.list_folder` and :func:`import_images`.
     """
-    check_target(options.out.expanduser().resolve(), options.overwrite)
-    return import_images(list_folder(folder), options, Path(folder).resolve().name, on_progress)
+    _check_out(options)
+    listing = list_folder(folder, levels, domains, options.val)
+    return import_images(listing, options, Path(folder).resolve().name, on_progress)
+
+
+def import_split_folders(
+    train: str | Path,
+    test: str | Path,
+    options: ImportOptions,
+    on_progress: OnProgress = _unseen,
+    *,
+    levels: Sequence[str] | None = None,
+    domains: bool = False,
+) -> ImportReport:
+    """Import two folders, one a split, with label folders in each.
+
+    Raises:
+        StoreError: See :func:`fedray.data.importing.folders.list_split_folders` and :func:`import_images`.
+    """
+    _check_out(options)
+    names = " and ".join(Path(folder).resolve().name for folder in (train, test))
+    return import_images(list_split_folders(train, test, levels, domains), options, names, on_progress)
 
 
 def import_csv(
     file: str | Path,
     options: ImportOptions,
     images: str | Path | None = None,
-    on_progress: OnProgress = lambda done, total: None,
+    on_progress: OnProgress = _unseen,
+    *,
+    table: TableOptions | None = None,
 ) -> ImportReport:
-    """Import the images that a CSV file names; ``images`` is the folder its paths start from (unset: the file's own).
+    """Import the images that a table names.
+
+    Args:
+        file: The table.
+        options: How images become tiles.
+        images: Folder that its paths start from; unset: the table's own.
+        on_progress: Called after each image.
+        table: How the table is read.
 
     Raises:
-        StoreError: See :func:`fedray.data.importing.tables.list_csv` and :func:`import_images`.
+        StoreError: See :func:`fedray.data.importing.tables.list_table` and :func:`import_images`.
     """
-    check_target(options.out.expanduser().resolve(), options.overwrite)
-    return import_images(list_csv(file, images), options, Path(file).resolve().name, on_progress)
+    _check_out(options)
+    listing = list_table(file, images, table, options.val, options.on_error)
+    return import_images(listing, options, Path(file).resolve().name, on_progress)
 
 
-def import_images(listing: Listing, options: ImportOptions, source: str, on_progress: OnProgress) -> ImportReport:
-    """Split, decode and write listed images. Nothing is written unless everything is.
+def import_medmnist(file: str | Path, options: ImportOptions, on_progress: OnProgress = _unseen) -> ImportReport:
+    """Import a file of MedMNIST, with its own splits.
 
     Raises:
-        StoreError: The output exists, a label cannot be split, or an image cannot be decoded (``on_error='fail'``).
+        StoreError: See :func:`fedray.data.importing.medmnist.list_medmnist` and :func:`import_images`.
     """
-    listed = listing.images
-    images = list(listed) if listed[0].split else split_images(listed, options.test_share, options.seed)
-    label_names = sorted({image.label for image in images})
-    domain_names = sorted({image.domain for image in images})
+    _check_out(options)
+    listing = list_medmnist(file, options.val)
+    return import_images(listing, options, Path(file).name, on_progress, medmnist_tiles)
+
+
+def import_images(
+    listing: Listing,
+    options: ImportOptions,
+    source: str,
+    on_progress: OnProgress,
+    decode: Decode = decode_files,
+) -> ImportReport:
+    """Settle the labels, split, decode and write listed images. Nothing is written unless everything is.
+
+    Args:
+        listing: What was found.
+        options: How images become tiles.
+        source: Where the images come from, for people.
+        on_progress: Called after each image.
+        decode: Yields the tiles of images, in their order.
+
+    Raises:
+        StoreError: A rule of :mod:`fedray.data.importing.checks` or :mod:`fedray.data.importing.labels` is broken, a
+            label cannot be split, or an image cannot be decoded (``on_error='fail'``).
+    """
+    listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"))
+    check_listing(listing, source)
+    images = listing.images
+    if images[0].split is None:
+        images = tuple(split_images(images, options.test_share, options.seed))
+    label_names = sorted_names(image.label for image in images)
+    domain_names = sorted_names(image.domain for image in images)
     skipped: list[str] = []
+    decoded = decode(images, options.size)
     store = write_store(
         options.out,
-        _tiles(images, options, label_names, domain_names, skipped, on_progress),
+        _tiles(images, decoded, options, label_names, domain_names, skipped, on_progress),
         label_names=label_names,
         domain_names=domain_names,
         source=source,
@@ -106,19 +199,24 @@ def import_images(listing: Listing, options: ImportOptions, source: str, on_prog
     return ImportReport(store, tuple(skipped), listing.left_out, listing.notes)
 
 
+def _check_out(options: ImportOptions) -> None:
+    """Refuse an output that is taken before anything is read."""
+    check_target(options.out.expanduser().resolve(), options.overwrite)
+
+
 def _tiles(
     images: Sequence[ListedImage],
+    decoded: Iterator[Pixels | DecodeError],
     options: ImportOptions,
     label_names: Sequence[str],
     domain_names: Sequence[str],
     skipped: list[str],
     on_progress: OnProgress,
 ) -> Iterator[Tile]:
-    """Decode the images in order; fills ``skipped``."""
+    """Make tiles of decoded images, in their order; fills ``skipped``."""
     labels = {name: code for code, name in enumerate(label_names)}
     domains = {name: code for code, name in enumerate(domain_names)}
     written: set[tuple[str, str | None]] = set()
-    decoded = decode_all([image.path for image in images], options.size)
     for done, (image, pixels) in enumerate(zip(images, decoded, strict=True), start=1):
         if isinstance(pixels, DecodeError):
             if options.on_error == "fail":

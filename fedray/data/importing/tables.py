@@ -1,89 +1,259 @@
-"""Tables: a CSV file names the images and says what each one is."""
+"""Tables: a table names the images and says what each one is."""
 
-import csv
-from collections import Counter
-from collections.abc import Sequence
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from fedray.data.importing.checks import check_images
-from fedray.data.importing.columns import OPTIONAL, REQUIRED
-from fedray.data.importing.images import DEFAULT_DOMAIN, ListedImage, Listing
-from fedray.data.store import SPLITS, StoreError
+from fedray.data.importing.columns import FoundColumns, find_columns
+from fedray.data.importing.contents import Contents, list_contents
+from fedray.data.importing.images import LeftOut, ListedImage, Listing
+from fedray.data.importing.labels import MISSING_WORDS, parse_list, parse_pairs
+from fedray.data.importing.named_files import AbsentFile, AmbiguousFile, NamedFiles
+from fedray.data.importing.splits import ValidationChoice, settle_split, split_named
+from fedray.data.importing.text_tables import TextTable, join_tables, read_table
+from fedray.data.store import StoreError
+
+OnError = Literal["fail", "skip"]
+
+WITHOUT_ROW = "a picture without a row in the table"
+SAME_BYTES = "a picture that is at another place too, with the same bytes"
+VALIDATION = "a row of a validation split, left out as asked"
+NO_FILE = "a row that names no picture"
+ABSENT = "a row whose picture does not exist"
+AMBIGUOUS = "a row whose picture's name has several files that differ"
+NO_LABEL = "a row without a label"
+NO_HOT = "a row with 0 in every one-hot column"
+SEVERAL_HOT = "a row with several labels in the one-hot columns"
+
+_REMEDIES = {
+    NO_FILE: "fill the column",
+    ABSENT: "paths start from --images, or from the table's folder",
+    AMBIGUOUS: "name them with their folders",
+    NO_LABEL: "fill the column",
+    NO_HOT: "a tile has one label",
+    SEVERAL_HOT: "a tile has one label",
+}
 
 
-def list_csv(file: str | Path, images: str | Path | None = None) -> Listing:
-    """List the images of a CSV file with the columns image, label and, optionally, domain, group and split.
+@dataclass(frozen=True)
+class TableOptions:
+    """How a table is read."""
+
+    columns: str = ""
+    """Which column is what: image=COLUMN,label=COLUMN,domain=COLUMN,group=COLUMN,split=COLUMN; one that is left out is
+    found by that name."""
+    one_hot: str = ""
+    """Columns of zeros and ones, one a label, instead of a label's column: COLUMN,COLUMN,..."""
+    ignore: str = ""
+    """Columns that are not needed: COLUMN,COLUMN,..."""
+    suffix: str = ""
+    """What the table leaves out of the files' names, such as .jpg."""
+    join: Path | None = None
+    """A second table with further columns of the same images."""
+    missing: str | None = None
+    """Texts that stand for an empty cell: nan,NA,... or '' for none; unset: such texts are questioned."""
+    encoding: str | None = None
+    """Of a table that is not UTF-8 and has no byte order mark, such as cp1252."""
+
+
+def list_table(
+    file: str | Path,
+    images: str | Path | None = None,
+    options: TableOptions | None = None,
+    validation: ValidationChoice | None = None,
+    on_error: OnError = "fail",
+) -> Listing:
+    """List the images that a table names.
 
     Args:
-        file: The CSV file, UTF-8, with a header; other columns are ignored.
-        images: Folder that the paths in the column ``image`` start from; unset: the CSV file's folder.
+        file: The table, with a header: separated by commas, semicolons, tabs or bars.
+        images: Folder that the names start from, sub-folders included; unset: the table's folder.
+        options: How the table is read.
+        validation: What becomes of the images of a validation split.
+        on_error: What a row does that has no picture or not one label: 'fail' ends the import, 'skip' leaves it out.
 
     Raises:
-        StoreError: The file or an image is missing, a column is missing, or a row breaks a rule; the row is named.
+        StoreError: The table cannot be read, a column or file is missing, or rows break a rule; the first one is named.
     """
+    options = options or TableOptions()
     file = Path(file).expanduser()
-    root = Path(images).expanduser() if images is not None else file.parent
-    if not root.is_dir():
-        raise StoreError(
-            f"the images' folder {root} does not exist; give the folder that the CSV file's paths start from"
-        )
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            columns = reader.fieldnames or []
-            missing = [column for column in REQUIRED if column not in columns]
-            if missing:
+    table, columns, notes = _read(file, options)
+    contents = list_contents(images if images is not None else file.parent)
+    files = NamedFiles(contents, options.suffix)
+    cells = _Cells(table, columns, options.missing)
+    listed: list[ListedImage] = []
+    left_out: list[LeftOut] = []
+    problems: defaultdict[str, list[str]] = defaultdict(list)
+    copies: list[str] = []
+    for line, row in cells.rows():
+        place = f"{file.name}, line {line}" + (f" ({row['image']})" if row["image"] else "")
+        label, reason = cells.label(line, row)
+        path = None
+        try:
+            if reason is None and not row["image"]:
+                reason = NO_FILE
+            elif reason is None:
+                path, others = files.find(row["image"])
+                copies += others
+        except AbsentFile as hint:
+            reason, place = ABSENT, f"{place}{f', but {hint}' if str(hint) else ''}"
+        except AmbiguousFile as both:
+            reason, place = AMBIGUOUS, f"{place}: {both}"
+        if reason is not None:
+            problems[reason].append(place)
+            continue
+        assert path is not None
+        split = _split(row.get("split", ""), validation, f"{file}, line {line}: {row.get('split')!r}")
+        if split == "":
+            left_out.append(LeftOut(place, VALIDATION))
+            continue
+        more = {name: row[name] for name in row if name not in ("image", "label", "split") and row[name]}
+        listed.append(ListedImage(path, _source(path, contents, row["image"]), label, split=split, **more))
+    cells.question_missing()
+    _check_rows(file, listed, problems, on_error)
+    left_out += [LeftOut(place, reason) for reason, places in problems.items() for place in places]
+    left_out += _unnamed(contents, listed, copies, {file, options.join})
+    return Listing(tuple(listed), tuple(left_out), (*notes, *_note_empty_cells(columns, listed)))
+
+
+def _read(file: Path, options: TableOptions) -> tuple[TextTable, FoundColumns, list[str]]:
+    given = parse_pairs(options.columns, "--columns", "NAME=COLUMN,NAME=COLUMN")
+    one_hot, ignored = (parse_list(text) for text in (options.one_hot, options.ignore))
+    table, notes = read_table(file, options.encoding), []
+    if options.join is not None:
+        other, key = read_table(options.join, options.encoding), given.get("image", "image")
+        for either in (table, other):
+            if key not in either.header:
                 raise StoreError(
-                    f"{file} must have the columns {', '.join(REQUIRED)} (and may have "
-                    f"{', '.join(OPTIONAL)}), but {', '.join(missing)} is missing from {list(columns)}"
+                    f"{either.name} has no column {key!r}, by which --join finds an image in both tables; it has "
+                    f"{', '.join(map(repr, either.header))} (--columns image=COLUMN names another one)"
                 )
-            listed = [_from_row(file, reader.line_num, row, root) for row in reader]
-    except OSError as error:
-        raise StoreError(f"cannot read the CSV file {file}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StoreError(f"{file} is not a CSV file in UTF-8: {error}") from None
-    _check_rows(file, listed)
-    return check_images(listed, file)
+        table, unmatched = join_tables(table, other, key, key)
+        if unmatched:
+            notes.append(f"{unmatched} of {len(table.rows)} images have no row in {options.join.name}")
+    if not given.get("label") and "label" not in table.header and not one_hot:
+        _suggest_one_hot(table)
+    columns = find_columns(table.header, given, one_hot, ignored, table.name)
+    if unread := [*ignored, *columns.unused]:
+        notes.append(f"columns of {file.name} that were not read: {', '.join(unread)}")
+    return table, columns, notes
 
 
-def _from_row(file: Path, line: int, row: dict[str, str | None], root: Path) -> ListedImage:
-    values = {column: (row.get(column) or "").strip() for column in (*REQUIRED, *OPTIONAL)}
-    for column in REQUIRED:
-        if not values[column]:
-            raise StoreError(f"{file}, line {line}: the column {column} must not be empty")
-    if values["split"] and values["split"] not in SPLITS:
-        raise StoreError(f"{file}, line {line}: split must be 'train' or 'test', but got {values['split']!r}")
-    return ListedImage(
-        root / values["image"],
-        values["image"],
-        values["label"],
-        values["domain"] or DEFAULT_DOMAIN,
-        values["group"],
-        values["split"] or None,
-    )
+def _suggest_one_hot(table: TextTable) -> None:
+    """Refuse a table without a label that has columns of zeros and ones."""
+    binary = [
+        name
+        for position, name in enumerate(table.header)
+        if name and table.rows and all(_hot(row[position]) is not None for row in table.rows)
+    ]
+    if len(binary) > 1:
+        raise StoreError(
+            f"{table.name} has no column 'label', but {len(binary)} columns of zeros and ones; if each is a label: "
+            f"--one-hot {','.join(binary)}"
+        )
 
 
-def _check_rows(file: Path, listed: Sequence[ListedImage]) -> None:
-    """Check what only shows over all rows: repeats, missing files, half-filled columns, groups in both splits."""
-    repeated = [source for source, count in Counter(image.source for image in listed).items() if count > 1]
-    if repeated:
+class _Cells:
+    """The cells of the known columns, row by row, empty where a value is missing."""
+
+    def __init__(self, table: TextTable, columns: FoundColumns, missing: str | None) -> None:
+        self._table = table
+        self._place = {name: table.header.index(column) for name, column in columns.names.items()}
+        self._one_hot = {label: table.header.index(label) for label in columns.one_hot}
+        self._missing = None if missing is None else set(parse_list(missing))
+        self._doubtful: Counter[tuple[str, str]] = Counter()
+
+    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield the line and the cells by the known columns' names; 'image' is always among them."""
+        for line, row in zip(self._table.lines, self._table.rows, strict=True):
+            self._row = row
+            cells = {name: row[position] for name, position in self._place.items()}
+            for name, cell in cells.items():
+                if self._missing is not None and cell in self._missing:
+                    cells[name] = ""
+                elif self._missing is None and cell and name != "label" and cell.lower() in MISSING_WORDS:
+                    self._doubtful[name, cell] += 1
+            yield line, cells
+
+    def label(self, line: int, cells: dict[str, str]) -> tuple[str, str | None]:
+        """Return the label of the row that was yielded last, and why it has none."""
+        if not self._one_hot:
+            return cells["label"], None if cells["label"] else NO_LABEL
+        hot = []
+        for label, position in self._one_hot.items():
+            if (value := _hot(self._row[position])) is None:
+                raise StoreError(
+                    f"{self._table.name}, line {line}: the one-hot column {label!r} must be 0 or 1, but is "
+                    f"{self._row[position]!r}"
+                )
+            hot += [label] * value
+        return (hot[0], None) if len(hot) == 1 else ("", SEVERAL_HOT if hot else NO_HOT)
+
+    def question_missing(self) -> None:
+        """Refuse cells that look like a missing value: patients named 'nan' are not one patient."""
+        for (name, cell), count in self._doubtful.most_common(1):
+            raise StoreError(
+                f"{self._table.name} has {cell!r} as {name} in {count} rows, which often stands for a missing one; "
+                f"--missing '{cell}' reads it as an empty cell, --missing '' takes it as it stands"
+            )
+
+
+def _hot(cell: str) -> int | None:
+    return {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}.get(cell.lower())
+
+
+def _split(cell: str, validation: ValidationChoice | None, where: str) -> str | None:
+    """Return a row's split; None: it has none, empty: its image is left out."""
+    if not cell:
+        return None
+    found = split_named(cell)
+    if found is None:
+        raise StoreError(f"{where} must be train, test or val in the column of the split")
+    return settle_split(found, validation, where) or ""
+
+
+def _source(path: Path, contents: Contents, word: str) -> str:
+    return path.relative_to(contents.root).as_posix() if path.is_relative_to(contents.root) else word
+
+
+def _check_rows(file: Path, listed: list[ListedImage], problems: dict[str, list[str]], on_error: OnError) -> None:
+    """Check what only shows over all rows."""
+    if problems and on_error == "fail":
+        reason, places = max(problems.items(), key=lambda item: len(item[1]))
+        others = "".join(f"; {len(more)} x {other}" for other, more in problems.items() if other != reason)
+        raise StoreError(
+            f"{file} has {len(places)} x {reason}, first: {places[0]}{others}; {_REMEDIES[reason]}, or go on without "
+            "those rows: --on-error skip"
+        )
+    named = Counter(os.path.normpath(image.path) for image in listed)
+    if repeated := [path for path, count in named.items() if count > 1]:
         raise StoreError(
             f"{file} names {len(repeated)} images more than once, first {repeated[0]}; keep one row of each"
-        )
-    absent = [image.path for image in listed if not image.path.is_file()]
-    if absent:
-        raise StoreError(
-            f"{file} names {len(absent)} files that do not exist, first {absent[0]}; paths start from --images, or "
-            "from the CSV file's folder"
         )
     unsplit = [image.source for image in listed if image.split is None]
     if unsplit and len(unsplit) < len(listed):
         raise StoreError(
-            f"{file}: {len(unsplit)} rows have no split, first {unsplit[0]}; fill the column or leave it out"
+            f"{file}: {len(unsplit)} rows have no split, first {unsplit[0]}; fill the column, or leave the split to "
+            "the import: --ignore split"
         )
-    split_of: dict[str, str | None] = {}
-    for image in listed:
-        if image.group and split_of.setdefault(image.group, image.split) != image.split:
-            raise StoreError(
-                f"{file}: the group {image.group!r} is in both splits, but a patient or slide must be in one of them"
-            )
+
+
+def _unnamed(
+    contents: Contents, listed: Iterable[ListedImage], copies: list[str], tables: set[Path | None]
+) -> Iterator[LeftOut]:
+    """Yield what lies in the images' folder beside the images that rows name."""
+    named, same = {os.path.normpath(image.path) for image in listed}, set(copies)
+    for image in contents.images:
+        if os.path.normpath(contents.root / image) not in named:
+            yield LeftOut(str(image), SAME_BYTES if str(image) in same else WITHOUT_ROW)
+    real = {table.expanduser().resolve() for table in tables if table is not None}
+    yield from (entry for entry in contents.left_out if (contents.root / entry.place).resolve() not in real)
+
+
+def _note_empty_cells(columns: FoundColumns, listed: list[ListedImage]) -> Iterator[str]:
+    without = sum(not image.group for image in listed)
+    if "group" in columns.names and without:
+        yield f"{without} of {len(listed)} images have no group: each is a group of its own"

@@ -1,0 +1,93 @@
+"""Labels as the user means them: renamed, joined, left out as asked; questioned where they look like a mistake."""
+
+import csv
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from fedray.data.importing.images import LeftOut, Listing
+from fedray.data.store import StoreError
+
+MISSING_WORDS = {"", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "none", "nil", "-", "--", "?"}
+"""How tables spell that a value is missing, in lower case."""
+
+
+def parse_pairs(text: str, option: str, form: str) -> dict[str, str]:
+    """Parse ``a=b,c=d``; a pair with a comma stands in double quotes. ``form`` shows it in the message.
+
+    Raises:
+        StoreError: A part is no pair, or a left side is repeated or empty.
+    """
+    pairs: dict[str, str] = {}
+    for part in parse_list(text):
+        left, equals, right = (side.strip() for side in part.partition("="))
+        if not equals or not left or left in pairs:
+            raise StoreError(f"{option} must be pairs {form}, each left side once, but got {part!r} in {text!r}")
+        pairs[left] = right
+    return pairs
+
+
+def parse_list(text: str) -> list[str]:
+    """Parse ``a,b,c``; a part with a comma stands in double quotes."""
+    return [part.strip() for part in next(csv.reader([text], skipinitialspace=True), [])]
+
+
+def settle_labels(listing: Listing, renames: dict[str, str]) -> Listing:
+    """Rename labels as asked, then question what is left.
+
+    Args:
+        listing: Images with the labels that folders or tables gave them.
+        renames: New name of a label; equal to the old one: it is meant as it stands; empty: its images are left out.
+
+    Raises:
+        StoreError: A renamed label does not exist, a label looks like a missing value, or two labels differ by case,
+            blanks or the encoding of their accents only.
+    """
+    counts = Counter(image.label for image in listing.images)
+    if unknown := [label for label in renames if label not in counts]:
+        raise StoreError(f"--labels renames {unknown[0]!r}, but the labels are {', '.join(map(repr, sorted(counts)))}")
+    images = [replace(image, label=renames.get(image.label, image.label)) for image in listing.images]
+    dropped = [
+        LeftOut(image.source, f"a picture of the label {image.label!r}, left out as asked")
+        for image in listing.images
+        if renames.get(image.label) == ""
+    ]
+    _question({label: count for label, count in counts.items() if label not in renames}, set(renames.values()))
+    return replace(
+        listing, images=tuple(image for image in images if image.label), left_out=(*listing.left_out, *dropped)
+    )
+
+
+def sorted_names(names: Iterable[str]) -> list[str]:
+    """Sort names, numbers by their value: 2 before 10."""
+    names = set(names)
+    numbers = all(name.isascii() and name.isdigit() for name in names)
+    return sorted(names, key=lambda name: (int(name), name)) if numbers else sorted(names)
+
+
+def _question(counts: dict[str, int], meant: set[str]) -> None:
+    """Refuse labels that are probably mistakes, unless the user said that they are meant."""
+    for label, count in counts.items():
+        if label.strip().lower() in MISSING_WORDS:
+            raise StoreError(
+                f"{count} images have the label {label!r}, which often stands for a missing one; --labels '{label}=' "
+                f"leaves them out, --labels '{label}={label}' takes it as a label"
+            )
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for label in [*counts, *(name for name in meant if name)]:
+        if label not in alike[folded(label)]:
+            alike[folded(label)].append(label)
+    for labels in alike.values():
+        # Two that the user named are two; one that nobody named is questioned beside any other.
+        if len(labels) > 1 and any(label in counts for label in labels):
+            first, second = labels[0], labels[1]
+            raise StoreError(
+                f"the labels {first!r} and {second!r} differ by case, blanks or the encoding of accents only; --labels "
+                f"'{second}={first}' joins them, --labels '{first}={first},{second}={second}' keeps them apart"
+            )
+
+
+def folded(label: str) -> str:
+    """Return what two names share that look alike: no difference of case, blanks, or encoding of accents."""
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").split())

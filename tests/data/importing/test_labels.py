@@ -1,0 +1,63 @@
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from fedray.data import StoreError
+from fedray.data.importing.images import ListedImage, Listing
+from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
+
+
+def listing(*labels: str) -> Listing:
+    return Listing(tuple(ListedImage(Path(f"{i}.png"), f"{i}.png", label) for i, label in enumerate(labels)))
+
+
+@pytest.mark.parametrize("label", ["nan", "NaN", "NA", "n/a", "None", "null", "<NA>", "?", "-"])
+def test_a_label_that_stands_for_a_missing_one_is_questioned(label: str) -> None:
+    with pytest.raises(StoreError, match=r"2 images have the label .* often stands for a missing one") as refused:
+        settle_labels(listing("a", label, label), {})
+    assert f"--labels '{label}=' leaves them out" in str(refused.value)
+    left = settle_labels(listing("a", label, label), {label: ""})
+    assert [image.label for image in left.images] == ["a"]
+    assert [entry.reason for entry in left.left_out] == [f"a picture of the label {label!r}, left out as asked"] * 2
+    assert [image.label for image in settle_labels(listing("a", label), {label: label}).images] == ["a", label]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Nevus", "nevus"), ("NEVUS", "Nevus"), ("gland  a", "gland a"), ("gland_a", "gland a"),
+        ("lésion", unicodedata.normalize("NFD", "lésion")), ("Straße", "STRASSE"), ("a\N{NO-BREAK SPACE}b", "a b"),
+    ],
+)  # fmt: skip
+def test_labels_that_look_alike_are_questioned(first: str, second: str) -> None:
+    with pytest.raises(StoreError, match="differ by case, blanks or the encoding of accents only"):
+        settle_labels(listing(first, second), {})
+    joined = settle_labels(listing(first, second), {second: first})
+    assert [image.label for image in joined.images] == [first, first]
+    apart = settle_labels(listing(first, second), {first: first, second: second})
+    assert [image.label for image in apart.images] == [first, second]
+
+
+def test_labels_that_differ_are_left_as_they_are_written() -> None:
+    names = ["007", "7", "7.0", "grade 1", "grade 2", "Ki67<14%", "Ki67>14%", "a,b"]
+    assert [image.label for image in settle_labels(listing(*names), {}).images] == names
+
+
+def test_a_renamed_label_must_exist() -> None:
+    with pytest.raises(StoreError, match="--labels renames 'nv', but the labels are 'bcc', 'mel'"):
+        settle_labels(listing("mel", "bcc"), {"nv": "nevus"})
+
+
+def test_pairs() -> None:
+    assert parse_pairs("a=b, c = d ,e=", "--labels", "OLD=NEW") == {"a": "b", "c": "d", "e": ""}
+    assert parse_pairs('"a, b=c",d=e=f', "--labels", "OLD=NEW") == {"a, b": "c", "d": "e=f"}
+    assert parse_pairs("", "--labels", "OLD=NEW") == {}
+    for wrong in ("a", "=b", "a=b,a=c", "a=b,,c=d"):
+        with pytest.raises(StoreError, match="--labels must be pairs OLD=NEW, each left side once, but got"):
+            parse_pairs(wrong, "--labels", "OLD=NEW")
+
+
+def test_numbers_are_sorted_by_value() -> None:
+    assert sorted_names(["10", "2", "1"]) == ["1", "2", "10"]
+    assert sorted_names(["b", "10", "a", "2"]) == ["10", "2", "a", "b"]
