@@ -1,6 +1,6 @@
 """Decoding: an image file becomes a square RGB tile, or an error that names the file and the reason."""
 
-from fedray.data.decoding.decode import DecodedTile, decode_all, decode_tile
+from fedray.data.decoding.decode import DecodedTile, decode_all, decode_tile, tile_of_array
 from fedray.data.decoding.dicom import patient_group
 from fedray.data.decoding.errors import DecodeError
 from fedray.data.decoding.formats import EXTENSIONS, FORMATS, SLIDE_SUFFIXES, Format, format_of, is_image
@@ -25,4 +25,5 @@ __all__ = [
     "format_of",
     "is_image",
     "patient_group",
+    "tile_of_array",
 ]

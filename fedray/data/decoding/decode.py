@@ -15,7 +15,7 @@ from fedray.data.decoding.dicom import decode_dicom
 from fedray.data.decoding.errors import DecodeError, MeaningError
 from fedray.data.decoding.formats import FORMATS, SLIDE_SUFFIXES, Format, format_of
 from fedray.data.decoding.rasters import Decoded, decode_raster
-from fedray.data.decoding.samples import Asked, Pixels, ValueRange
+from fedray.data.decoding.samples import Asked, Origin, Pixels, Samples, Scale, ValueRange, to_rgb
 from fedray.data.decoding.tiff import decode_tiff
 
 DIGEST_BYTES = 16
@@ -29,7 +29,7 @@ class DecodedTile:
     pixels: Pixels
     """uint8 [size, size, 3], RGB in [0, 255]."""
     format: str
-    """Name of the file's format, see :data:`fedray.data.decoding.FORMATS`."""
+    """Name of the file's format, see :data:`fedray.data.decoding.FORMATS`; 'array' of :func:`tile_of_array`."""
     width: int
     height: int
     digest: bytes
@@ -56,19 +56,7 @@ def decode_tile(path: Path, size: int, asked: Asked = _NOT_ASKED) -> DecodedTile
     """
     try:
         known = _readable_format(path)
-        decoded = _decode(path, known, asked)
-        image = decoded.image
-        return DecodedTile(
-            np.asarray(square(image, size)),
-            known.name,
-            image.width,
-            image.height,
-            _digest(image),
-            decoded.values,
-            decoded.quality,
-            decoded.profile,
-            decoded.notes,
-        )
+        return _tile(known.name, _decode(path, known, asked), size)
     except MeaningError as error:
         raise DecodeError(f"cannot make a tile of {path}: {error}") from None
     except MemoryError:
@@ -76,6 +64,28 @@ def decode_tile(path: Path, size: int, asked: Asked = _NOT_ASKED) -> DecodedTile
     except Exception as error:
         # Decoders raise whatever a damaged file leads them to: struct.error, KeyError, zlib.error, RuntimeError ...
         raise DecodeError(f"cannot decode the image {path}: {_reason(error, path)}") from None
+
+
+def tile_of_array(picture: Pixels, size: int) -> DecodedTile:
+    """Make a tile of a picture that is decoded already, uint8 [H, W] (grey) or [H, W, 3] (RGB)."""
+    channels = picture if picture.ndim == 3 else picture[..., np.newaxis]
+    image, values = to_rgb(Samples(channels, 8, Scale(0, 255, Origin.DECLARED)), _NOT_ASKED)
+    return _tile("array", Decoded(image, values), size)
+
+
+def _tile(format_name: str, decoded: Decoded, size: int) -> DecodedTile:
+    image = decoded.image
+    return DecodedTile(
+        np.asarray(square(image, size)),
+        format_name,
+        image.width,
+        image.height,
+        _digest(image),
+        decoded.values,
+        decoded.quality,
+        decoded.profile,
+        decoded.notes,
+    )
 
 
 def _digest(image: Image.Image) -> bytes:

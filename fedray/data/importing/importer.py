@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fedray.data.decoding import DecodeError, Pixels, decode_all
+from fedray.data.decoding import DecodedTile, DecodeError, decode_all
 from fedray.data.importing.checks import check_label_splits, check_listing
 from fedray.data.importing.folders import list_folder, list_split_folders
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
@@ -20,13 +20,8 @@ from fedray.data.writing import check_target, write_store
 OnProgress = Callable[[int, int], None]
 """Called with the images done and all images."""
 
-Decode = Callable[[Sequence[ListedImage], int], Iterator[Pixels | DecodeError]]
-"""Yields the tiles of images, of an edge in pixels, in their order; one that cannot be decoded yields its error."""
-
-
-def decode_files(images: Sequence[ListedImage], size: int) -> Iterator[Pixels | DecodeError]:
-    """Decode images that are files."""
-    return decode_all([image.path for image in images], size)
+Decode = Callable[[Sequence[ListedImage], "ImportOptions"], Iterator[DecodedTile | DecodeError]]
+"""Yields the tiles of images, in their order; one that cannot be decoded yields its error."""
 
 
 def _unseen(done: int, total: int) -> None:
@@ -77,6 +72,11 @@ class ImportReport:
     left_out: tuple[LeftOut, ...] = ()
     """What lay there and did not count, with the reason."""
     notes: tuple[str, ...] = ()
+
+
+def decode_files(images: Sequence[ListedImage], options: ImportOptions) -> Iterator[DecodedTile | DecodeError]:
+    """Decode images that are files."""
+    return decode_all([image.path for image in images], options.size)
 
 
 def import_folder(
@@ -156,7 +156,7 @@ def import_medmnist(file: str | Path, options: ImportOptions, on_progress: OnPro
     """
     _check_out(options)
     listing = list_medmnist(file, options.val)
-    return import_images(listing, options, Path(file).name, on_progress, medmnist_tiles)
+    return import_images(listing, options, Path(file).name, on_progress, _decode_medmnist)
 
 
 def import_images(
@@ -187,7 +187,7 @@ def import_images(
     label_names = sorted_names(image.label for image in images)
     domain_names = sorted_names(image.domain for image in images)
     skipped: list[str] = []
-    decoded = decode(images, options.size)
+    decoded = decode(images, options)
     store = write_store(
         options.out,
         _tiles(images, decoded, options, label_names, domain_names, skipped, on_progress),
@@ -199,6 +199,10 @@ def import_images(
     return ImportReport(store, tuple(skipped), listing.left_out, listing.notes)
 
 
+def _decode_medmnist(images: Sequence[ListedImage], options: ImportOptions) -> Iterator[DecodedTile]:
+    return medmnist_tiles(images, options.size)
+
+
 def _check_out(options: ImportOptions) -> None:
     """Refuse an output that is taken before anything is read."""
     check_target(options.out.expanduser().resolve(), options.overwrite)
@@ -206,7 +210,7 @@ def _check_out(options: ImportOptions) -> None:
 
 def _tiles(
     images: Sequence[ListedImage],
-    decoded: Iterator[Pixels | DecodeError],
+    decoded: Iterator[DecodedTile | DecodeError],
     options: ImportOptions,
     label_names: Sequence[str],
     domain_names: Sequence[str],

@@ -9,10 +9,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from fedray.data.decoding import Pixels
-from fedray.data.decoding.decode import square, to_rgb
+from fedray.data.decoding import DecodedTile, tile_of_array
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.splits import ValidationChoice, settle_split, split_named
 from fedray.data.store import StoreError
@@ -58,14 +56,14 @@ def list_medmnist(file: str | Path, validation: ValidationChoice | None = None) 
     return Listing(tuple(images), tuple(left_out), notes)
 
 
-def medmnist_tiles(images: Sequence[ListedImage], size: int) -> Iterator[Pixels]:
-    """Yield listed pictures as tiles, uint8 [size, size, 3], in the file's order; one is in memory at a time."""
+def medmnist_tiles(images: Sequence[ListedImage], size: int) -> Iterator[DecodedTile]:
+    """Make tiles of listed pictures, in the file's order; one picture is in memory at a time."""
     wanted = {image.source for image in images}
     file = images[0].path
     for split in _SPLITS:
         for index, picture in enumerate(_pictures(file, split)):
             if f"{split}/{index}" in wanted:
-                yield np.asarray(square(to_rgb(Image.fromarray(picture)), size))
+                yield tile_of_array(picture, size)
 
 
 def _labels(file: Path, split: str) -> NDArray[np.int64]:
