@@ -3,6 +3,7 @@
 from fedray.tracking.address import compare_url, experiment_url, resolve_tracking_uri, run_url, ui_command
 from fedray.tracking.check import check_tracking
 from fedray.tracking.errors import TrackingError, shown
+from fedray.tracking.names import mlflow_key, name_of_key
 from fedray.tracking.run import Status, TrackedRun, UnsentMetric
 from fedray.tracking.tracker import Tracker
 from fedray.tracking.versions import code_version_tags
@@ -17,6 +18,8 @@ __all__ = [
     "code_version_tags",
     "compare_url",
     "experiment_url",
+    "mlflow_key",
+    "name_of_key",
     "resolve_tracking_uri",
     "run_url",
     "shown",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,25 +12,54 @@ from fedray.config.cli import this_python
 from fedray.tracking.errors import shown
 
 SQLITE = "sqlite:///"
+# What follows the last question mark is options only where it looks like them: ?timeout=30&uri=true
+_WRITTEN_SQLITE = re.compile(r"sqlite:///(?P<path>.+?)(?P<options>\?[^?/=&]+=[^?/&]*(&[^?/=&]+=[^?/&]*)*)?")
 _TRAINING_VIEW = {"workflowType": "machine_learning"}  # MLflow's UI has another one, for language models
 
 
 def resolve_tracking_uri(root: Path) -> str:
     """Return the tracking address: ``MLFLOW_TRACKING_URI``, else the SQLite database ``mlflow.db`` in ``root``.
 
-    A relative SQLite path is made absolute here, because trials run in other working directories.
+    The path of a SQLite address is taken as it is written: a folder ``data%20export`` is of that name. A relative one
+    is made absolute here, because trials run in other working directories.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not uri:
-        return f"{SQLITE}{root.resolve() / 'mlflow.db'}"
-    path = sqlite_path(uri)
-    return uri if path is None else uri.replace(uri[len(SQLITE) :].split("?")[0], str(path.resolve()), 1)
+        return sqlite_uri(root.resolve() / "mlflow.db")
+    written = _WRITTEN_SQLITE.fullmatch(uri)
+    if written is None or written["path"] == ":memory:":
+        return uri
+    return sqlite_uri(Path(written["path"]).resolve()) + (written["options"] or "")
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return the address of a SQLite file, whatever its name holds.
+
+    SQLAlchemy ends the path at ``?`` and decodes ``%20`` in it, while MLflow makes the folder that stands in a
+    ``sqlite:`` address letter by letter. A path that this concerns is encoded, under the scheme's long name, which
+    MLflow hands on as it is.
+    """
+    plain = f"{SQLITE}{path}"
+    if sqlite_path(plain) == path:
+        return plain
+    from sqlalchemy.engine import URL
+
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
 
 
 def sqlite_path(uri: str) -> Path | None:
     """Return the file of a SQLite address; None for other addresses and for databases in memory."""
-    path = uri[len(SQLITE) :].split("?")[0] if uri.startswith(SQLITE) else ""
-    return None if path in ("", ":memory:") else Path(path)
+    if not is_sqlite(uri):
+        return None
+    from sqlalchemy.engine import make_url
+
+    path = make_url(uri).database
+    return None if path in (None, "", ":memory:") else Path(path)
+
+
+def is_sqlite(uri: str) -> bool:
+    """Say whether the address is a SQLite database's."""
+    return urlsplit(uri).scheme.partition("+")[0] == "sqlite"
 
 
 def is_server(uri: str) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock, Timeout
 
-from fedray.tracking.address import is_server, sqlite_path
+from fedray.tracking.address import is_server, is_sqlite, sqlite_path
 from fedray.tracking.errors import TrackingError, brief, shown
 
 _POLL_S = 0.5
@@ -52,7 +52,7 @@ def check_tracking(uri: str, timeout_s: float = 10.0) -> None:
     """
     if is_server(uri):
         _check_server(uri, timeout_s)
-    elif urlsplit(uri).scheme == "sqlite":
+    elif is_sqlite(uri):
         create_database(uri)
         _check_request(uri, max(timeout_s, _OPEN_DATABASE_S))
     elif urlsplit(uri).scheme in ("", "file"):

@@ -20,7 +20,9 @@ class TrackingError(RuntimeError):
 
 
 def shown(uri: str) -> str:
-    """Return a tracking address without user, password and tokens."""
+    """Return a tracking address without user, password and tokens; a SQLite file's has none, whatever its folders."""
+    if uri.startswith("sqlite"):
+        return uri
     return _SECRET_IN_QUERY.sub(r"\1***", _USERINFO.sub("//***@", uri))
 
 

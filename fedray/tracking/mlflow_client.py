@@ -1,5 +1,6 @@
 """The one import of MLflow, quiet and with bounded waits; imported inside functions, because it takes about 4 s."""
 
+import json
 import logging
 import os
 
@@ -22,15 +23,10 @@ from mlflow.exceptions import MlflowException, RestException  # noqa: E402
 if logging.getLogger("mlflow").level == logging.INFO:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-_REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
-_TEMPORARY_STATUS = {
-    401,
-    403,
-    404,
-    408,
-    425,
-    429,
-}  # 401 and 403: a login may be renewed; 404: a proxy without its server
+# 401 and 403: a login may be renewed; 404: a proxy without its server; 500: a server whose own database is away
+_AWAY_STATUS = {408, 425, 429, 502, 503, 504}
+_TEMPORARY_STATUS = _AWAY_STATUS | {401, 403, 404}
+_MISSING = "RESOURCE_DOES_NOT_EXIST"  # the tracking server's own 404
 
 
 def connect(uri: str) -> MlflowClient:
@@ -39,17 +35,30 @@ def connect(uri: str) -> MlflowClient:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Say whether the server understood and refused, so that the same request will never succeed."""
-    if isinstance(error, MlflowException):
-        return error.error_code in _REFUSALS
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        status = error.response.status_code
-        return 400 <= status < 500 and status not in _TEMPORARY_STATUS
-    return False
+    """Say whether the request was understood and refused, so that the same one will never succeed.
+
+    MLflow's client, the server and a SQLite file say so with the same errors; so do our own mistakes, such as a type
+    that cannot be sent.
+    """
+    if isinstance(error, MlflowException) and error.error_code == _MISSING:
+        return True
+    status = http_status(error)
+    if status is None:
+        # A proxy's page in place of JSON is nobody's mistake here; requests' own ValueErrors are OSErrors too.
+        return isinstance(error, ValueError | TypeError) and not isinstance(error, OSError | json.JSONDecodeError)
+    return 400 <= status < 500 and status not in _TEMPORARY_STATUS
+
+
+def is_away(error: Exception) -> bool:
+    """Say whether nobody answered: no other request would fare better now."""
+    status = http_status(error)
+    return (status is None and not is_refusal(error)) or status in _AWAY_STATUS
 
 
 def http_status(error: Exception) -> int | None:
     """Return the HTTP status that a server answered with; None where it did not answer."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return int(error.response.status_code)
     if not isinstance(error, MlflowException):
         return None
     answered = isinstance(error, RestException) or error.error_code != "INTERNAL_ERROR"

@@ -4,9 +4,11 @@ import contextlib
 import copy
 import importlib.metadata
 import inspect
+import json
 import logging
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fedray.tracking.errors import TrackingError, shown
+from fedray.tracking.names import mlflow_key, storable
 from fedray.tracking.outbox import Delivery
 
 if TYPE_CHECKING:
@@ -21,8 +24,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.models import ModelSignature
 
+_MAX_TAG_LENGTH = 8000
 
-def save_model(model: nn.Module, example_inputs: tuple[Tensor, ...], folder: Path) -> None:
+
+def save_model(
+    model: nn.Module, example_inputs: tuple[Tensor, ...], folder: Path, metadata: Mapping[str, object] | None = None
+) -> None:
     """Write a model as an MLflow model folder, in evaluation mode, on the CPU, for any batch size.
 
     The format is ``torch.export``'s pt2: a graph and its tensors. Loading it needs neither FedRay nor unpickled code.
@@ -33,6 +40,7 @@ def save_model(model: nn.Module, example_inputs: tuple[Tensor, ...], folder: Pat
         example_inputs: One batch of the arguments of ``forward``, each [N, ...]; torch.export would fix a batch of one
             at that size, so such a batch is doubled.
         folder: Must not exist.
+        metadata: Plain values for the model's ``MLmodel`` file.
     """
     inputs = tuple(_batch_of_two(value.detach().cpu()) for value in example_inputs)
     exported = copy.deepcopy(model).cpu().eval().requires_grad_(False)
@@ -45,31 +53,50 @@ def save_model(model: nn.Module, example_inputs: tuple[Tensor, ...], folder: Pat
             input_example=inputs,
             signature=_signature(exported, inputs),
             serialization_format="pt2",
+            metadata=_plain(dict(metadata or {})),
             # Given, because MLflow otherwise loads the model in another process to find out.
             pip_requirements=[f"torch=={importlib.metadata.version('torch').split('+')[0]}"],
         )
 
 
 def model_delivery(
-    folder: Path, name: str, run_id: str, experiment_id: str, step: int, metrics: "list[Metric]"
+    folder: Path,
+    name: str,
+    run_id: str,
+    experiment_id: str,
+    step: int,
+    metrics: "Sequence[Metric]",
+    metadata: Mapping[str, object],
 ) -> tuple[Delivery, list[str]]:
     """Return the delivery of a saved model, and a list that holds the model's id once it is sent.
 
-    ``metrics`` (the scores of the round) are attached to the model, so that ``search_logged_models`` can order by them.
+    Args:
+        folder: As :func:`save_model` wrote it.
+        name: The model's name.
+        run_id: The run that made it.
+        experiment_id: The run's.
+        step: The model's round.
+        metrics: Scores of the model, so that ``search_logged_models`` can order by them.
+        metadata: For the model's tags.
     """
     created: list[str] = []
+    scored: list[bool] = []
+    tags = {mlflow_key(f"fedray.{key}"): _tag(value) for key, value in _plain(metadata).items()}
 
     def send(client: "MlflowClient") -> None:
         from mlflow.entities import LoggedModelOutput, Metric
 
         if not created:
-            model = client.create_logged_model(experiment_id, name=name, source_run_id=run_id, model_type="generator")
+            model = client.create_logged_model(
+                experiment_id, name=name, source_run_id=run_id, model_type="generator", tags=tags
+            )
             _name_in_folder(folder, model.model_id, run_id, model.artifact_location)
             created.append(model.model_id)
         client.log_model_artifacts(created[0], str(folder))
-        client.log_batch(
-            run_id, metrics=[Metric(m.key, m.value, m.timestamp, m.step, model_id=created[0]) for m in metrics]
-        )
+        if not scored:  # MLflow takes a model's metric once, and refuses it the second time
+            entries = [Metric(m.key, m.value, m.timestamp, m.step, model_id=created[0]) for m in metrics]
+            client.log_batch(run_id, metrics=entries)
+            scored.append(True)
         client.finalize_logged_model(created[0], "READY")
         client.log_outputs(run_id, [LoggedModelOutput(created[0], step=step)])
 
@@ -109,6 +136,19 @@ def _name_in_folder(folder: Path, model_id: str, run_id: str, location: str) -> 
     description.run_id = run_id
     description.artifact_path = location
     description.save(str(folder / "MLmodel"))
+
+
+def _plain(value: Any) -> Any:
+    """Return metadata with texts that any file and database takes."""
+    if isinstance(value, str):
+        return storable(value, sys.maxsize)
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, Sequence) else value
+
+
+def _tag(value: object) -> str:
+    return storable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _MAX_TAG_LENGTH)
 
 
 def _batch_of_two(value: Tensor) -> Tensor:

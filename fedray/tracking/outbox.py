@@ -20,8 +20,12 @@ _logger = logging.getLogger(__name__)
 
 _METRICS_PER_BATCH = 1000  # MLflow's limit
 _LONGEST_PAUSE_S = 30.0
+_NAMED_METRICS = 3  # metrics that are named in a message; more are counted
 _DRAIN_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _MAX_WAITING_BYTES = 1 << 30  # files of one run on the local disk; beyond, the oldest are given up
+
+_WHERE_AWAY = "Is the server running, and is there room on its disk?"
+_WHERE_IT_FAILED = "The server is there but could not take it: its log says why."
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Outbox:
         self._lost: list[str] = []
         self._failures = 0
         self._last_error = ""
+        self._remedy = ""
         self._next_attempt = 0.0
 
     @property
@@ -93,10 +98,7 @@ class Outbox:
             started = time.monotonic()
             if started < self._next_attempt:
                 return False
-            try:
-                self._send_metrics()
-                self._send_deliveries()
-            except Exception as error:  # MLflow, requests, SQLAlchemy and the object stores each raise their own
+            if error := self._send_all():
                 self._postpone(error, time.monotonic() - started)
                 return False
             if self._failures:
@@ -121,38 +123,63 @@ class Outbox:
         if waiting:
             raise TrackingError(
                 f"{', '.join(waiting)} could not be sent to {shown(self._uri)} within {deadline_s:.3g} s: "
-                f"{self._last_error}. Is the server running, and is there room on its disk? What is named here is lost."
+                f"{self._last_error}. {self._remedy} What is named here is lost."
             )
         if self._lost:
             raise TrackingError(
-                f"{shown(self._uri)} did not take everything of run {self._run_id}: {'; '.join(self._lost)}"
+                f"{shown(self._uri)} did not take everything of run {self._run_id}: {'; '.join(_listed(self._lost))}"
             )
 
-    def _send_metrics(self) -> None:
+    def _send_all(self) -> Exception | None:
+        """Send all that waits, once; what fails stays. Returns the first error that waiting may cure."""
+        first = self._send_metrics()
+        for delivery in list(self._deliveries):
+            if first is not None and _is_away(first):
+                break
+            first = self._send_delivery(delivery) or first
+        return first
+
+    def _send_metrics(self) -> Exception | None:
         while self._metrics:
             batch = self._metrics[:_METRICS_PER_BATCH]
             try:
                 self._client.log_batch(self._run_id, metrics=batch)
-            except Exception as error:
+            except Exception as error:  # MLflow, requests, SQLAlchemy and the object stores each raise their own
                 if not _is_refusal(error):
-                    raise
-                self._lose(f"{len(batch)} metrics", brief(error, self._uri))
+                    return error
+                if problem := self._send_one_by_one(batch):
+                    return problem
             del self._metrics[: len(batch)]
+        return None
 
-    def _send_deliveries(self) -> None:
-        while self._deliveries:
-            delivery = self._deliveries[0]
+    def _send_one_by_one(self, batch: "Sequence[Metric]") -> Exception | None:
+        """Send metrics of a refused batch by name, so that a bad one takes no other with it."""
+        refused: dict[str, list[str]] = {}
+        for key in dict.fromkeys(metric.key for metric in batch):
             try:
-                delivery.send(self._client)
+                self._client.log_batch(self._run_id, metrics=[metric for metric in batch if metric.key == key])
             except Exception as error:
                 if not _is_refusal(error):
-                    # The next attempt begins with another one: what the server cannot take must not hold up the rest.
-                    self._deliveries.append(self._deliveries.pop(0))
-                    raise
-                self._give_up(delivery, brief(error, self._uri))
-            else:
-                del self._deliveries[0]
-                delivery.discard()
+                    return error
+                refused.setdefault(brief(error, self._uri), []).append(key)
+        for reason, keys in refused.items():
+            self._lose(f"{len(keys)} metrics" if len(keys) > _NAMED_METRICS else ", ".join(keys), reason)
+        return None
+
+    def _send_delivery(self, delivery: Delivery) -> Exception | None:
+        try:
+            delivery.send(self._client)
+        except Exception as error:
+            if not _is_refusal(error):
+                # The next attempt begins with another one: what the server cannot take must not hold up the rest.
+                self._deliveries.remove(delivery)
+                self._deliveries.append(delivery)
+                return error
+            self._give_up(delivery, brief(error, self._uri))
+        else:
+            self._deliveries.remove(delivery)
+            delivery.discard()
+        return None
 
     def _give_up(self, delivery: Delivery, reason: str) -> None:
         self._deliveries.remove(delivery)
@@ -164,11 +191,12 @@ class Outbox:
         _logger.warning("%s of run %s is not tracked: %s", what, self._run_id, reason)
 
     def _postpone(self, error: Exception, took_s: float) -> None:
-        self._last_error = brief(error, self._uri)
+        self._last_error, away = brief(error, self._uri), _is_away(error)
+        self._remedy = _WHERE_AWAY if away else _WHERE_IT_FAILED
         if self._failures == 0:
             _logger.warning(
-                "the tracking address %s does not answer (%s); the run goes on, and %s will be sent later",
-                shown(self._uri), self._last_error, ", ".join(self._waiting()),
+                "the tracking address %s %s (%s); the run goes on, and %s will be sent later",
+                shown(self._uri), "does not answer" if away else "failed", self._last_error, ", ".join(self._waiting()),
             )  # fmt: skip
         self._failures += 1
         pause_s = min(_LONGEST_PAUSE_S, 0.5 * 2 ** min(self._failures, 10))
@@ -180,10 +208,20 @@ class Outbox:
             steps = [metric.step for metric in self._metrics]
             rounds = f"rounds {min(steps)} to {max(steps)}" if len(set(steps)) > 1 else f"round {steps[0]}"
             names.insert(0, f"the metrics of {rounds}")
-        return names[:10] + ([f"{len(names) - 10} more"] if len(names) > 10 else [])
+        return _listed(names)
+
+
+def _listed(names: list[str], at_most: int = 10) -> list[str]:
+    return names[:at_most] + ([f"{len(names) - at_most} more"] if len(names) > at_most else [])
 
 
 def _is_refusal(error: Exception) -> bool:
     from fedray.tracking.mlflow_client import is_refusal
 
     return is_refusal(error)
+
+
+def _is_away(error: Exception) -> bool:
+    from fedray.tracking.mlflow_client import is_away
+
+    return is_away(error)

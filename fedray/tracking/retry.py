@@ -24,7 +24,7 @@ def outlast(call: Callable[[], T], deadline_s: float, failure: str, uri: str) ->
     Raises:
         TrackingError: The deadline passed, or the server refused.
     """
-    from fedray.tracking.mlflow_client import is_refusal
+    from fedray.tracking.mlflow_client import is_away, is_refusal
 
     deadline = time.monotonic() + deadline_s
     pause_s = _FIRST_PAUSE_S
@@ -36,8 +36,9 @@ def outlast(call: Callable[[], T], deadline_s: float, failure: str, uri: str) ->
         except Exception as error:  # MLflow, requests and the database drivers each raise their own
             problem = f"{failure} at {shown(uri)}: {brief(error, uri)}"
             if is_refusal(error):
-                raise TrackingError(f"{problem} (the server refused, so it was not tried again)") from None
+                raise TrackingError(f"{problem} (it was refused, so it was not tried again)") from None
             if time.monotonic() + pause_s > deadline:
-                raise TrackingError(f"{problem} (tried for {deadline_s:.3g} s). Is the server running?") from None
+                remedy = "Is the server running?" if is_away(error) else "The server is there: its log says why."
+                raise TrackingError(f"{problem} (tried for {deadline_s:.3g} s). {remedy}") from None
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -4,7 +4,6 @@ import functools
 import json
 import logging
 import math
-import re
 import shutil
 import tempfile
 import threading
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from fedray.config import ExperimentConfig, flatten, to_yaml
 from fedray.tracking.errors import TrackingError
+from fedray.tracking.names import mlflow_key, picture_key, storable
 from fedray.tracking.outbox import Delivery, Outbox
 from fedray.tracking.retry import outlast
 
@@ -34,10 +34,11 @@ UnsentMetric = tuple[str, float, int, int]
 """Name, value, timestamp in ms, round: plain, so that it fits into a checkpoint."""
 
 # MLflow's limits.
-_MAX_KEY_LENGTH = 250
 _MAX_PARAM_LENGTH = 6000
 _PARAMS_PER_BATCH = 100
 _MAX_DIGEST_LENGTH = 36
+_MAX_DATASET_NAME_LENGTH = 500
+_MAX_NOTE_LENGTH = 8000
 
 
 class TileStoreDescription(Protocol):
@@ -93,19 +94,15 @@ class TrackedRun:
     def log_round(self, round_index: int, metrics: Mapping[str, float]) -> None:
         """Log the metrics of one round, in one request together with what waits of earlier rounds.
 
-        NaN and infinities are kept (MLflow stores an infinity as the largest float). Characters that MLflow does not
-        allow in a name become ``_``. A round that is repeated after a resume is added, not overwritten: the history
-        then holds two values of that round, and the later one is the one that MLflow shows.
+        NaN and infinities are kept (MLflow stores an infinity as the largest float). Names become keys by
+        :func:`fedray.tracking.mlflow_key`. A round that is repeated after a resume is added, not overwritten: the
+        history then holds two values of that round, and the later one is the one that MLflow shows.
 
         Args:
-            round_index: The step, >= 0.
+            round_index: The step, >= 0; NumPy's integers too.
             metrics: Values by name.
         """
-        from mlflow.entities import Metric
-
-        now_ms = time.time_ns() // 1_000_000
-        entries = [Metric(_allowed(name), float(value), now_ms, round_index) for name, value in metrics.items()]
-        self._last_round = entries
+        entries = self._last_round = _entries(metrics, round_index)
         self._outbox.add_metrics(entries)
         if time.monotonic() - self._last_flush >= self._flush_interval_s:
             self.flush()
@@ -129,7 +126,7 @@ class TrackedRun:
         """Log parameters. One that the run has already keeps its first value, for MLflow cannot change it."""
         from mlflow.entities import Param
 
-        texts = {_allowed(name): str(value)[:_MAX_PARAM_LENGTH] for name, value in params.items()}
+        texts = {mlflow_key(name): storable(str(value), _MAX_PARAM_LENGTH) for name, value in params.items()}
         with self._lock:
             changed = [name for name, text in texts.items() if self._known_params.get(name, text) != text]
             new = [Param(name, text) for name, text in texts.items() if name not in self._known_params]
@@ -151,7 +148,7 @@ class TrackedRun:
         """Set the description that the UI shows above the run."""
 
         def send(client: "MlflowClient") -> None:
-            client.set_tag(self.run_id, "mlflow.note.content", markdown)
+            client.set_tag(self.run_id, "mlflow.note.content", storable(markdown, _MAX_NOTE_LENGTH))
 
         self._outbox.add(Delivery("description", send))
 
@@ -161,7 +158,7 @@ class TrackedRun:
 
         profile = {"fingerprint": store.fingerprint, "tile_size": store.tile_size, "labels": list(store.label_names)}
         dataset = Dataset(
-            name=store.name,
+            name=storable(store.name, _MAX_DATASET_NAME_LENGTH),
             digest=store.fingerprint[:_MAX_DIGEST_LENGTH],
             source_type="local",
             source=json.dumps({"uri": str(store.path), "source": store.source}, default=str),
@@ -191,7 +188,8 @@ class TrackedRun:
             raise ValueError(f"image must be uint8 [H, W, 3], but got {image.dtype} {list(image.shape)}")
         path = self._spooled("image.png")
         Image.fromarray(image).save(path)
-        timestamp_ms = time.time_ns() // 1_000_000
+        timestamp_ms, step = time.time_ns() // 1_000_000, int(step)
+        name = picture_key(key)
 
         def send(client: "MlflowClient") -> None:
             with Image.open(path) as picture:
@@ -199,7 +197,7 @@ class TrackedRun:
                 client.log_image(
                     self.run_id,
                     picture,
-                    key=_allowed(key).replace(":", "_"),
+                    key=name,
                     step=step,
                     timestamp=timestamp_ms,
                     synchronous=True,
@@ -219,17 +217,21 @@ class TrackedRun:
         example_inputs: "tuple[torch.Tensor, ...]",
         name: str = "generator",
         step: int | None = None,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        metadata: Mapping[str, object] | None = None,
     ) -> str:
         """Log a generator as an exported graph (pt2), which loads without FedRay and takes any batch size.
-
-        The metrics of the last logged round are attached where it is ``step``, so that ``search_logged_models`` can
-        order by them.
 
         Args:
             model: Exported in evaluation mode on the CPU; itself unchanged.
             example_inputs: One batch of the arguments of ``forward``: noise float32 [N, latent], labels int64 [N].
             name: The model's name.
             step: The round; unset: the last logged one.
+            metrics: What ``search_logged_models`` can order the model by; the run gets them too, where it has not got
+                them yet. Unset: those of the last logged round, where it is ``step``.
+            metadata: What else a reader of the model must know, as plain values; stands in its ``MLmodel`` file and,
+                as tags ``fedray.*``, beside it.
 
         Returns:
             The URI for ``mlflow.pytorch.load_model``: ``models:/ID``; ``runs:/RUN/NAME`` where the server is away,
@@ -238,11 +240,15 @@ class TrackedRun:
         from fedray.tracking.model import model_delivery, save_model
 
         last = self._last_round[0].step if self._last_round else 0
-        step = last if step is None else step
+        step = last if step is None else int(step)
+        logged = {entry.key: entry for entry in self._last_round} if step == last else {}
+        wanted = list(logged.values()) if metrics is None else _entries(metrics, step)
+        # An entry that the run has already is given again as it is, and so stored once.
+        entries = [logged.get(entry.key, entry) for entry in wanted]
         folder = self._spooled(name)
-        save_model(model, example_inputs, folder)
-        metrics = self._last_round if step == last else []
-        delivery, created = model_delivery(folder, name, self.run_id, self.experiment_id, step, metrics)
+        save_model(model, example_inputs, folder, metadata or {})
+        whose = (self.run_id, self.experiment_id, step)
+        delivery, created = model_delivery(folder, name, *whose, entries, metadata or {})
         self._outbox.add(delivery)
         return f"models:/{created[0]}" if created else f"runs:/{self.run_id}/{name}"
 
@@ -299,6 +305,9 @@ def _log_params(run_id: str, params: "list[Param]", client: "MlflowClient") -> N
     client.log_batch(run_id, params=params)
 
 
-def _allowed(name: str) -> str:
-    """Return a metric's or parameter's name with the characters that MLflow allows, and within its length."""
-    return re.sub(r"[^\w\-./ :]", "_", name)[:_MAX_KEY_LENGTH]
+def _entries(metrics: Mapping[str, float], step: int) -> "list[Metric]":
+    """Make MLflow's entries, of plain numbers: it hands NumPy's on to JSON and SQL, which take some and not others."""
+    from mlflow.entities import Metric
+
+    now_ms = time.time_ns() // 1_000_000
+    return [Metric(mlflow_key(name), float(value), now_ms, int(step)) for name, value in metrics.items()]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fedray.tracking.address import compare_url, run_url, sqlite_path
 from fedray.tracking.check import create_database
 from fedray.tracking.errors import TrackingError, shown
+from fedray.tracking.names import MAX_NAME_LENGTH, mlflow_key, storable
 from fedray.tracking.retry import outlast
 from fedray.tracking.run import Status, TrackedRun
 
@@ -26,6 +27,7 @@ _PARENT = "mlflow.parentRunId"
 _KEY = "fedray.key"
 _KEY_PATTERN = re.compile(r"[\w\-./:=, ]{1,500}")
 _MAX_TAG_LENGTH = 8000
+_MAX_EXPERIMENT_LENGTH = 500
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development"
 }  # else the UI opens it as one of language models
@@ -42,12 +44,12 @@ class Tracker:
 
         Args:
             uri: The tracking address; :func:`check_tracking` has looked at it.
-            experiment: Name of the experiment, created where it is missing.
+            experiment: Name of the experiment, at most 500 characters, created where it is missing.
             patience_s: Longest to keep trying while the server is away, when a run starts and finishes, in seconds.
             flush_interval_s: Shortest time between two requests for metrics, in seconds; faster rounds share one.
         """
         self.uri = uri
-        self.experiment = experiment
+        self.experiment = storable(experiment, _MAX_EXPERIMENT_LENGTH)
         self.patience_s = patience_s
         self.flush_interval_s = flush_interval_s
 
@@ -94,8 +96,8 @@ class Tracker:
         all_tags = _origin_tags() | dict(tags or {}) | {_KEY: key or uuid.uuid4().hex}
         if parent_run_id is not None:
             all_tags[_PARENT] = parent_run_id
-        all_tags = {name: str(value)[:_MAX_TAG_LENGTH] for name, value in all_tags.items()}
-        opened = self._outlast(lambda: self._open_run(name, all_tags), f"run {name!r} could not be started")
+        all_tags, run_name = _storable_tags(all_tags), storable(name, MAX_NAME_LENGTH)
+        opened = self._outlast(lambda: self._open_run(run_name, all_tags), f"run {name!r} could not be started")
         run = TrackedRun(
             self._client, self.uri, opened.info.run_id, self.experiment_id, opened.data.params,
             self.flush_interval_s, self.patience_s,
@@ -122,7 +124,7 @@ class Tracker:
         def conclude() -> None:
             from mlflow.entities import RunTag
 
-            self._client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+            self._client.log_batch(run_id, tags=[RunTag(*tag) for tag in _storable_tags(tags).items()])
             if run.info.status != status:
                 self._client.set_terminated(run_id, status, run.info.end_time)
 
@@ -226,6 +228,10 @@ class Tracker:
             query += f" AND tags.`{_PARENT}` = '{parent_run_id}'"
         found = self._client.search_runs([self.experiment_id], query, order_by=["attributes.start_time ASC"])
         return next((run for run in found if run.data.tags.get(_PARENT) == parent_run_id), None)
+
+
+def _storable_tags(tags: Mapping[str, object]) -> dict[str, str]:
+    return {mlflow_key(name): storable(str(value), _MAX_TAG_LENGTH) for name, value in tags.items()}
 
 
 def _origin_tags() -> dict[str, str]:

@@ -1,8 +1,21 @@
+import shlex
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from sqlalchemy.engine import make_url
 
-from fedray.tracking import compare_url, experiment_url, resolve_tracking_uri, run_url, shown, ui_command
+from fedray.tracking import (
+    Tracker,
+    check_tracking,
+    compare_url,
+    experiment_url,
+    resolve_tracking_uri,
+    run_url,
+    shown,
+    ui_command,
+)
+from fedray.tracking.address import sqlite_path, sqlite_uri
 
 
 def test_without_a_setting_runs_go_to_sqlite_in_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,6 +34,45 @@ def test_a_relative_database_is_the_same_one_for_every_process(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs/mlflow.db?timeout=30")
     assert resolve_tracking_uri(Path("/")) == f"sqlite:///{tmp_path}/runs/mlflow.db?timeout=30"
+
+
+FOLDERS = [
+    "data export", "data%20export", "a%2Fb", "50%", "a?b", "a?x=1", "a#b", "a&b=c;d", "it's", "[red]", "ü", "token=x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folders_name_is_a_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default, as an absolute address and as a relative one; SQLAlchemy opens this very file."""
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = resolve_tracking_uri(folder)
+    for written in (f"sqlite:///{folder}/mlflow.db", f"sqlite:///{name}/mlflow.db", uri):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", written)
+        assert resolve_tracking_uri(Path("/")) == uri
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{written}?timeout=30")
+        assert resolve_tracking_uri(Path("/")) == f"{uri}?timeout=30"
+    assert sqlite_path(uri) == folder / "mlflow.db"
+    assert str(make_url(uri).database) == str(folder / "mlflow.db")
+    assert shlex.split(ui_command(uri))[-1] == uri, "the command that is printed opens the same file"
+
+
+@pytest.mark.parametrize("name", ["data%20export", "a?b"])
+def test_runs_and_files_go_into_such_a_folder_and_nowhere_else(name: str, new_database, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    new_database(folder)
+    uri = sqlite_uri(folder / "mlflow.db")
+    check_tracking(uri)
+    run = Tracker(uri, "tests").start_run("run")
+    run.log_artifact(Path(__file__), "sub")
+    run.finish("FINISHED")
+    copy = MlflowClient(uri).download_artifacts(run.run_id, f"sub/{Path(__file__).name}")
+    assert Path(copy).read_text() == Path(__file__).read_text()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert sorted(path.name for path in folder.iterdir()) == ["mlartifacts", "mlflow.db", "mlflow.db.lock"]
 
 
 def test_addresses_are_shown_without_secrets() -> None:

@@ -45,7 +45,7 @@ def test_divergence_is_recorded(tracker: Tracker, uri: str) -> None:
     assert math.isnan(history(uri, run.run_id, "nan")[0][1])
     assert history(uri, run.run_id, "inf")[0][1] > 1e308
     assert history(uri, run.run_id, "fid/domain-cnn/256") == [(0, 3.0)]
-    assert history(uri, run.run_id, "recall/tumour _2_") == [(0, 0.5)]
+    assert history(uri, run.run_id, "recall/tumour :lpar:2:rpar:") == [(0, 0.5)]
 
 
 def test_metrics_kept_in_a_checkpoint_are_stored_once(tracker: Tracker, uri: str) -> None:
@@ -120,5 +120,5 @@ def test_a_run_that_was_deleted_does_not_stop_training(tracker: Tracker, uri: st
     run = tracker.start_run("run")
     MlflowClient(uri).delete_run(run.run_id)
     run.log_round(0, {"loss": 1.0})
-    with pytest.raises(TrackingError, match="1 metrics"):
+    with pytest.raises(TrackingError, match=r"loss [(]"):
         run.finish("FINISHED", deadline_s=1.0)
