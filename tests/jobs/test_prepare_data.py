@@ -1,5 +1,6 @@
 """The job as a user runs it: exit codes, one clear message, nothing half-written."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,69 @@ def test_a_wrong_option_has_status_2(prepare_data: Job, tmp_path: Path) -> None:
     failed = prepare_data("--images", tmp_path, "--size", 17, "--out", tmp_path / "store")
     assert failed.status == 2 and "size must be 16 to 1024 pixels, a multiple of 8, but got 17" in failed.errors
     assert "Traceback" not in failed.errors
+
+
+def test_the_summary_counts_what_was_left_out_and_names_it_on_request(
+    prepare_data: Job, write_images: WriteImages, tmp_path: Path
+) -> None:
+    folder = write_images({"adenoma": 6, "mucosa": 6})
+    for junk in ("@eaDir/adenoma/0.png", "__MACOSX/adenoma/._0.png", "adenoma/Thumbs.db", "mucosa/.DS_Store"):
+        (folder / junk).parent.mkdir(parents=True, exist_ok=True)
+        (folder / junk).touch()
+    (folder / "overview.png").touch()
+    (folder / "metadata.csv").write_text("image,label\n")
+    (folder / "mucosa" / "[bold]more.zip").write_bytes(b"PK")
+    options = ("--images", folder, "--size", 16, "--out")
+    short = prepare_data(*options, tmp_path / "short").output
+    counted = short.split("skipped images: 0\n")[1].split("train on it")[0]
+    assert counted == (
+        "left out: 7 (--list-left-out names them)\n"
+        "       4  left by an operating system, an editor or a tool, or hidden\n"
+        "       1  a picture outside the label folders\n"
+        "       1  a table: --csv imports the pictures that it names\n"
+        "       1  an archive: unpack it to import what is in it\n"
+        "note: 'metadata.csv' was not read; if it says which label, patient, site or split a picture has, import by "
+        f"it: --csv {folder}/metadata.csv\n"
+    )
+    named = prepare_data(*options, tmp_path / "long", "--list-left-out").output
+    listed = [line.strip() for line in named.splitlines() if line.startswith(" " * 10)]
+    assert listed == [
+        "@eaDir/", "__MACOSX/", "adenoma/Thumbs.db", "mucosa/.DS_Store", "overview.png", "metadata.csv",
+        "mucosa/[bold]more.zip",
+    ]  # fmt: skip
+    assert "left out: nothing" in prepare_data(
+        "--images", write_images({"a": 2}, root="clean"), "--size", 16, "--out", tmp_path / "clean-store"
+    ).output  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "must come from one of --images DIR, .* but none is given"),
+        (["--images", ".", "--medmnist", "x.npz"], "but --images and --medmnist are given"),
+        (["--train", "."], "--train and --test go together"),
+        (["--images", ".", "--columns", "label=dx"], "--columns says how a table is read, so it goes with --csv"),
+        (["--images", ".", "--one-hot", "A,B"], "--one-hot says how a table is read"),
+        (["--csv", "x.csv", "--domains"], "--domains and --levels say what folders are"),
+        (["--images", ".", "--domains", "--levels", "domain/label"], "--domains is short for --levels domain/label"),
+        (["--images", ".", "--levels", "patient/label"], "--levels must name the folder levels from the top down"),
+        (["--images", ".", "--labels", "a"], "--labels must be pairs OLD=NEW,OLD=NEW"),
+    ],
+)
+def test_sources_and_options_that_do_not_fit(
+    prepare_data: Job, touch_label: None, argv: list[str], message: str, tmp_path: Path
+) -> None:
+    failed = prepare_data(*argv, "--size", 16, "--out", tmp_path / "store")
+    assert (failed.status, failed.output) == (2, ""), failed
+    assert failed.errors.startswith("error: ") and re.search(message, failed.errors), failed.errors
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.fixture
+def touch_label(folder: Path) -> None:
+    """A label folder in the working folder."""
+    (folder / "a").mkdir()
+    (folder / "a" / "0.png").touch()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -299,9 +299,11 @@ def _note_deeper_folders(branches: Sequence[_Branch], levels: Sequence[str]) -> 
         if len(path.parts) > len(levels) + 1
     }
     if deeper:
+        lower = branches[0].above + "/".join(levels)
         yield (
             f"the label folders hold {len(deeper)} folders of their own, such as {next(iter(deeper))}; if those are "
-            f"patients or slides, --levels {branches[0].above}{'/'.join(levels)}/group keeps each in one split"
+            f"patients or slides, --levels {lower}/group keeps each in one split"
+            + ("" if "domain" in levels else f"; if those are the labels, --levels {branches[0].above}domain/label")
         )
 
 

@@ -15,7 +15,8 @@ def split_images(images: Sequence[ListedImage], test_share: float, seed: int) ->
     """Split images into train and test.
 
     Groups are visited in random order, the large ones first; one goes to test where that brings the labels' test counts
-    nearer to ``test_share`` of each label. Every label gets at least 1 image on either side.
+    nearer to ``test_share`` of each label. Then whole groups are moved until every label has an image on either side,
+    even where its groups are so large that this is far from the share.
 
     Args:
         images: Images without a split; an image without a group is a group of its own.
@@ -34,12 +35,13 @@ def split_images(images: Sequence[ListedImage], test_share: float, seed: int) ->
     for row, indices in enumerate(members.values()):
         for i in indices:
             counts[row, code[images[i].label]] += 1
-    in_test = _choose_groups(counts, test_share, seed)
+    in_test = _with_every_label(counts, _choose_groups(counts, test_share, seed))
     for label, groups, tested in zip(labels, (counts > 0).sum(axis=0), (counts[in_test] > 0).sum(axis=0), strict=True):
         if not 0 < tested < groups:
             raise StoreError(
                 f"the label {label!r} cannot be split into train and test without separating a group: its images are "
-                f"in {groups} group(s); add groups, or give the split in the CSV file's column 'split'"
+                f"in {groups} group(s); add groups, leave the label out (--labels '{label}='), or give the split in a "
+                "table's column 'split'"
             )
     split = ["train"] * len(images)
     for tested_group, indices in zip(in_test, members.values(), strict=True):
@@ -71,4 +73,28 @@ def _choose_groups(counts: np.ndarray, test_share: float, seed: int) -> np.ndarr
         if after.sum() < before.sum():
             in_test[group] = True
             missing = missing - counts[group]
+    return in_test
+
+
+def _with_every_label(counts: np.ndarray, in_test: np.ndarray) -> np.ndarray:
+    """Move the smallest groups that bring a missing label to a side without taking one from the other.
+
+    Args:
+        counts: Images of each group and label, int64 [num_groups, num_labels].
+        in_test: The groups of the test split, bool [num_groups].
+
+    Returns:
+        bool [num_groups].
+    """
+    in_test = in_test.copy()
+    has = counts > 0
+    for to_test in (True, False):
+        for label in np.flatnonzero(~has[in_test == to_test].any(axis=0)):
+            if has[in_test == to_test, label].any():
+                continue  # came with a group that was moved for another label
+            spare = has[in_test != to_test].sum(axis=0) > 1
+            movable = (in_test != to_test) & has[:, label] & (spare | ~has).all(axis=1)
+            if movable.any():
+                candidates = np.flatnonzero(movable)
+                in_test[candidates[counts[candidates].sum(axis=1).argmin()]] = to_test
     return in_test

@@ -116,7 +116,7 @@ def list_table(
     _check_rows(file, listed, problems, on_error)
     left_out += [LeftOut(place, reason) for reason, places in problems.items() for place in places]
     left_out += _unnamed(contents, listed, copies, {file, options.join})
-    return Listing(tuple(listed), tuple(left_out), (*notes, *_note_empty_cells(columns, listed)))
+    return Listing(tuple(listed), tuple(left_out), (*notes, *_note_empty(columns, listed)))
 
 
 def _read(file: Path, options: TableOptions) -> tuple[TextTable, FoundColumns, list[str]]:
@@ -253,7 +253,9 @@ def _unnamed(
     yield from (entry for entry in contents.left_out if (contents.root / entry.place).resolve() not in real)
 
 
-def _note_empty_cells(columns: FoundColumns, listed: list[ListedImage]) -> Iterator[str]:
+def _note_empty(columns: FoundColumns, listed: list[ListedImage]) -> Iterator[str]:
     without = sum(not image.group for image in listed)
+    if empty := [label for label in columns.one_hot if label not in {image.label for image in listed}]:
+        yield f"one-hot columns that no image has a 1 in: {', '.join(empty)}"
     if "group" in columns.names and without:
         yield f"{without} of {len(listed)} images have no group: each is a group of its own"

@@ -43,3 +43,21 @@ def test_the_seed_decides() -> None:
 def test_a_label_in_one_group_cannot_be_split() -> None:
     with pytest.raises(StoreError, match=r"label 'b' cannot be split .* in 1 group\(s\)"):
         split_images(images([("a", "p1"), ("a", "p2"), ("b", "p3"), ("b", "p3")]), 0.3, seed=0)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [("a", "p1")] * 50 + [("a", "p2")] * 50,
+        [(label, f"p{group}") for group in range(3) for label in "aabb"],
+        [("a", "p1")] * 30 + [("a", "p2")] * 30 + [("b", "p3")] * 3 + [("b", "p4")] * 5,
+        [("a", "p1"), ("b", "p1")] * 9 + [("a", "p2")] * 9 + [("b", "p3")] * 9,
+    ],
+)
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.9])
+def test_a_label_with_large_groups_is_on_both_sides(groups: list[tuple[str, str]], share: float) -> None:
+    split = split_images(images(groups), share, seed=0)
+    assert {(image.label, image.split) for image in split} == {
+        (name, s) for name, _ in groups for s in ("train", "test")
+    }
+    assert len({(image.group, image.split) for image in split}) == len({group for _, group in groups})
