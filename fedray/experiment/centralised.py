@@ -40,7 +40,7 @@ from fedray.federation import (
     to_record,
     training_device,
 )
-from fedray.models import Arrays, Gan, Optimizers, PassReport, local_pass
+from fedray.models import Arrays, Gan, Optimizers, PassReport, check_finite, local_pass
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
 
@@ -80,7 +80,7 @@ class CentralisedRun:
         """Wait for the next round.
 
         Raises:
-            DivergedError: A loss is not finite or has exploded.
+            DivergedError: A loss, a weight, a moment or a tile is not finite, or a loss has exploded.
             FederationError: The training failed.
             NoWorkerError: The workers did not start within ``resources.start_timeout_s``.
         """
@@ -202,13 +202,21 @@ def train_share(loop: dict[str, Any]) -> None:
                 seed=seed,
                 hooks=[average] if num_workers > 1 else [],
             )
-        except DivergedError as error:  # on all workers at once: they have the same gradients
+            average.buffers(gan)
+            arrays, moments = gan.arrays(), optimizers.arrays()
+            check_finite(arrays)
+            check_finite(moments, "moments of Adam")
+        except DivergedError as error:  # on all workers at once: they have the same gradients, weights and moments
             if rank == 0:
                 loop["rounds"].put(f"round {round_index}: {error}")
             return
-        average.buffers(gan)
         if rank == 0:
-            loop["rounds"].put(_round(config, gan, optimizers, round_index, report, started, len(whole.tiles)))
+            try:
+                done = _round(config, arrays, moments, round_index, report, started, len(whole.tiles))
+            except DivergedError as error:
+                loop["rounds"].put(f"round {round_index}: {error}")
+                raise  # the other workers would wait for this one
+            loop["rounds"].put(done)
 
 
 def _share_of_batches(config: ExperimentConfig, num_workers: int) -> Gan:
@@ -220,14 +228,13 @@ def _share_of_batches(config: ExperimentConfig, num_workers: int) -> Gan:
 
 def _round(
     config: ExperimentConfig,
-    gan: Gan,
-    optimizers: Optimizers,
+    arrays: Arrays,
+    moments: Arrays,
     round_index: int,
     report: PassReport,
     started: float,
     num_tiles: int,
 ) -> Round:
-    arrays = gan.arrays()
     duration_s = time.monotonic() - started
     counts = {
         "num-examples": float(num_tiles),
@@ -247,7 +254,7 @@ def _round(
     last = round_index == config.federation.num_rounds
     due = last or round_index % config.evaluation.every == 0
     evaluation = evaluate_generator(config, round_index, generator_arrays(arrays)) if due else None
-    return told, evaluation, arrays, optimizers.arrays()
+    return told, evaluation, arrays, moments
 
 
 class _Average:

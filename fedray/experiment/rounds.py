@@ -11,6 +11,7 @@ from flwr.serverapp import Grid
 from fedray.config import ExperimentConfig
 from fedray.experiment.evaluate import Evaluation, evaluate_generator, evaluate_tiles, wanted_tiles
 from fedray.federation import (
+    DivergedError,
     FederationState,
     RoundReport,
     federate,
@@ -100,21 +101,28 @@ class ExperimentRun:
         """Run the next round, and evaluate it where its turn has come.
 
         Raises:
-            DivergedError: A loss is not finite or has exploded.
+            DivergedError: A loss, a weight, a moment or a tile is not finite, or a loss has exploded.
             FederationError: Too many clients failed.
         """
         report = next(self._rounds)
         return RoundResult(report, self.evaluate() if self.due else None)
 
     def evaluate(self) -> Evaluation:
-        """Judge the generator as it is now."""
+        """Judge the generator as it is now.
+
+        Raises:
+            DivergedError: It makes tiles that are not finite.
+        """
         round_index = self.state.round_index
-        if self.config.federation.aggregate == "discriminator":
-            tiles = sample_from_clients(self.grid, self.config, round_index, *wanted_tiles(self.config))
-            evaluation: Evaluation = self._run_elsewhere(evaluate_tiles, self.config, tiles)
-        else:
-            arrays = generator_arrays(shared_arrays(self.state))
-            evaluation = self._run_elsewhere(evaluate_generator, self.config, round_index, arrays)
+        try:
+            if self.config.federation.aggregate == "discriminator":
+                tiles = sample_from_clients(self.grid, self.config, round_index, *wanted_tiles(self.config))
+                evaluation: Evaluation = self._run_elsewhere(evaluate_tiles, self.config, tiles)
+            else:
+                arrays = generator_arrays(shared_arrays(self.state))
+                evaluation = self._run_elsewhere(evaluate_generator, self.config, round_index, arrays)
+        except DivergedError as error:  # a worker's carries its traceback; what it says is in its cause
+            raise DivergedError(f"round {round_index}: {getattr(error, 'cause', error)}") from None
         return evaluation
 
     def save(self, folder: Path) -> None:

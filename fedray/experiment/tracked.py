@@ -9,7 +9,7 @@ from fedray.config import ExperimentConfig
 from fedray.data import TileStore, draw_partition
 from fedray.experiment.rounds import RoundResult, tile_sheet
 from fedray.federation import client_partition, fresh_gan
-from fedray.models import Arrays, LabelledGenerator
+from fedray.models import Arrays, LabelledGenerator, check_finite
 from fedray.tracking import TrackedRun, Tracker, code_version_tags
 
 
@@ -95,7 +95,11 @@ def log_generator(run: TrackedRun, config: ExperimentConfig, arrays: Arrays) -> 
 
     Returns:
         The model's URI.
+
+    Raises:
+        DivergedError: An array is not finite: such a model is not logged.
     """
+    check_finite(arrays, "the generator to be logged")
     gan = fresh_gan(config, "cpu", load_weights=False)
     gan.load(arrays)
     inputs = [torch.zeros(2, config.gan.latent_dim), torch.zeros(2, dtype=torch.int64)]

@@ -11,19 +11,19 @@ from fedray.federation.client import (
     tile_shape,
     training_device,
 )
+from fedray.federation.divergence import check_convergence
 from fedray.federation.messages import to_record
 from fedray.federation.rounds import (
-    DivergedError,
     FederationError,
     FederationState,
     RoundReport,
-    check_convergence,
     federate,
     initial_state,
     sample_from_clients,
     shared_arrays,
 )
 from fedray.federation.strategies import STRATEGIES, make_strategy
+from fedray.models import DivergedError
 
 __all__ = [
     "STRATEGIES",

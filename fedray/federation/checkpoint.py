@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from fedray.federation.messages import from_record, to_record
 from fedray.federation.rounds import FederationState
-from fedray.models import Arrays
+from fedray.models import Arrays, DivergedError, check_finite
 from fedray.storage import in_order
 
 FORMAT = 2
@@ -25,14 +25,19 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
         folder: Where to write; a checkpoint that is there already (the same round, run again) is replaced.
         state: The server's state.
         client_states: ``Context.state`` of each client, by node id; its array records are kept.
+
+    Raises:
+        DivergedError: An array is not finite: nothing is written, and what was there stays.
     """
+    files = {"server": from_record(state.arrays), "optimizer": state.optimizer, "clients": _flatten(client_states)}
+    for name, arrays in files.items():
+        check_finite(arrays, f"checkpoint of round {state.round_index}, {name}")
     scratch = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        save_file(in_order(from_record(state.arrays)), scratch / "server.safetensors")
-        save_file(in_order(state.optimizer), scratch / "optimizer.safetensors")
-        save_file(in_order(_flatten(client_states)), scratch / "clients.safetensors")
+        for name, arrays in files.items():
+            save_file(in_order(arrays), scratch / f"{name}.safetensors")
         (scratch / "state.json").write_text(json.dumps({"format": FORMAT, "round_index": state.round_index}))
         if folder.exists():
             shutil.rmtree(folder)
@@ -66,7 +71,7 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
     """Read a checkpoint back.
 
     Raises:
-        ValueError: The folder holds no checkpoint, or one of another format.
+        ValueError: The folder holds no checkpoint, one of another format, or one of a training that diverged.
     """
     try:
         header = json.loads((folder / "state.json").read_text())
@@ -74,9 +79,17 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
         raise ValueError(f"{folder} holds no checkpoint of a federation ({error.strerror}: state.json)") from None
     if header["format"] != FORMAT:
         raise ValueError(f"{folder} has checkpoint format {header['format']}, but this FedRay reads format {FORMAT}")
-    arrays, optimizer = (load_file(folder / f"{name}.safetensors") for name in ("server", "optimizer"))
-    state = FederationState(to_record(arrays), header["round_index"], optimizer)
-    return state, _nest(load_file(folder / "clients.safetensors"))
+    files = {name: load_file(folder / f"{name}.safetensors") for name in ("server", "optimizer", "clients")}
+    try:
+        for name, arrays in files.items():
+            check_finite(arrays, name)
+    except DivergedError as error:
+        raise ValueError(
+            f"{folder} holds the weights of a training that diverged ({error}); it cannot be continued: start again, "
+            "with another --out"
+        ) from None
+    state = FederationState(to_record(files["server"]), header["round_index"], files["optimizer"])
+    return state, _nest(files["clients"])
 
 
 def _flatten(client_states: Mapping[int, RecordDict]) -> Arrays:

@@ -9,6 +9,7 @@ from flwr.clientapp import ClientApp
 
 from fedray.config import DataConfig, ExperimentConfig, GanConfig, PartitionConfig, ResourcesConfig
 from fedray.data import Partition, TileStore, open_store, partition_store
+from fedray.federation.divergence import check_losses, report_divergence
 from fedray.federation.messages import (
     ARRAYS,
     CONFIG,
@@ -31,6 +32,7 @@ from fedray.models import (
     Optimizers,
     PassReport,
     TileShape,
+    check_finite,
     local_pass,
     proximal,
     steps_per_round,
@@ -44,7 +46,7 @@ LABELS = "labels"
 DOMAINS = "domains"
 TILES = "tiles"
 
-client_app = ClientApp(mods=[clip_if_asked])
+client_app = ClientApp(mods=[report_divergence, clip_if_asked])
 
 
 @client_app.train()
@@ -52,6 +54,7 @@ def train(message: Message, context: Context) -> Message:
     """Take the server's arrays, train on the client's tiles, reply with the shared parts and the losses."""
     config = experiment_of(message)
     client, round_index = client_tiles(config, client_id(context)), round_of(message)
+    where = f"round {round_index}, client {client_id(context)}"
     gan = client_gan(config, context, from_record(message.content.array_records[ARRAYS]))
     optimizers = kept_optimizers(config, context, gan)
     federation = config.federation
@@ -65,10 +68,12 @@ def train(message: Message, context: Context) -> Message:
         seed=derive_seed(config.seed, "client", round_index, client_id(context)),
         hooks=[proximal(gan, federation.proximal_mu)] if federation.strategy == "fedprox" else [],
     )
-    keep_private(config, context, gan, optimizers, private_parts(federation))
-    arrays = to_record(gan.arrays(shared_parts(federation)))
+    check_losses(report.losses, where)
+    arrays = gan.arrays(shared_parts(federation))
+    check_finite(arrays, where)
+    keep_private(config, context, gan, optimizers, private_parts(federation), where)
     metrics = MetricRecord({WEIGHT: client_weight(federation, client.labels), **report_metrics(report)})
-    return Message(RecordDict({ARRAYS: arrays, METRICS: metrics}), reply_to=message)
+    return Message(RecordDict({ARRAYS: to_record(arrays), METRICS: metrics}), reply_to=message)
 
 
 @client_app.query("sample")
@@ -108,13 +113,21 @@ def kept_optimizers(config: ExperimentConfig, context: Context, gan: Gan) -> Opt
 
 
 def keep_private(
-    config: ExperimentConfig, context: Context, gan: Gan, optimizers: Optimizers, parts: tuple[str, ...]
+    config: ExperimentConfig, context: Context, gan: Gan, optimizers: Optimizers, parts: tuple[str, ...], where: str
 ) -> None:
-    """Put what does not travel into the client's state."""
+    """Put what does not travel into the client's state: all of it, or nothing.
+
+    Raises:
+        DivergedError: An array is not finite; ``where`` begins the message.
+    """
+    private = gan.arrays(parts)
+    moments = optimizers.arrays() if config.federation.keep_optimizer else {}
+    check_finite(private, where)
+    check_finite(moments, f"{where}, moments of Adam")
     if parts:
-        context.state[PRIVATE] = to_record(gan.arrays(parts))
+        context.state[PRIVATE] = to_record(private)
     if config.federation.keep_optimizer:
-        context.state[OPTIMIZER] = to_record(optimizers.arrays())
+        context.state[OPTIMIZER] = to_record(moments)
 
 
 def report_metrics(report: PassReport) -> dict[str, float]:

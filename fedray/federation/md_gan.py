@@ -31,6 +31,7 @@ from fedray.federation.client import (
     round_of,
     tile_shape,
 )
+from fedray.federation.divergence import check_losses
 from fedray.federation.messages import (
     ARRAYS,
     CONFIG,
@@ -52,6 +53,7 @@ from fedray.models import (
     LabelledTiles,
     Optimizers,
     RunningMeans,
+    check_finite,
     steps_per_round,
     to_float,
 )
@@ -95,10 +97,13 @@ def train_discriminator(message: Message, context: Context) -> Message:
         losses = steps.generator_losses(fake.requires_grad_(), condition)
         (feedback,) = torch.autograd.grad(losses["loss"], fake)
     means.add("generator", {name: value.detach() for name, value in losses.items()})
-    keep_private(config, context, gan, optimizers, DISCRIMINATOR_PARTS)
-    metrics = MetricRecord({WEIGHT: 1.0, **report_metrics(means.report(len(client.tiles)))})
-    answer = to_record({"feedback": feedback.cpu().numpy()})
-    return Message(RecordDict({ARRAYS: answer, METRICS: metrics}), reply_to=message)
+    report, answer = means.report(len(client.tiles)), {"feedback": feedback.cpu().numpy()}
+    where = f"round {round_of(message)}, iteration {iteration}, client {client_id(context)}"
+    check_losses(report.losses, where)
+    check_finite(answer, where)
+    keep_private(config, context, gan, optimizers, DISCRIMINATOR_PARTS, where)
+    metrics = MetricRecord({WEIGHT: 1.0, **report_metrics(report)})
+    return Message(RecordDict({ARRAYS: to_record(answer), METRICS: metrics}), reply_to=message)
 
 
 @client_app.query("take_discriminator")

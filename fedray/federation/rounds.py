@@ -1,6 +1,6 @@
 """The round loop: sample clients, train them, aggregate, report. A generator that can stop and resume at any round."""
 
-import math
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig, FederationConfig
 from fedray.federation.client import DOMAINS, LABELS, TILES, WANTED, fresh_gan
+from fedray.federation.divergence import check_convergence, diverged
 from fedray.federation.md_gan import GeneratorServer
 from fedray.federation.messages import (
     CONFIG,
@@ -29,16 +30,14 @@ from fedray.federation.messages import (
 from fedray.federation.privacy import epsilon_spent
 from fedray.federation.sampling import SampledGrid, sample_clients
 from fedray.federation.strategies import ServerOptimised, mean_losses
-from fedray.models import Arrays
+from fedray.models import Arrays, DivergedError, check_finite
 from fedray.simulation import RayGrid, RoundTiming, merged_nodes
+
+logger = logging.getLogger(__name__)
 
 
 class FederationError(RuntimeError):
     """A round failed: too many of its clients did not answer. The message names the clients and their reasons."""
-
-
-class DivergedError(RuntimeError):
-    """Training diverged: a loss is not finite or has exploded. The message names the loss, its value and the round."""
 
 
 @dataclass
@@ -96,7 +95,8 @@ def federate(strategy: Strategy, grid: Grid, state: FederationState, config: Exp
 
     Raises:
         FederationError: More than ``federation.max_failed_share`` of a round's clients failed.
-        DivergedError: A loss is not finite or exceeds :data:`LOSS_LIMIT`.
+        DivergedError: A loss, a weight or a moment is not finite, or a loss exceeds
+            :data:`fedray.federation.divergence.LOSS_LIMIT`. ``state`` stays as it was before that round.
     """
     step = partial(run_round, strategy)
     if config.federation.mode == "md-gan":
@@ -123,9 +123,11 @@ def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: Ex
     losses = {name: float(value) for name, value in metrics.items() if "/" in name and isinstance(value, int | float)}
     counts = {name: float(cast(float, metrics[name])) for name in COUNTS}
     check_convergence(losses, round_index)
-    state.arrays, state.round_index = _as_before(arrays, state.arrays), round_index
+    averaged, moments = _as_before(arrays, state.arrays), state.optimizer
     if isinstance(strategy, ServerOptimised):
-        state.optimizer = strategy.arrays()
+        moments = strategy.arrays()
+    _check_server(from_record(averaged), moments, round_index)
+    state.arrays, state.optimizer, state.round_index = averaged, moments, round_index
     num_answered = sum(len(merged_nodes(reply)) for reply in answered)
     ended = time.monotonic()
     return RoundReport(
@@ -161,8 +163,9 @@ def run_md_gan_round(
     metrics = mean_losses(replies, WEIGHT)
     losses = {name: float(cast(float, value)) for name, value in metrics.items() if "/" in name}
     check_convergence(losses, round_index)
-    state.arrays, state.optimizer = to_record(server.arrays()), server.optimizer()
-    state.round_index = round_index
+    arrays, moments = server.arrays(), server.optimizer()
+    _check_server(arrays, moments, round_index)
+    state.arrays, state.optimizer, state.round_index = to_record(arrays), moments, round_index
     counts = {name: float(cast(float, metrics[name])) for name in COUNTS}
     counts[NUM_EXAMPLES] /= len(replies) / len(clients)
     duration_s = time.monotonic() - started
@@ -188,10 +191,6 @@ def _exchange(
     return grid.exchange(messages, strategy, timeout=federation.round_timeout_s), grid.timing
 
 
-LOSS_LIMIT = 1e6
-"""A loss beyond this has exploded: WGAN-GP's stay within tens when training works."""
-
-
 def sample_from_clients(
     grid: Grid,
     config: ExperimentConfig,
@@ -212,6 +211,7 @@ def sample_from_clients(
         [N, H, W, C] uint8, in the order of ``labels``.
 
     Raises:
+        DivergedError: A client's tiles are not finite.
         FederationError: A client failed or did not answer in time.
     """
     clients = sorted(grid.get_node_ids())[: len(labels)]
@@ -224,6 +224,8 @@ def sample_from_clients(
         messages.append(Message(RecordDict({CONFIG: header, WANTED: wanted}), client, f"{MessageType.QUERY}.sample"))
     replies = list(grid.send_and_receive(messages, timeout=config.federation.round_timeout_s))
     failed = [reply for reply in replies if reply.has_error()]
+    if reasons := diverged(failed):
+        raise DivergedError(reasons[0])
     if failed or len(replies) < len(messages):
         raise FederationError(_failure_text(messages, replies, round_index))
     parts = {r.metadata.src_node_id: from_record(r.content.array_records[TILES])[TILES] for r in replies}
@@ -246,9 +248,23 @@ def _check_replies(
     answered = sorted((r for r in replies if not r.has_error()), key=lambda reply: reply.metadata.src_node_id)
     num_answered = sum(len(merged_nodes(reply)) for reply in answered)
     allowed = config.federation.max_failed_share * len(messages)
+    if reasons := diverged(replies):
+        if len(reasons) > allowed:
+            raise DivergedError(reasons[0] + (f" (and {len(reasons) - 1} more clients)" if reasons[1:] else ""))
+        logger.warning("round %d goes on without %d client(s): %s", round_index, len(reasons), "; ".join(reasons))
     if not answered or len(messages) - num_answered > allowed:
         raise FederationError(_failure_text(messages, replies, round_index))
     return answered
+
+
+def _check_server(arrays: Arrays, moments: Arrays, round_index: int) -> None:
+    """Refuse a round's result before it becomes the server's state.
+
+    Raises:
+        DivergedError: Naming the array and the round.
+    """
+    check_finite(arrays, f"round {round_index}, server")
+    check_finite(moments, f"round {round_index}, moments of the server's optimiser")
 
 
 def _failure_text(messages: list[Message], replies: list[Message], round_index: int) -> str:
@@ -262,17 +278,6 @@ def _failure_text(messages: list[Message], replies: list[Message], round_index: 
         f"round {round_index}: {len(reasons)} of {len(messages)} clients failed, more than federation.max_failed_share:"
     )
     return "\n".join([head, *lines, *more])
-
-
-def check_convergence(losses: dict[str, float], round_index: int) -> None:
-    """Refuse losses that are not finite or exceed :data:`LOSS_LIMIT`.
-
-    Raises:
-        DivergedError: Naming the loss, its value and the round.
-    """
-    for name, value in losses.items():
-        if not math.isfinite(value) or abs(value) > LOSS_LIMIT:
-            raise DivergedError(f"round {round_index}: {name} is {value:g}; smaller learning rates may help")
 
 
 def _as_before(arrays: ArrayRecord, before: ArrayRecord) -> ArrayRecord:

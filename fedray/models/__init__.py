@@ -2,7 +2,8 @@
 
 from fedray.models.conditions import Condition, TileShape
 from fedray.models.discriminators import Discriminator, Judgement
-from fedray.models.errors import ModelError
+from fedray.models.errors import DivergedError, ModelError
+from fedray.models.finite import check_finite
 from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan, to_float
 from fedray.models.generators import LabelledGenerator
 from fedray.models.local_pass import (
@@ -27,6 +28,7 @@ __all__ = [
     "Arrays",
     "Condition",
     "Discriminator",
+    "DivergedError",
     "Gan",
     "GanSteps",
     "GradientHook",
@@ -39,6 +41,7 @@ __all__ = [
     "PassReport",
     "RunningMeans",
     "TileShape",
+    "check_finite",
     "gradient_penalty",
     "local_pass",
     "proximal",

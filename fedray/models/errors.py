@@ -1,5 +1,12 @@
-"""What can be wrong with a network's configuration."""
+"""What can go wrong with networks: they cannot be built as configured, or their training diverged."""
 
 
 class ModelError(ValueError):
     """A network cannot be built as configured. The message names the rule, the value and the remedy."""
+
+
+class DivergedError(RuntimeError):
+    """Training diverged: a loss or a weight is not finite, or a loss has exploded.
+
+    The message names the loss or the array, the round, and the remedy.
+    """

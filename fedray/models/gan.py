@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fedray.config import GanConfig
 from fedray.models.conditions import Condition, TileShape, sample_noise
 from fedray.models.discriminators import Discriminator
+from fedray.models.errors import DivergedError
 from fedray.models.generators import GENERATORS
 from fedray.models.objectives import OBJECTIVES
 from fedray.randomness import derive_seed
@@ -134,6 +135,9 @@ class Gan:
 
         Returns:
             [N, H, W, C] uint8.
+
+        Raises:
+            DivergedError: A tile is not finite, which no uint8 can say.
         """
         noise = sample_noise(len(labels), self.config.latent_dim, random)
         if domains is None:
@@ -144,6 +148,8 @@ class Gan:
             for start in range(0, len(noise), batch_size):
                 part = slice(start, start + batch_size)
                 tiles = self.generator_ema(noise[part].to(self.device), wanted.chosen(part).to(self.device))
+                if not tiles.isfinite().all():
+                    raise DivergedError("the generator's tiles are not finite; smaller learning rates may help")
                 batches.append(to_uint8(tiles))
         return np.concatenate(batches)
 

@@ -105,10 +105,18 @@ def test_a_resumed_baseline_equals_one_without_interruption(baseline, train):
         np.testing.assert_allclose(shared_arrays(resumed.state)[name], value, atol=1e-6, err_msg=name)
 
 
-def test_divergence_ends_all_workers_at_once(small_config, train):
-    config = small_config(**CENTRALISED, gan__discriminator_lr=1e18, federation__local_steps=8)
-    with pytest.raises(DivergedError, match="smaller learning rates may help"):
-        finish(train(config, 2))
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"gan__discriminator_lr": 1e18, "federation__local_steps": 8}, r"\w+/loss is not finite"),
+        # The last step of a round explodes: its loss is finite, its weights are not.
+        ({"gan__discriminator_lr": 1e39, "federation__local_steps": 1}, r"discriminator\..* not finite"),
+    ],
+    ids=["loss", "last step"],
+)
+def test_divergence_ends_all_workers_at_once(fields, told, small_config, train):
+    with pytest.raises(DivergedError, match=rf"round \d: {told}; smaller learning rates may help"):
+        finish(train(small_config(**CENTRALISED, **fields), 2))
 
 
 def test_it_starts_where_a_federation_starts(small_config, train):

@@ -200,7 +200,7 @@ def test_failures_up_to_the_allowed_share_are_reported_and_left_out(small_config
 
 def test_divergence_is_an_error_that_names_the_loss(small_config):
     config = small_config(gan__discriminator_lr=1e18)
-    with pytest.raises(DivergedError, match=r"round \d: (discriminator|generator)/\S+ is .*smaller learning rates"):
+    with pytest.raises(DivergedError, match=r"round \d, client \d: \w+/\S+ is .*smaller learning rates"):
         run(config)
 
 
