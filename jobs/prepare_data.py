@@ -56,9 +56,9 @@ class PrepareOptions:
     """The label folders lie in folders of their scanners or sites: DOMAIN/LABEL/IMAGE."""
     levels: str | None = None
     """What every level of folders is, from the top, where that is in doubt: label/group,
-    split/domain/label, ... of split, domain, label, group. What lies deeper is searched."""
+    split/domain/label, ... of split, client, domain, label, group. What lies deeper is searched."""
     csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Table that names the images, with the columns image and label and, optionally, domain, group, split."""
+    """Table that names the images, with the columns image and label and, optionally, domain, group, client, split."""
     medmnist: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """File of MedMNIST (.npz)."""
     list_left_out: bool = False

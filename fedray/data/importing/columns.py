@@ -32,6 +32,7 @@ COLUMNS = {
         "patient patient_id patientid pid subject subject_id case case_id lesion lesion_id slide slide_id wsi specimen "
         "individual participant animal mouse donor",
     ),
+    "client": Column("who has it in the federation", "client_id client_name node federated_client party"),
     "split": Column("train or test", "set subset fold partition phase usage"),
 }
 """Name and meaning: the one list. Each beside 'image' is a field of ``ListedImage`` too, filled by its name."""

@@ -10,7 +10,7 @@ from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.splits import FoundSplit, ValidationChoice, mentions_split, settle_split, split_named
 from fedray.data.store import SPLITS, StoreError
 
-LEVELS = ("split", "domain", "label", "group")
+LEVELS = ("split", "client", "domain", "label", "group")
 """What a level of folders can be. Each is a field of :class:`~fedray.data.importing.images.ListedImage`."""
 
 OUTSIDE = "a picture outside the label folders"

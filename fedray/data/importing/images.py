@@ -17,6 +17,8 @@ class ListedImage:
     domain: str = DEFAULT_DOMAIN
     group: str = ""
     """Patient or slide; unset: the image is a group of its own."""
+    client: str = ""
+    """Who has it in the federation; unset: nobody said."""
     split: str | None = None
     """'train' or 'test'; None: not split yet."""
 

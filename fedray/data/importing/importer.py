@@ -230,7 +230,15 @@ def _tiles(
             written.add((image.label, image.split))
             assert image.split is not None
             group = image.group or image.source
-            yield Tile(pixels.pixels, labels[image.label], domains[image.domain], group, image.split, image.source)
+            yield Tile(
+                pixels.pixels,
+                labels[image.label],
+                domains[image.domain],
+                group,
+                image.split,
+                image.source,
+                image.client,
+            )
         on_progress(done, len(images))
     if skipped:
         expected = [(label, None) for label in label_names]

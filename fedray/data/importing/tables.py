@@ -43,8 +43,8 @@ class TableOptions:
     """How a table is read."""
 
     columns: str = ""
-    """Which column is what: image=COLUMN,label=COLUMN,domain=COLUMN,group=COLUMN,split=COLUMN; one that is left out is
-    found by that name."""
+    """Which column is what, for those of another name: NAME=COLUMN,NAME=COLUMN, such as
+    image=image_id,label=dx,group=lesion_id."""
     one_hot: str = ""
     """Columns of zeros and ones, one a label, instead of a label's column: COLUMN,COLUMN,..."""
     ignore: str = ""

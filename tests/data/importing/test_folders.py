@@ -141,7 +141,7 @@ def test_a_level_of_splits_holds_splits(touch: Touch) -> None:
 
 @pytest.mark.parametrize("text", ["domain", "label/label", "patient/label", "", "label/"])
 def test_levels_that_are_none(text: str) -> None:
-    with pytest.raises(StoreError, match=r"--levels must name .*split, domain, label, group.*but got"):
+    with pytest.raises(StoreError, match=r"--levels must name .*split, client, domain, label, group.*but got"):
         parse_levels(text)
 
 

@@ -35,6 +35,18 @@ def test_a_csv_file_becomes_a_store_with_domains_and_groups(write_images: WriteI
     assert len(store.indices("test")) == 2 and np.ptp(store.groups[store.indices("test")]) == 0
 
 
+def test_a_table_names_the_clients(write_images: WriteImages, tmp_path: Path) -> None:
+    folder = write_images({"x": 4})
+    rows = [f"x/{i}.png,{'ab'[i % 2]},{client},{'train' if i < 2 else 'test'}" for i, client in enumerate("NNO")]
+    (folder / "list.csv").write_text("\n".join(["image,label,client,split", *rows, "x/3.png,b,,test"]))
+    store = import_csv(folder / "list.csv", ImportOptions(size=16, out=tmp_path / "store")).store
+    assert store.client_names == ("N", "O") and store.clients.tolist() == [0, 0, 1, -1]
+    by_folders = write_images({f"{client}/{label}": 2 for client in "NO" for label in "ab"}, root="levels")
+    options = ImportOptions(size=16, out=tmp_path / "by-folders")
+    store = import_folder(by_folders, options, levels=("client", "label")).store
+    assert [store.client_names[code] for code in store.clients] == ["N"] * 4 + ["O"] * 4
+
+
 def test_an_image_that_cannot_be_decoded_ends_the_import(write_images: WriteImages, tmp_path: Path) -> None:
     folder = write_images({"a": 5})
     (folder / "a" / "3.png").write_text("no image")

@@ -44,7 +44,7 @@ HEADER = "image,label,{}\nx/0.png,a,1\nx/1.png,a,2\n"
     [
         ("patient", "group"), ("Patient ID", "group"), ("patients", "group"), ("lesion_id", "group"),
         ("Group", "group"), ("slide-id", "group"), ("subject", "group"), ("grop", "group"), ("scanner", "domain"),
-        ("Hospital", "domain"), ("fold", "split"), ("SPLIT", "split"), ("sites", "domain"),
+        ("Hospital", "domain"), ("client_id", "client"), ("fold", "split"), ("SPLIT", "split"), ("sites", "domain"),
     ],
 )  # fmt: skip
 def test_a_column_that_looks_like_a_known_one_is_never_passed_over(files: Path, column: str, role: str) -> None:
