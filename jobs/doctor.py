@@ -1,7 +1,7 @@
 """Say what this cluster can run, and what stands in the way: python jobs/doctor.py [--data STORE] [--out PLACE].
 
-Looks at nodes and GPUs, at the data from every node, at the place for results, at the MLflow server, and plans every
-search space. Ends with status 1 where there is a problem.
+Looks at what a submitted job takes along, at nodes and GPUs, at the data from every node, at the place for results, at
+the MLflow server, and plans every search space. Ends with status 1 where there is a problem.
 """
 
 import sys
@@ -11,12 +11,12 @@ from pathlib import Path
 from fedray.config.cli import run_job
 from fedray.sweep.job import USER_ERRORS, diagnose
 
-SPACES = Path(__file__).parents[1] / "search_spaces"
+REPOSITORY = Path(__file__).parents[1]
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse, look, print."""
-    return diagnose(argv, spaces=sorted(SPACES.glob("*.yaml")), description=__doc__ or "")
+    return diagnose(argv, folder=REPOSITORY, description=__doc__ or "")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import RoundResult
 from fedray.experiment.run import check_experiment, run_experiment, saved_config
+from fedray.experiment.upload import UploadError, check_upload
 from fedray.federation import DivergedError, FederationError
 from fedray.models import ModelError
 from fedray.simulation import SimulationError
@@ -34,6 +35,7 @@ USER_ERRORS: tuple[type[Exception], ...] = (
     DivergedError,
     TrackingError,
     StorageError,
+    UploadError,
 )
 """Errors whose message tells the user all they need."""
 
@@ -74,6 +76,8 @@ def train(argv: Sequence[str], description: str) -> None:
         print(to_yaml(config.resolved()) + f"# {plan_workers(config, cluster_size())}")
         return
     console = Console()
+    if package := check_upload(config.data):
+        console.print(f"Came with the job:   {package}", soft_wrap=True)
     tracking_uri = resolve_tracking_uri(results_root())
 
     def show(result: RoundResult) -> None:

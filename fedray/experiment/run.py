@@ -18,6 +18,7 @@ from fedray.experiment.evaluate import Evaluation
 from fedray.experiment.folder import EXPERIMENT, check_folder, check_resumable, is_started, open_folder
 from fedray.experiment.place import Place
 from fedray.experiment.prepare import Prepared, install_evaluation, prepare_evaluation
+from fedray.experiment.reach import check_reach
 from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.tracked import ended, log_generator, log_round, open_run
@@ -77,7 +78,9 @@ def run_experiment(
     config = config.model_copy(update={"data": absolute_store(config.data)}).resolved()
     out = Place.at(out)
     store = check_experiment(config, out)
-    resources = plan_workers(config, connect()) if pool is None else pool.resources
+    cluster = connect()
+    check_reach(config, cluster)
+    resources = plan_workers(config, cluster) if pool is None else pool.resources
     check_tracking(tracking_uri)
     evaluator, prepared = prepare_evaluation(config)
     centralised = config.federation.mode == "centralised"

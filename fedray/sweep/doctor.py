@@ -4,7 +4,7 @@ import platform
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import fedray
 from fedray.config import ConfigError, DataConfig, ExperimentConfig
 from fedray.data import StoreError, absolute_store, cache_dir, open_store
 from fedray.experiment import ClusterSize, Place, ResourceError, cluster_name, connect
+from fedray.experiment.upload import UPLOAD_REMEDY, submitted_folder, to_be_sent, was_sent
 from fedray.storage import SharedFolder, StorageError
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.space import load_space
@@ -69,15 +70,16 @@ class NodeReport:
     problems: dict[str, str]
 
 
-def examine(data: DataConfig, out: str, tracking_uri: str, spaces: Sequence[Path]) -> Iterator[Finding]:
+def examine(data: DataConfig, out: str, tracking_uri: str, folder: Path) -> Iterator[Finding]:
     """Look at everything that a sweep needs, and tell of each thing as soon as it is known.
 
     Args:
         data: The data to use.
         out: Where results will go: a folder or an address.
         tracking_uri: Of MLflow.
-        spaces: Search spaces to plan.
+        folder: What a job takes along to a cluster; search spaces to plan are in its ``search_spaces/``.
     """
+    yield _about_upload(folder)
     try:
         size = connect()
     except (ConnectionError, ResourceError) as error:
@@ -90,8 +92,19 @@ def examine(data: DataConfig, out: str, tracking_uri: str, spaces: Sequence[Path
     yield _about_data(data, reports)
     yield _about_results(out, len(reports))
     yield _about_tracking(tracking_uri, reports)
-    for path in spaces:
+    for path in sorted((folder / "search_spaces").glob("*.yaml")):
         yield _about_space(path, data, size)
+
+
+def _about_upload(folder: Path) -> Finding:
+    """Say what `ray job submit --working-dir .` sends from a folder, or what came with the job that this is."""
+    sent = submitted_folder()
+    package = to_be_sent(folder) if sent is None else was_sent(sent)
+    said = "ray job submit --working-dir . would send" if sent is None else "this job came with"
+    if refused := package.what_is_refused():
+        text = f"{said} {len(package.refused)} file(s) that are no source text: {refused}; in all {package}"
+        return Finding("upload", "problem", text, UPLOAD_REMEDY)
+    return Finding("upload", "ok", f"{said} {package}; source text only")
 
 
 def _about_cluster(size: ClusterSize) -> Finding:

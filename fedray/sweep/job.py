@@ -13,6 +13,7 @@ from fedray.config import DataConfig, ExperimentConfig, to_yaml
 from fedray.config.cli import JobOptions, parse_job, this_python
 from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
 from fedray.experiment import Place, cluster_size, new_place, results_root, resumable
+from fedray.experiment.upload import check_upload
 from fedray.sweep.doctor import Level, examine
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.results import print_trials
@@ -52,6 +53,8 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         return _space(path, default_space).fixed
 
     options = parse_job(SweepOptions, argv, "space", fixed, description)
+    if package := check_upload(options.experiment.data):
+        print(f"Came with the job:   {package}")
     if options.resume:
         out = Place.at(options.resume)
         space = settle(saved_space(out))
@@ -84,12 +87,12 @@ class DoctorOptions(BaseModel):
     """Where results will go: a folder, or an s3:// or gs:// address; unset: FEDRAY_RESULTS, or runs/ here."""
 
 
-def diagnose(argv: Sequence[str], spaces: Sequence[Path], description: str) -> int:
+def diagnose(argv: Sequence[str], folder: Path, description: str) -> int:
     """Run the doctor.
 
     Args:
         argv: Command line without the program; ``--data STORE`` is short for ``--data.store STORE``.
-        spaces: Search spaces to plan.
+        folder: The repository: what a job takes along to a cluster, with the search spaces to plan.
         description: First paragraph of ``--help``.
 
     Returns:
@@ -100,7 +103,7 @@ def diagnose(argv: Sequence[str], spaces: Sequence[Path], description: str) -> i
     out = options.out or new_place("sweep")
     console = Console()
     num_problems = 0
-    for finding in examine(options.data, out, resolve_tracking_uri(results_root()), spaces):
+    for finding in examine(options.data, out, resolve_tracking_uri(results_root()), folder):
         mark, style = _MARKS[finding.level]
         console.print(Text.assemble((f"{mark:8}", style), (f"{finding.about}: ", "bold"), finding.text), soft_wrap=True)
         if finding.remedy:

@@ -26,6 +26,7 @@ from fedray.experiment import (
     save_samples,
 )
 from fedray.experiment.folder import SWEEP, check_folder, check_resumable, is_started, open_folder
+from fedray.experiment.reach import check_reach
 from fedray.federation import client_partition, latest_round, load_checkpoint, local_store, shared_arrays
 from fedray.models import Arrays
 from fedray.storage import SharedFolder
@@ -81,7 +82,9 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
     """
     out, space = Place.at(out), settle(space)
     store = check_sweep(space, out)
-    plan = plan_sweep(space, connect())
+    cluster = connect()
+    check_reach(space.fixed, cluster, out)
+    plan = plan_sweep(space, cluster)
     check_tracking(tracking_uri)
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
     _, prepared = prepare_evaluation(space.fixed)

@@ -1,10 +1,13 @@
 """jobs/doctor.py: what it finds, and that each problem comes with its remedy."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from fedray.config import DataConfig
+from fedray.sweep.doctor import examine
 from tests.jobs.conftest import Finished
 
 AUTOSCALED = {
@@ -34,8 +37,21 @@ def test_a_machine_on_which_everything_works_is_ready(doctor, small_store):
     assert done.output.rstrip().endswith("ready")
     assert "small: 20 tiles to train and 20 to test, 16 px, 2 labels; the same on 1 node(s)" in done.output
     assert "4 CPUs and 0 GPUs on 1 node(s)" in done.output
+    sent = re.search(
+        r"^ok +upload: ray job submit .* would send (\d+) file\(s\), .* source text only$", done.output, re.M
+    )
+    assert sent and int(sent[1]) > 100 and "fedray " in sent[0] and "jobs " in sent[0]
     assert "space wgan_gp: 4 of 12 trials at a time, each with 1 worker(s) of 1 CPU" in done.output
     assert "PROBLEM" not in done.output
+
+
+def test_a_picture_that_would_travel_is_a_problem(tmp_path):
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "patient.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(5000))
+    finding = next(examine(DataConfig(), str(tmp_path / "out"), "sqlite:///none", tmp_path))
+    assert (finding.about, finding.level) == ("upload", "problem")
+    assert "would send 1 file(s) that are no source text: jobs/patient.png (a PNG picture, 5.0 kB)" in finding.text
+    assert ".rayignore" in finding.remedy and "--upload s3://BUCKET/PATH" in finding.remedy
 
 
 def test_each_problem_comes_with_its_remedy(doctor, monkeypatch, bucket):
