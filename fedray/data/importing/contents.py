@@ -41,6 +41,7 @@ _KINDS = {
 }
 _REASON = {f".{ending}": reason for reason, endings in _KINDS.items() for ending in endings.split()}
 
+_TABLE_NAME = re.compile(r"metadata|ground_?truth|labels|annotations", re.IGNORECASE)
 _ARCHIVE_HEAD = re.compile(rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd")
 
 
@@ -79,7 +80,9 @@ def list_contents(folder: str | Path) -> Contents:
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
-        state = "is no folder" if root.exists() else "does not exist"
+        state = (
+            f"is no folder, but {'an image' if is_image(root) else _kind(root)}" if root.exists() else "does not exist"
+        )
         raise StoreError(f"the images' folder {root} {state}; give the folder that holds the images")
     images: list[PurePosixPath] = []
     folders: list[PurePosixPath] = []
@@ -119,7 +122,7 @@ def reason_left_out(file: Path) -> str | None:
         return SPECIAL  # opening a pipe would wait for ever
     if is_image(file):
         return None
-    return _REASON.get(ending) or (ARCHIVE if _begins_as_archive(file) else NO_IMAGE)
+    return _kind(file)
 
 
 def count_reasons(left_out: Iterable[LeftOut]) -> list[tuple[str, int]]:
@@ -130,6 +133,15 @@ def count_reasons(left_out: Iterable[LeftOut]) -> list[tuple[str, int]]:
 def describe_reasons(left_out: Iterable[LeftOut]) -> str:
     """Return the counted reasons for an error's message: empty where nothing was left out."""
     return "; ".join(f"left out: {count} x {reason}" for reason, count in count_reasons(left_out))
+
+
+def _kind(file: Path) -> str:
+    """Return what a file is that is no image."""
+    if (reason := _REASON.get(file.suffix.lower())) is not None:
+        return reason
+    if file.suffix.lower() in ("", ".txt") and _TABLE_NAME.search(file.stem):
+        return TABLE
+    return ARCHIVE if _begins_as_archive(file) else NO_IMAGE
 
 
 def _begins_as_archive(file: Path) -> bool:

@@ -218,14 +218,14 @@ def _check_label_level(branch: _Branch, domains: bool) -> None:
     """Refuse folders of which it is in doubt what a level is: labels, splits, domains, patients."""
     root, above = branch.contents.root, branch.above
     names, inner = _top_folders(branch.contents), _inner_folders(branch.contents)
+    here, below = ("domain", "/label") if domains else ("label", "")
     if odd := [name for name in names if mentions_split(name)]:
         raise StoreError(
-            f"it is in doubt whether {_some(odd)} in {root} is a label or a split; name the splits (--train DIR --test "
-            f"DIR), or --levels {above}label if all folders there are labels"
+            f"it is in doubt whether {_some(odd)} in {root} is a {here} or a split; name the splits (--train DIR "
+            f"--test DIR), or --levels {above}{here}{below} if all folders there are {here}s"
         )
     for name in names:
         if splits := [child for child in inner[name] if split_named(child)]:
-            here, below = ("domain", "/label") if domains else ("label", "")
             raise StoreError(
                 f"it is in doubt what {_some(splits)} in {root / name} is; --levels {above}{here}/split{below} if it "
                 f"is a split, --images {root / name} if the data set begins there"

@@ -9,7 +9,7 @@ from fedray.data.decoding import DecodedTile, DecodeError, decode_all
 from fedray.data.importing.checks import check_label_splits, check_listing
 from fedray.data.importing.folders import list_folder, list_split_folders
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
-from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.labels import join_groups, parse_pairs, settle_labels, sorted_names
 from fedray.data.importing.medmnist import list_medmnist, medmnist_tiles
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.splitting import split_images
@@ -179,7 +179,7 @@ def import_images(
         StoreError: A rule of :mod:`fedray.data.importing.checks` or :mod:`fedray.data.importing.labels` is broken, a
             label cannot be split, or an image cannot be decoded (``on_error='fail'``).
     """
-    listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"))
+    listing = settle_labels(join_groups(listing), parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"))
     check_listing(listing, source)
     images = listing.images
     if images[0].split is None:

@@ -1,6 +1,7 @@
 """Labels as the user means them: renamed, joined, left out as asked; questioned where they look like a mistake."""
 
 import csv
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -41,8 +42,8 @@ def settle_labels(listing: Listing, renames: dict[str, str]) -> Listing:
         renames: New name of a label; equal to the old one: it is meant as it stands; empty: its images are left out.
 
     Raises:
-        StoreError: A renamed label does not exist, a label looks like a missing value, or two labels differ by case,
-            blanks or the encoding of their accents only.
+        StoreError: A renamed label does not exist, a label looks like a missing value, or two labels, domains or
+            clients differ by case, blanks or the encoding of their accents only.
     """
     counts = Counter(image.label for image in listing.images)
     if unknown := [label for label in renames if label not in counts]:
@@ -54,6 +55,8 @@ def settle_labels(listing: Listing, renames: dict[str, str]) -> Listing:
         if renames.get(image.label) == ""
     ]
     _question({label: count for label, count in counts.items() if label not in renames}, set(renames.values()))
+    _question_names("domain", (image.domain for image in listing.images))
+    _question_names("client", (image.client for image in listing.images))
     return replace(
         listing, images=tuple(image for image in images if image.label), left_out=(*listing.left_out, *dropped)
     )
@@ -76,8 +79,8 @@ def _question(counts: dict[str, int], meant: set[str]) -> None:
             )
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for label in [*counts, *(name for name in meant if name)]:
-        if label not in alike[folded(label)]:
-            alike[folded(label)].append(label)
+        if label not in alike[_folded(label)]:
+            alike[_folded(label)].append(label)
     for labels in alike.values():
         # Two that the user named are two; one that nobody named is questioned beside any other.
         if len(labels) > 1 and any(label in counts for label in labels):
@@ -88,6 +91,34 @@ def _question(counts: dict[str, int], meant: set[str]) -> None:
             )
 
 
-def folded(label: str) -> str:
-    """Return what two names share that look alike: no difference of case, blanks, or encoding of accents."""
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").split())
+def _question_names(kind: str, names: Iterable[str]) -> None:
+    first: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        if (other := first.setdefault(_folded(name), name)) != name:
+            raise StoreError(
+                f"the {kind}s {other!r} and {name!r} differ by case, blanks or the encoding of accents only; write "
+                "them alike if they are one, or tell them apart by more"
+            )
+
+
+def join_groups(listing: Listing) -> Listing:
+    """Take groups as one whose names look alike: a patient whose id is spelt in two ways must not be separated."""
+    first: dict[str, str] = {}
+    joined: dict[str, str] = {}
+    for group in dict.fromkeys(image.group for image in listing.images if image.group):
+        joined[group] = first.setdefault(_folded(group), group)
+    respelt = [group for group, name in joined.items() if group != name]
+    if not respelt:
+        return listing
+    note = (
+        f"{len(respelt)} groups differ from another by case, blanks or the encoding of accents only, and are taken as "
+        f"one with it, such as {respelt[0]!r} and {joined[respelt[0]]!r}"
+    )
+    images = tuple(replace(image, group=joined.get(image.group, "")) for image in listing.images)
+    return replace(listing, images=images, notes=(*listing.notes, note))
+
+
+def _folded(name: str) -> str:
+    """Return what two names share that look alike: no difference of case, blanks, encoding of accents, or 1 and 1.0."""
+    plain = " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
+    return re.sub(r"^(\d+)\.0+$", r"\1", plain)

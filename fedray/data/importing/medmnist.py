@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,7 +114,7 @@ def _member(file: Path, name: str) -> Iterator[tuple[tuple[int, ...], np.dtype[A
                 if column_major or dtype.hasobject:
                     raise StoreError(f"{file}: {name} must be plain numbers, picture after picture, but is {dtype}")
                 yield shape, dtype, content
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"cannot read the MedMNIST file {file}: {error}") from None

@@ -47,7 +47,7 @@ class NamedFiles:
                 return self._root / path, []
         places = [] if "/" in name or "\\" in name else self._by_name.get(_normal(name), [])
         if not places:
-            raise AbsentFile(self._hint(name))
+            raise AbsentFile(self._hint(word))
         first, *others = places
         for other in others:
             if not filecmp.cmp(self._root / first, self._root / other, shallow=False):
@@ -55,6 +55,7 @@ class NamedFiles:
         return self._root / first, others
 
     def _hint(self, name: str) -> str:
+        """Say where a picture of this name lies, if one does."""
         base = _normal(name.replace("\\", "/").rsplit("/", 1)[-1])
         found = self._alike.get(base.casefold())
         if found is None:

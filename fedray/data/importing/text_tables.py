@@ -106,6 +106,8 @@ def join_tables(left: TextTable, right: TextTable, key_left: str, key_right: str
 def _decode(content: bytes, encoding: str | None, file: Path) -> str:
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise StoreError(f"{file} is a workbook of a spreadsheet program; save its sheet as CSV in UTF-8")
+    if content.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
+        raise StoreError(f"{file} is compressed; unpack it")
     marked = next((name for mark, name in _MARKS if content.startswith(mark)), None)
     chosen = marked or encoding or "utf-8"
     if chosen == "utf-8" and b"\0" in content:

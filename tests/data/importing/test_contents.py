@@ -36,7 +36,8 @@ def test_what_a_system_left_behind_is_no_data_wherever_it_lies(touch: Touch, nam
     [
         ("0.png~", c.UNFINISHED), ("0.png.bak", c.UNFINISHED), ("0.jpg.part", c.UNFINISHED),
         ("0.jpg.crdownload", c.UNFINISHED), ("#0.png#", c.UNFINISHED), ("labels.CSV", c.TABLE), ("a.tsv", c.TABLE),
-        ("a.xlsx", c.TABLE), ("part1.zip", c.ARCHIVE), ("part1.tar.gz", c.ARCHIVE), ("part1.TAR", c.ARCHIVE),
+        ("a.xlsx", c.TABLE), ("HAM10000_metadata", c.TABLE), ("Labels.txt", c.TABLE),
+        ("part1.zip", c.ARCHIVE), ("part1.tar.gz", c.ARCHIVE), ("part1.TAR", c.ARCHIVE),
         ("film.mp4", c.FILM), ("pathmnist.npz", c.ARRAYS), ("notes.txt", c.NO_IMAGE), ("LICENSE", c.NO_IMAGE),
     ],
 )  # fmt: skip
@@ -122,8 +123,8 @@ def test_a_name_that_no_store_can_hold_is_refused(touch: Touch) -> None:
 
 
 def test_a_place_that_is_no_folder(touch: Touch, tmp_path: Path) -> None:
-    root = touch(["0.png"])
+    root = touch(["labels.csv"])
     with pytest.raises(StoreError, match="does not exist; give the folder"):
         list_contents(tmp_path / "nowhere")
-    with pytest.raises(StoreError, match="is no folder; give the folder"):
-        list_contents(root / "0.png")
+    with pytest.raises(StoreError, match="is no folder, but a table: --csv imports"):
+        list_contents(root / "labels.csv")

@@ -134,6 +134,11 @@ def test_levels_that_are_said_are_taken_as_said(
     assert len(images) == len(paths)
 
 
+def test_a_domain_that_is_called_as_a_split(touch: Touch) -> None:
+    with pytest.raises(StoreError, match=r"'test site' .* is a domain or a split; .*--levels domain/label if all"):
+        list_folder(touch(two("test site/a", "s2/a")), domains=True)
+
+
 def test_a_level_of_splits_holds_splits(touch: Touch) -> None:
     with pytest.raises(StoreError, match=r"level 'split' must be named as a split.*a/x/0\.png is in 'x'"):
         list_folder(touch(two("a/x")), parse_levels("label/split"))

@@ -5,7 +5,7 @@ import pytest
 
 from fedray.data import StoreError
 from fedray.data.importing.images import ListedImage, Listing
-from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.labels import join_groups, parse_pairs, settle_labels, sorted_names
 
 
 def listing(*labels: str) -> Listing:
@@ -27,7 +27,8 @@ def test_a_label_that_stands_for_a_missing_one_is_questioned(label: str) -> None
     ("first", "second"),
     [
         ("Nevus", "nevus"), ("NEVUS", "Nevus"), ("gland  a", "gland a"), ("gland_a", "gland a"),
-        ("lésion", unicodedata.normalize("NFD", "lésion")), ("Straße", "STRASSE"), ("a\N{NO-BREAK SPACE}b", "a b"),
+        ("lésion", unicodedata.normalize("NFD", "lésion")), ("Straße", "STRASSE"),
+        ("a\N{NO-BREAK SPACE}b", "a b"), ("3", "3.0"),
     ],
 )  # fmt: skip
 def test_labels_that_look_alike_are_questioned(first: str, second: str) -> None:
@@ -40,8 +41,25 @@ def test_labels_that_look_alike_are_questioned(first: str, second: str) -> None:
 
 
 def test_labels_that_differ_are_left_as_they_are_written() -> None:
-    names = ["007", "7", "7.0", "grade 1", "grade 2", "Ki67<14%", "Ki67>14%", "a,b"]
+    names = ["007", "7", "7.5", "grade 1", "grade 2", "Ki67<14%", "Ki67>14%", "a,b"]
     assert [image.label for image in settle_labels(listing(*names), {}).images] == names
+
+
+@pytest.mark.parametrize("kind", ["domain", "client"])
+def test_domains_and_clients_that_look_alike_are_questioned(kind: str) -> None:
+    names = ("Site A", "site A")
+    images = tuple(ListedImage(Path(f"{name}.png"), f"{name}.png", "a", **{kind: name}) for name in names)
+    with pytest.raises(StoreError, match=f"the {kind}s 'Site A' and 'site A' differ by case"):
+        settle_labels(Listing(images), {})
+
+
+def test_a_patient_spelt_in_two_ways_is_one() -> None:
+    groups = ("P1", "p1", "p2", "", "P 2", "p 2")
+    images = tuple(ListedImage(Path(f"{i}.png"), f"{i}.png", "a", group=group) for i, group in enumerate(groups))
+    joined = join_groups(Listing(images))
+    assert [image.group for image in joined.images] == ["P1", "P1", "p2", "", "P 2", "P 2"]
+    assert joined.notes[0].startswith("2 groups differ from another by case") and "'p1' and 'P1'" in joined.notes[0]
+    assert join_groups(Listing(images[2:4])).notes == ()
 
 
 def test_a_renamed_label_must_exist() -> None:

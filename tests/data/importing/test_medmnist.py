@@ -91,6 +91,16 @@ def test_a_damaged_file(tmp_path: Path, content: bytes) -> None:
         list_medmnist(tmp_path / "absent.npz")
 
 
+def test_a_file_with_damaged_pictures(tmp_path: Path) -> None:
+    file = save(tmp_path)
+    content = bytearray(file.read_bytes())
+    content[3000:3400] = bytes(400)
+    file.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot read the MedMNIST file"):
+        import_medmnist(file, ImportOptions(size=16, out=tmp_path / "store"))
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
 def test_a_file_that_ends_early(tmp_path: Path) -> None:
     file = tmp_path / "short.npz"
     np.savez(file, **arrays())

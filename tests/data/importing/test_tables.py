@@ -131,6 +131,7 @@ def test_files_are_found_by_their_names(touch: Touch, word: str, suffix: str, fo
     ("word", "hint"),
     [
         ("ISIC_1", "there is part1/ISIC_1.jpg: give --suffix .jpg"),
+        ("ISIC_1jpg", ""),
         ("isic_1.JPG", "there is part1/ISIC_1.jpg"),
         ("images/ISIC_1.jpg", "there is part1/ISIC_1.jpg"),
         ("ISIC_2", ""),
