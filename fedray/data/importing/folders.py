@@ -137,7 +137,9 @@ def _contents_with_images(folder: str | Path) -> Contents:
 
 def _checked_levels(branches: Sequence[_Branch], domains: bool) -> tuple[str, ...]:
     for branch in branches:
-        _check_label_level(branch, domains)
+        _check_no_split_below(branch, domains)
+        if not domains:
+            _check_label_level(branch)
     return ("domain", "label") if domains else ("label",)
 
 
@@ -151,7 +153,7 @@ def _listing(
     images: list[ListedImage] = []
     left = list(left_out)
     for branch in branches:
-        _check_filled(branch.contents, len(levels))
+        _check_filled(branch.contents, levels.index("label") + 1)
         for path in branch.contents.images:
             source = branch.prefix + str(path)
             if len(path.parts) <= len(levels):
@@ -200,7 +202,7 @@ def _check_split_folders(contents: Contents, names: Sequence[str], found: dict[s
         if twins := [other for other in found if found[other] == split and other != name]:
             raise StoreError(
                 f"{contents.root} has two folders of one split, {name!r} and {twins[0]!r}; join them, or name the "
-                f"right ones: --train DIR --test DIR"
+                "right ones: --train DIR --test DIR"
             )
 
 
@@ -214,31 +216,31 @@ def _refuse_one_split(contents: Contents, found: dict[str, FoundSplit], validati
     )
 
 
-def _check_label_level(branch: _Branch, domains: bool) -> None:
-    """Refuse folders of which it is in doubt what a level is: labels, splits, domains, patients."""
+def _check_no_split_below(branch: _Branch, domains: bool) -> None:
+    """Refuse folders below the splits that are named as one."""
     root, above = branch.contents.root, branch.above
-    names, inner = _top_folders(branch.contents), _inner_folders(branch.contents)
     here, below = ("domain", "/label") if domains else ("label", "")
-    if odd := [name for name in names if mentions_split(name)]:
+    if odd := [name for name in _top_folders(branch.contents) if mentions_split(name)]:
         raise StoreError(
             f"it is in doubt whether {_some(odd)} in {root} is a {here} or a split; name the splits (--train DIR "
             f"--test DIR), or --levels {above}{here}{below} if all folders there are {here}s"
         )
-    for name in names:
-        if splits := [child for child in inner[name] if split_named(child)]:
+    for name, children in _inner_folders(branch.contents).items():
+        if splits := [child for child in children if split_named(child)]:
             raise StoreError(
                 f"it is in doubt what {_some(splits)} in {root / name} is; --levels {above}{here}/split{below} if it "
                 f"is a split, --images {root / name} if the data set begins there"
             )
-    if domains:
-        return
+
+
+def _check_label_level(branch: _Branch) -> None:
+    """Refuse folders of which the upper or the lower ones could be the labels."""
+    root, above, inner = branch.contents.root, branch.above, _inner_folders(branch.contents)
+    names = _top_folders(branch.contents)
     direct = {path.parts[0] for path in branch.contents.images if len(path.parts) == 2}
+    apart = "--train DIR --test DIR"
     if len(names) == 1 and names[0] not in direct and inner[names[0]]:
-        way = (
-            f"--images {root / names[0]}"
-            if branch.split is None
-            else "the folders that hold them (--train DIR --test DIR)"
-        )
+        way = f"--images {root / names[0]}" if branch.split is None else f"the folders that hold them ({apart})"
         raise StoreError(
             f"it is in doubt which folders are the labels: {root} holds the folder {names[0]!r} alone, and that holds "
             f"{_some(inner[names[0]])}; {way} if those are the labels, --domains if {names[0]!r} is a scanner or site, "
@@ -246,7 +248,7 @@ def _check_label_level(branch: _Branch, domains: bool) -> None:
         )
     if (shared := _shared(inner)) is not None:
         child, tops = shared
-        way = ", --train DIR --test DIR if the upper ones are splits" if branch.split is None else ""
+        way = f", {apart} if the upper ones are splits" if branch.split is None else ""
         raise StoreError(
             f"it is in doubt which folders are the labels: {_some(tops)} in {root} all hold a folder {child!r}; "
             f"--domains if the upper ones are scanners or sites and the labels below, --levels {above}label/group if "

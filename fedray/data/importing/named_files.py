@@ -18,10 +18,17 @@ class AmbiguousFile(LookupError):
 
 
 class NamedFiles:
-    """The images of a folder, by name."""
+    """The images of a folder, by name.
+
+    Attributes:
+        named: Normalised paths of all files that were found.
+        copies: Relative paths of files that hold the same bytes as one that was found.
+    """
 
     def __init__(self, contents: Contents, suffix: str = "") -> None:
         """Take the folder's contents and what is added to every name that does not end so."""
+        self.named: set[str] = set()
+        self.copies: set[str] = set()
         self._root = contents.root
         self._suffix = suffix
         self._by_name: defaultdict[str, list[str]] = defaultdict(list)
@@ -31,11 +38,8 @@ class NamedFiles:
             for spelt in (image.name, image.stem):
                 self._alike.setdefault(_normal(spelt).casefold(), str(image))
 
-    def find(self, word: str) -> tuple[Path, list[str]]:
+    def find(self, word: str) -> Path:
         """Find the picture of a word: a path from the folder, or a file's name anywhere in the folder.
-
-        Returns:
-            The file, and the relative paths of further files that hold the same bytes.
 
         Raises:
             AbsentFile: No file has that name.
@@ -44,15 +48,21 @@ class NamedFiles:
         name = word if word.lower().endswith(self._suffix.lower()) else word + self._suffix
         for path in dict.fromkeys((name, name.replace("\\", "/"))):
             if os.path.isfile(self._root / path):
-                return self._root / path, []
+                return self._named(path)
         places = [] if "/" in name or "\\" in name else self._by_name.get(_normal(name), [])
         if not places:
             raise AbsentFile(self._hint(word))
         first, *others = places
         for other in others:
             if not filecmp.cmp(self._root / first, self._root / other, shallow=False):
+                self.named.update(os.path.normpath(self._root / place) for place in places)
                 raise AmbiguousFile(f"{first} and {other}")
-        return self._root / first, others
+        self.copies.update(others)
+        return self._named(first)
+
+    def _named(self, path: str) -> Path:
+        self.named.add(os.path.normpath(self._root / path))
+        return self._root / path
 
     def _hint(self, name: str) -> str:
         """Say where a picture of this name lies, if one does."""

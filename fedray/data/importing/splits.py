@@ -18,10 +18,9 @@ _WORDS: dict[str, FoundSplit] = {
     "val": "val",
     "valid": "val",
     "validation": "val",
-    "validate": "val",
     "dev": "val",
-    "development": "val",
 }
+_HINTS = {"train", "training", "test", "testing", "val", "validation", "eval", "evaluation", "holdout", "heldout"}
 _ENDINGS = {"", "set", "sets", "split", "data", "dataset", "images", "imgs"}
 
 
@@ -36,8 +35,8 @@ def split_named(name: str) -> FoundSplit | None:
 
 
 def mentions_split(name: str) -> bool:
-    """Whether a word of the name is that of a split, as in ``CRC-VAL-HE-7K`` or ``ISIC_2019_Training_Input``."""
-    return any(split_named(word) for word in _words(name))
+    """Whether a name hints at a split, as ``CRC-VAL-HE-7K``, ``ISIC_2019_Training_Input`` and ``holdout`` do."""
+    return split_named(name) is not None or any(word in _HINTS for word in _words(name))
 
 
 def settle_split(found: FoundSplit, validation: ValidationChoice | None, where: str) -> Literal["train", "test"] | None:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -87,36 +87,47 @@ def list_table(
     listed: list[ListedImage] = []
     left_out: list[LeftOut] = []
     problems: defaultdict[str, list[str]] = defaultdict(list)
-    copies: list[str] = []
     for line, row in cells.rows():
         place = f"{file.name}, line {line}" + (f" ({row['image']})" if row["image"] else "")
-        label, reason = cells.label(line, row)
-        path = None
         try:
-            if reason is None and not row["image"]:
-                reason = NO_FILE
-            elif reason is None:
-                path, others = files.find(row["image"])
-                copies += others
-        except AbsentFile as hint:
-            reason, place = ABSENT, f"{place}{f', but {hint}' if str(hint) else ''}"
-        except AmbiguousFile as both:
-            reason, place = AMBIGUOUS, f"{place}: {both}"
-        if reason is not None:
-            problems[reason].append(place)
+            path = _find(files, row["image"])
+            label = cells.label(line, row)
+        except _RowProblem as problem:
+            problems[problem.reason].append(place + problem.detail)
             continue
-        assert path is not None
         split = _split(row.get("split", ""), validation, f"{file}, line {line}: {row.get('split')!r}")
         if split == "":
             left_out.append(LeftOut(place, VALIDATION))
             continue
         more = {name: row[name] for name in row if name not in ("image", "label", "split") and row[name]}
-        listed.append(ListedImage(path, _source(path, contents, row["image"]), label, split=split, **more))
+        source = path.relative_to(contents.root).as_posix() if path.is_relative_to(contents.root) else row["image"]
+        listed.append(ListedImage(path, source, label, split=split, **more))
     cells.question_missing()
     _check_rows(file, listed, problems, on_error)
     left_out += [LeftOut(place, reason) for reason, places in problems.items() for place in places]
-    left_out += _unnamed(contents, listed, copies, {file, options.join})
+    left_out += _unnamed(contents, files, {file, options.join})
     return Listing(tuple(listed), tuple(left_out), (*notes, *_note_empty(columns, listed)))
+
+
+class _RowProblem(Exception):
+    """A row that does not become a tile."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        """Take the reason, as the summary counts it, and what stands behind the row's place."""
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def _find(files: NamedFiles, word: str) -> Path:
+    if not word:
+        raise _RowProblem(NO_FILE)
+    try:
+        return files.find(word)
+    except AbsentFile as hint:
+        raise _RowProblem(ABSENT, f", but {hint}" if str(hint) else "") from None
+    except AmbiguousFile as both:
+        raise _RowProblem(AMBIGUOUS, f": {both}") from None
 
 
 def _read(file: Path, options: TableOptions) -> tuple[TextTable, FoundColumns, list[str]]:
@@ -178,10 +189,17 @@ class _Cells:
                     self._doubtful[name, cell] += 1
             yield line, cells
 
-    def label(self, line: int, cells: dict[str, str]) -> tuple[str, str | None]:
-        """Return the label of the row that was yielded last, and why it has none."""
+    def label(self, line: int, cells: dict[str, str]) -> str:
+        """Return the label of the row that was yielded last.
+
+        Raises:
+            _RowProblem: It has none, or several.
+            StoreError: A one-hot cell is neither 0 nor 1.
+        """
         if not self._one_hot:
-            return cells["label"], None if cells["label"] else NO_LABEL
+            if not cells["label"]:
+                raise _RowProblem(NO_LABEL)
+            return cells["label"]
         hot = []
         for label, position in self._one_hot.items():
             if (value := _hot(self._row[position])) is None:
@@ -190,7 +208,9 @@ class _Cells:
                     f"{self._row[position]!r}"
                 )
             hot += [label] * value
-        return (hot[0], None) if len(hot) == 1 else ("", SEVERAL_HOT if hot else NO_HOT)
+        if len(hot) != 1:
+            raise _RowProblem(SEVERAL_HOT if hot else NO_HOT)
+        return hot[0]
 
     def question_missing(self) -> None:
         """Refuse cells that look like a missing value: patients named 'nan' are not one patient."""
@@ -215,10 +235,6 @@ def _split(cell: str, validation: ValidationChoice | None, where: str) -> str | 
     return settle_split(found, validation, where) or ""
 
 
-def _source(path: Path, contents: Contents, word: str) -> str:
-    return path.relative_to(contents.root).as_posix() if path.is_relative_to(contents.root) else word
-
-
 def _check_rows(file: Path, listed: list[ListedImage], problems: dict[str, list[str]], on_error: OnError) -> None:
     """Check what only shows over all rows."""
     if problems and on_error == "fail":
@@ -241,14 +257,11 @@ def _check_rows(file: Path, listed: list[ListedImage], problems: dict[str, list[
         )
 
 
-def _unnamed(
-    contents: Contents, listed: Iterable[ListedImage], copies: list[str], tables: set[Path | None]
-) -> Iterator[LeftOut]:
+def _unnamed(contents: Contents, files: NamedFiles, tables: set[Path | None]) -> Iterator[LeftOut]:
     """Yield what lies in the images' folder beside the images that rows name."""
-    named, same = {os.path.normpath(image.path) for image in listed}, set(copies)
     for image in contents.images:
-        if os.path.normpath(contents.root / image) not in named:
-            yield LeftOut(str(image), SAME_BYTES if str(image) in same else WITHOUT_ROW)
+        if os.path.normpath(contents.root / image) not in files.named:
+            yield LeftOut(str(image), SAME_BYTES if str(image) in files.copies else WITHOUT_ROW)
     real = {table.expanduser().resolve() for table in tables if table is not None}
     yield from (entry for entry in contents.left_out if (contents.root / entry.place).resolve() not in real)
 

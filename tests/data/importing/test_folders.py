@@ -77,6 +77,7 @@ def test_a_validation_split_can_stand_for_the_test_split(touch: Touch) -> None:
             r"in doubt whether 'My Test 2' .* is a label or a split; .*--train DIR --test DIR",
         ),
         (two("NCT-CRC-HE-100K/ADI", "CRC-VAL-HE-7K/ADI"), r"'CRC-VAL-HE-7K' .* is a label or a split"),
+        (two("development", "holdout"), r"whether 'holdout' in .* is a label or a split"),
         (two("ISIC_2019_Training_Input", "ISIC_2019_Test_Input"), r"is a label or a split"),
         (two("a/train", "a/test", "b/train", "b/test"), r"what 'test', 'train' in .*/a is; --levels label/split"),
         (
@@ -137,6 +138,13 @@ def test_levels_that_are_said_are_taken_as_said(
 def test_a_domain_that_is_called_as_a_split(touch: Touch) -> None:
     with pytest.raises(StoreError, match=r"'test site' .* is a domain or a split; .*--levels domain/label if all"):
         list_folder(touch(two("test site/a", "s2/a")), domains=True)
+
+
+def test_a_patient_without_pictures_is_no_label(touch: Touch) -> None:
+    root = touch([*two("a/p1", "b/p2"), "a/p3/", "b/loose.png"])
+    listing = list_folder(root, ("label", "group"))
+    assert sorted({image.group for image in listing.images}) == ["p1", "p2"]
+    assert [(entry.place, entry.reason) for entry in listing.left_out] == [("b/loose.png", OUTSIDE)]
 
 
 def test_a_level_of_splits_holds_splits(touch: Touch) -> None:
