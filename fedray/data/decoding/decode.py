@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fedray.data.decoding.detail import finest_detail
 from fedray.data.decoding.dicom import decode_dicom
 from fedray.data.decoding.errors import DecodeError, MeaningError
 from fedray.data.decoding.formats import FORMATS, SLIDE_SUFFIXES, Format, format_of
@@ -35,8 +36,14 @@ class DecodedTile:
     digest: bytes
     """Hash of the whole image as RGB: equal for equal pixels, whatever the file's format."""
     values: ValueRange
+    colored: bool
+    """Whether any pixel of the tile is not grey."""
+    detail: float | None
+    """Detail at the finest scale of the image, see :func:`fedray.data.decoding.detail.finest_detail`."""
     quality: int | None
+    """Of a JPEG file: the mean of its quantisation tables; larger is coarser."""
     profile: str
+    """Name of the colour profile that the file embeds, where it is not sRGB."""
     notes: tuple[str, ...]
 
 
@@ -75,13 +82,16 @@ def tile_of_array(picture: Pixels, size: int) -> DecodedTile:
 
 def _tile(format_name: str, decoded: Decoded, size: int) -> DecodedTile:
     image = decoded.image
+    pixels = np.asarray(square(image, size))
     return DecodedTile(
-        np.asarray(square(image, size)),
+        pixels,
         format_name,
         image.width,
         image.height,
         _digest(image),
         decoded.values,
+        bool((pixels != pixels[..., :1]).any()),
+        finest_detail(image),
         decoded.quality,
         decoded.profile,
         decoded.notes,

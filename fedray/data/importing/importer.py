@@ -1,16 +1,19 @@
 """The import: what a folder, a table or a file of arrays holds becomes a tile store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from fedray.data.decoding import DecodedTile, DecodeError, decode_all
+from fedray.data.decoding import Asked, DecodedTile, DecodeError, decode_all
 from fedray.data.importing.checks import check_label_splits, check_listing
 from fedray.data.importing.folders import list_folder, list_split_folders
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
+from fedray.data.importing.inspection import SAME_PIXELS, Inspection
 from fedray.data.importing.labels import join_groups, parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.leaks import Duplicates
 from fedray.data.importing.medmnist import list_medmnist, medmnist_tiles
+from fedray.data.importing.patients import group_by_patient
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.splitting import split_images
 from fedray.data.importing.tables import TableOptions, list_table
@@ -45,6 +48,14 @@ class ImportOptions:
     val: ValidationChoice | None = None
     """What becomes of the images of a validation split, as a store has train and test: they join one of them, or are
     left out. Unset: refused, and joined to train in a MedMNIST file."""
+    bits: int | None = None
+    """Bits that a pixel's numbers use, such as 12, where the files store more and do not say so."""
+    value_range: tuple[float, float] | None = None
+    """The values that become black and white, where neither the files nor --bits say so: floating-point, signed and
+    32-bit images; DICOM instead of its windows."""
+    duplicates: Duplicates = "refuse"
+    """What images with the same pixels do: 'refuse' ends the import with the pairs, 'first' keeps one of each, the one
+    in test where the splits are given. Under two labels they are refused in any case."""
     test_share: float = 0.2
     """Share of the images that goes to the test split, in (0, 1), where the images come without a split."""
     seed: int = 0
@@ -58,8 +69,16 @@ class ImportOptions:
             raise StoreError(f"size must be 16 to 1024 pixels, a multiple of 8, but got {self.size}")
         if self.on_error not in ("fail", "skip"):
             raise StoreError(f"on_error must be 'fail' or 'skip', but got {self.on_error!r}")
+        if self.duplicates not in ("refuse", "first"):
+            raise StoreError(f"duplicates must be 'refuse' or 'first', but got {self.duplicates!r}")
         if not 0 < self.test_share < 1:
             raise StoreError(f"test_share must be in (0, 1), but got {self.test_share}")
+        assert self.asked is not None  # checks bits and value_range
+
+    @property
+    def asked(self) -> Asked:
+        """What the user says about the values of pixels."""
+        return Asked(self.bits, self.value_range)
 
 
 @dataclass(frozen=True)
@@ -76,7 +95,7 @@ class ImportReport:
 
 def decode_files(images: Sequence[ListedImage], options: ImportOptions) -> Iterator[DecodedTile | DecodeError]:
     """Decode images that are files."""
-    return decode_all([image.path for image in images], options.size)
+    return decode_all([image.path for image in images], options.size, options.asked)
 
 
 def import_folder(
@@ -180,23 +199,41 @@ def import_images(
             label cannot be split, or an image cannot be decoded (``on_error='fail'``).
     """
     listing = settle_labels(join_groups(listing), parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"))
+    if decode is decode_files:
+        listing = replace(listing, images=tuple(group_by_patient(listing.images)))
     check_listing(listing, source)
     images = listing.images
     if images[0].split is None:
         images = tuple(split_images(images, options.test_share, options.seed))
+    elif options.duplicates == "first":
+        # The first of equal images is kept: the test set stays as it was published, the training set loses them.
+        images = tuple(sorted(images, key=lambda image: image.split != "test"))
     label_names = sorted_names(image.label for image in images)
     domain_names = sorted_names(image.domain for image in images)
-    skipped: list[str] = []
-    decoded = decode(images, options)
+    outcome = _Outcome(Inspection(options.size, options.duplicates))
     store = write_store(
         options.out,
-        _tiles(images, decoded, options, label_names, domain_names, skipped, on_progress),
+        _tiles(images, decode(images, options), options, label_names, domain_names, outcome, on_progress),
         label_names=label_names,
         domain_names=domain_names,
         source=source,
         overwrite=options.overwrite,
     )
-    return ImportReport(store, tuple(skipped), listing.left_out, listing.notes)
+    return ImportReport(
+        store,
+        tuple(outcome.skipped),
+        (*listing.left_out, *outcome.repeated),
+        (*listing.notes, *outcome.inspection.notes()),
+    )
+
+
+@dataclass
+class _Outcome:
+    """What the stream of tiles leaves behind."""
+
+    inspection: Inspection
+    skipped: list[str] = field(default_factory=list)
+    repeated: list[LeftOut] = field(default_factory=list)
 
 
 def _decode_medmnist(images: Sequence[ListedImage], options: ImportOptions) -> Iterator[DecodedTile]:
@@ -214,32 +251,34 @@ def _tiles(
     options: ImportOptions,
     label_names: Sequence[str],
     domain_names: Sequence[str],
-    skipped: list[str],
+    outcome: _Outcome,
     on_progress: OnProgress,
 ) -> Iterator[Tile]:
-    """Make tiles of decoded images, in their order; fills ``skipped``."""
+    """Make tiles of decoded images, in their order; fills ``outcome``, and refuses the set at its end."""
     labels = {name: code for code, name in enumerate(label_names)}
     domains = {name: code for code, name in enumerate(domain_names)}
     written: set[tuple[str, str | None]] = set()
-    for done, (image, pixels) in enumerate(zip(images, decoded, strict=True), start=1):
-        if isinstance(pixels, DecodeError):
+    for done, (image, tile) in enumerate(zip(images, decoded, strict=True), start=1):
+        if isinstance(tile, DecodeError):
             if options.on_error == "fail":
-                raise DecodeError(f"{pixels}; repair or remove the file, or go on without it with --on-error skip")
-            skipped.append(str(pixels))
+                raise DecodeError(f"{tile}; repair or remove the file, or go on without it with --on-error skip")
+            outcome.skipped.append(str(tile))
+        elif not outcome.inspection.admits(image, tile):
+            outcome.repeated.append(LeftOut(image.source, SAME_PIXELS))
         else:
             written.add((image.label, image.split))
             assert image.split is not None
-            group = image.group or image.source
             yield Tile(
-                pixels.pixels,
+                tile.pixels,
                 labels[image.label],
                 domains[image.domain],
-                group,
+                image.group or image.source,
                 image.split,
                 image.source,
                 image.client,
             )
         on_progress(done, len(images))
-    if skipped:
+    outcome.inspection.check()
+    if num_missing := len(outcome.skipped) + len(outcome.repeated):
         expected = [(label, None) for label in label_names]
-        check_label_splits([*written, *expected], f"after {len(skipped)} images were skipped")
+        check_label_splits([*written, *expected], f"after {num_missing} images were skipped")

@@ -58,10 +58,10 @@ def list_medmnist(file: str | Path, validation: ValidationChoice | None = None) 
 
 
 def medmnist_tiles(images: Sequence[ListedImage], size: int) -> Iterator[DecodedTile]:
-    """Make tiles of listed pictures, in the file's order; one picture is in memory at a time."""
+    """Make tiles of listed pictures, split by split as listed; one picture is in memory at a time."""
     wanted = {image.source for image in images}
     file = images[0].path
-    for split in _SPLITS:
+    for split in dict.fromkeys(image.source.partition("/")[0] for image in images):
         for index, picture in enumerate(_pictures(file, split)):
             if f"{split}/{index}" in wanted:
                 yield tile_of_array(picture, size)
