@@ -33,6 +33,7 @@ from fedray.data import (
     import_medmnist,
     import_split_folders,
     parse_levels,
+    train_command,
     upload_store,
 )
 
@@ -146,7 +147,7 @@ def print_report(report: ImportReport, place: str, list_left_out: bool) -> None:
     print_left_out(console, report, list_left_out)
     for note in report.notes:
         console.print(f"note: {note}")
-    console.print(f"train on it: python jobs/train_gan.py --data {place}")
+    console.print(f"train on it: {train_command(store, place)}")
 
 
 def print_left_out(console: Console, report: ImportReport, by_name: bool) -> None:

@@ -1,6 +1,6 @@
 """Tile stores and partitions: the data sets, how images get into them, and which client has which tile."""
 
-from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store
+from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store, train_command
 from fedray.data.figures import draw_partition
 from fedray.data.importing import (
     ImportOptions,
@@ -44,6 +44,7 @@ __all__ = [
     "open_store",
     "parse_levels",
     "partition_store",
+    "train_command",
     "upload_store",
     "write_store",
 ]

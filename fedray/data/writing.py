@@ -65,7 +65,7 @@ def write_store(
     path = Path(path).expanduser().resolve()
     check_target(path, overwrite)
     assert group_kind in GROUP_KINDS, group_kind
-    with _partial_directory(path) as partial:
+    with partial_directory(path) as partial:
         metadata = _write_tiles(partial / TILES_FILE, iter(tiles), batch_rows, [*label_names], [*domain_names])
         metadata |= {"name": name or path.name, "source": source, "group_kind": group_kind}
         (partial / METADATA_FILE).write_text(json.dumps(metadata, indent=1), encoding="utf-8")
@@ -200,7 +200,7 @@ def _record_batch(
 
 
 @contextlib.contextmanager
-def _partial_directory(path: Path) -> Iterator[Path]:
+def partial_directory(path: Path) -> Iterator[Path]:
     """Yield an empty hidden sibling of ``path``, locked by this process; remove it unless it was moved into place."""
     partial = path.with_name(f".{path.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,9 @@ from fedray.data.store import StoreError
 from fedray.randomness import stream
 
 
-def split_images(images: Sequence[ListedImage], test_share: float, seed: int) -> list[ListedImage]:
+def split_images(
+    images: Sequence[ListedImage], test_share: float, seed: int, num_tiles: Sequence[int] | None = None
+) -> list[ListedImage]:
     """Split images into train and test.
 
     Groups are visited in random order, the large ones first; one goes to test where that brings the labels' test counts
@@ -22,6 +24,7 @@ def split_images(images: Sequence[ListedImage], test_share: float, seed: int) ->
         images: Images without a split; an image without a group is a group of its own.
         test_share: Share of each label's images that goes to test, in (0, 1).
         seed: Of the order of the groups.
+        num_tiles: How many tiles each image becomes; unset: 1.
 
     Raises:
         StoreError: A label is in one group only.
@@ -34,7 +37,7 @@ def split_images(images: Sequence[ListedImage], test_share: float, seed: int) ->
     counts = np.zeros((len(members), len(labels)), dtype=np.int64)
     for row, indices in enumerate(members.values()):
         for i in indices:
-            counts[row, code[images[i].label]] += 1
+            counts[row, code[images[i].label]] += 1 if num_tiles is None else num_tiles[i]
     in_test = _with_every_label(counts, _choose_groups(counts, test_share, seed))
     for label, groups, tested in zip(labels, (counts > 0).sum(axis=0), (counts[in_test] > 0).sum(axis=0), strict=True):
         if not 0 < tested < groups:

@@ -1,0 +1,1 @@
+"""Cutting a slide into tiles, against a plain loop of OpenSlide's reads and PNG writes."""

@@ -1,0 +1,326 @@
+"""From slides to a store: plan every slide, split whole groups, cut, write."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from fedray.data.importing.checks import check_label_splits, check_listing
+from fedray.data.importing.images import LeftOut, ListedImage, Listing
+from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.splits import ValidationChoice
+from fedray.data.importing.splitting import split_images
+from fedray.data.slides.cutting import cut_tiles
+from fedray.data.slides.grid import Grid, choose_reading, plan_grid
+from fedray.data.slides.mask import find_tissue, read_overview
+from fedray.data.slides.opening import open_slide
+from fedray.data.slides.picture import SUFFIX, draw_mask, save_mask
+from fedray.data.slides.slide import Slide, SlideError
+from fedray.data.store import StoreError, Tile, TileStore
+from fedray.data.writing import check_target, partial_directory, write_store
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is being done, and how much of how much is."""
+
+_SAMPLE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class CutOptions:
+    """How slides become tiles. Of a wrong value, the constructor raises StoreError."""
+
+    size: int
+    """Edge of a tile in pixels, 16 to 1024, a multiple of 8."""
+    resolution: float
+    """Micrometres per pixel of the tiles: 0.25 is a 40x objective on most scanners, 0.5 20x, 1 10x."""
+    out: Path
+    """The store to make."""
+    mpp: float | None = None
+    """Micrometres per pixel of slides whose files state none; such slides are refused without it."""
+    bits: int | None = None
+    """How many bits a sample has in slides of 16 bits, 9 to 16; such slides are refused without it."""
+    tissue_share: float = 0.5
+    """Least share of a tile's area that is tissue, in [0, 1]; 0 cuts everything."""
+    threshold: float | None = None
+    """Saturation above which a pixel is tissue, in (0, 1), in place of Otsu's: for slides without glass."""
+    masks: Path | None = None
+    """Folder for a picture of each slide's tissue and tiles. Unset: beside the store, with '-masks' behind its name."""
+    on_error: Literal["fail", "skip"] = "fail"
+    """What a slide or tile that cannot be read does: 'fail' ends the job, 'skip' goes on without it and names it."""
+    labels: str = ""
+    """Rename labels: OLD=NEW,OLD=NEW. Two of one NEW are joined, OLD= leaves its slides out, OLD=OLD takes a label that
+    was questioned as it stands."""
+    val: ValidationChoice | None = None
+    """What becomes of the slides of a validation split, as a store has train and test: they join one of them, or are
+    left out. Unset: refused."""
+    test_share: float = 0.2
+    """Share of the tiles that goes to the test split, in (0, 1), where slides come without a split."""
+    seed: int = 0
+    """Of the split."""
+    threads: int | None = None
+    """Threads that read slides. Unset: one a core. The result does not depend on it."""
+    overwrite: bool = False
+    """Replace a store, and pictures, that are there already."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 16 <= self.size <= 1024 or self.size % 8:
+            raise StoreError(f"size must be 16 to 1024 pixels, a multiple of 8, but got {self.size}")
+        for name, value, low, high in (
+            ("resolution", self.resolution, 0.05, 100.0),
+            ("mpp", self.mpp, 0.05, 10.0),
+            ("bits", self.bits, 9, 16),
+            ("tissue_share", self.tissue_share, 0.0, 1.0),
+            ("threads", self.threads, 1, 1024),
+        ):
+            if value is not None and not low <= value <= high:
+                raise StoreError(f"{name} must be {low:g} to {high:g}, but got {value:g}")
+        for name, share in (("test_share", self.test_share), ("threshold", self.threshold)):
+            if share is not None and not 0 < share < 1:
+                raise StoreError(f"{name} must be in (0, 1), but got {share:g}")
+
+    @property
+    def masks_folder(self) -> Path:
+        """Folder of the pictures."""
+        out = self.out.expanduser().resolve()
+        return (self.masks or out.with_name(f"{out.name}-masks")).expanduser().resolve()
+
+
+@dataclass(frozen=True)
+class CutSlide:
+    """What became of one slide."""
+
+    source: str
+    label: str
+    split: str
+    mpp: float
+    """Micrometres per pixel of the level that its tiles were read from."""
+    num_tiles: int
+    num_background: int
+    """Whole tiles with too little tissue."""
+    num_margin: int
+    """Places that the slide's right or lower end cuts."""
+    num_unreadable: int = 0
+    """Tiles that could not be decoded (``on_error='skip'``)."""
+
+
+@dataclass(frozen=True)
+class CutReport:
+    """What was made of the slides."""
+
+    store: TileStore
+    slides: tuple[CutSlide, ...]
+    masks: Path
+    """Folder of the pictures."""
+    skipped: tuple[str, ...] = ()
+    """One message for each slide that was skipped, or of which tiles were; it names the file."""
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A slide that has tiles to cut."""
+
+    listed: ListedImage
+    grid: Grid
+    mpp: float
+
+
+def cut_slides(
+    listing: Listing, options: CutOptions, source: str, on_progress: OnProgress = lambda what, done, total: None
+) -> CutReport:
+    """Cut listed slides into a store. Nothing is written unless everything is; memory does not grow with the slides.
+
+    Args:
+        listing: The slides.
+        options: How they are cut.
+        source: Where they come from, for people.
+        on_progress: Is told of every slide that is planned and every tile that is cut.
+
+    Raises:
+        StoreError: The output exists, a rule of :mod:`fedray.data.importing.checks` or of
+            :mod:`fedray.data.importing.labels` is broken, a slide is listed twice, none has tissue, a label cannot be
+            split, or a slide cannot be read (``on_error='fail'``).
+    """
+    check_target(options.out.expanduser().resolve(), options.overwrite)
+    _check_pictures(options.masks_folder, options.overwrite)
+    listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"))
+    check_listing(listing, source)
+    _check_twins(listing.images)
+    threads = options.threads or len(os.sched_getaffinity(0))
+    skipped: list[str] = []
+    with (
+        partial_directory(options.masks_folder) as pictures,
+        ThreadPoolExecutor(threads, thread_name_prefix="slides") as executor,
+    ):
+        plans, empty = _plan_all(listing.images, options, executor, pictures, skipped, on_progress)
+        plans = _with_splits(plans, options)
+        job = _Cutting(plans, options, executor, threads + 1, skipped, on_progress)
+        store = write_store(
+            options.out,
+            job.tiles(),
+            label_names=job.label_names,
+            domain_names=job.domain_names,
+            source=source,
+            overwrite=options.overwrite,
+        )
+        shutil.rmtree(options.masks_folder, ignore_errors=True)
+        pictures.rename(options.masks_folder)
+    slides = sorted([*job.slides, *empty], key=lambda slide: slide.source)
+    return CutReport(store, tuple(slides), options.masks_folder, tuple(skipped), listing.left_out, listing.notes)
+
+
+def _plan_all(
+    listed: Sequence[ListedImage],
+    options: CutOptions,
+    executor: Executor,
+    pictures: Path,
+    skipped: list[str],
+    on_progress: OnProgress,
+) -> tuple[list[_Plan], list[CutSlide]]:
+    """Find the tissue of every slide. Returns the slides with tiles, and those without; fills ``skipped``."""
+    plans, empty = [], []
+    for index, image in enumerate(listed):
+        on_progress("finding tissue", index, len(listed))
+        try:
+            with open_slide(image.path, options.mpp, options.bits) as slide:
+                grid = _plan(slide, options, executor, pictures, index)
+                mpp = max(slide.levels[grid.reading.level].mpp)
+        except SlideError as error:
+            _fail_or_skip(error, options, skipped)
+            continue
+        if grid.num_kept:
+            plans.append(_Plan(image, grid, mpp))
+        else:
+            empty.append(
+                CutSlide(image.source, image.label, image.split or "", mpp, 0, grid.num_background, grid.num_margin)
+            )
+    if not plans:
+        raise StoreError(
+            f"no slide has a tile of {options.size} px at {options.resolution:g} um per pixel with enough tissue: of "
+            f"{len(listed)} slides, {len(skipped)} cannot be read and {len(empty)} have too little; lower "
+            "--tissue-share, or set --threshold"
+        )
+    return plans, empty
+
+
+def _plan(slide: Slide, options: CutOptions, executor: Executor, pictures: Path, index: int) -> Grid:
+    reading = choose_reading(slide, options.size, options.resolution)
+    overview = read_overview(slide, executor.map)
+    tissue = find_tissue(overview, options.threshold)
+    grid = plan_grid(slide, reading, overview, tissue.mask, options.tissue_share)
+    save_mask(draw_mask(slide, overview, tissue, grid), pictures, index, slide.path)
+    return grid
+
+
+def _with_splits(plans: Sequence[_Plan], options: CutOptions) -> list[_Plan]:
+    """Give every slide its split; each label must be in both."""
+    listed = [plan.listed for plan in plans]
+    if listed[0].split is None:
+        listed = split_images(listed, options.test_share, options.seed, [plan.grid.num_kept for plan in plans])
+    else:
+        check_label_splits([(image.label, image.split) for image in listed], "of the slides with tissue")
+    return [replace(plan, listed=image) for plan, image in zip(plans, listed, strict=True)]
+
+
+class _Cutting:
+    """The tiles of all slides, one slide after another, and what became of each."""
+
+    def __init__(
+        self,
+        plans: Sequence[_Plan],
+        options: CutOptions,
+        executor: Executor,
+        num_ahead: int,
+        skipped: list[str],
+        on_progress: OnProgress,
+    ) -> None:
+        self.label_names = sorted_names(plan.listed.label for plan in plans)
+        self.domain_names = sorted_names(plan.listed.domain for plan in plans)
+        self.slides: list[CutSlide] = []
+        self._plans, self._options, self._executor, self._num_ahead = plans, options, executor, num_ahead
+        self._skipped, self._on_progress = skipped, on_progress
+
+    def tiles(self) -> Iterator[Tile]:
+        """Yield the tiles; fills ``slides`` and what was skipped."""
+        total = sum(plan.grid.num_kept for plan in self._plans)
+        num_skipped, done = len(self._skipped), 0
+        written: set[tuple[str, str | None]] = set()
+        for plan in self._plans:
+            for tile in self._tiles_of(plan):
+                written.add((plan.listed.label, plan.listed.split))
+                yield tile
+            done += plan.grid.num_kept
+            self._on_progress("cutting", done, total)
+        if len(self._skipped) > num_skipped:
+            expected = [(label, None) for label in self.label_names]
+            check_label_splits([*written, *expected], f"after tiles of {len(self._skipped)} slides were skipped")
+
+    def _tiles_of(self, plan: _Plan) -> Iterator[Tile]:
+        image, options = plan.listed, self._options
+        label, domain = self.label_names.index(image.label), self.domain_names.index(image.domain)
+        assert image.split is not None
+        unreadable: list[SlideError] = []
+        with open_slide(image.path, options.mpp, options.bits) as slide:
+            for cut in cut_tiles(slide, plan.grid, self._executor, self._num_ahead):
+                if isinstance(cut.tile, SlideError):
+                    unreadable.append(cut.tile)
+                    if options.on_error == "fail":
+                        _fail_or_skip(cut.tile, options, self._skipped)
+                    continue
+                place = f"{image.source}, x {cut.x}, y {cut.y}"
+                group = image.group or image.source
+                yield Tile(cut.tile, label, domain, group, image.split, place, image.client)
+        num_tiles = plan.grid.num_kept - len(unreadable)
+        if unreadable:
+            self._skipped.append(f"{len(unreadable)} of {plan.grid.num_kept} tiles, first: {unreadable[0]}")
+        counts = (num_tiles, plan.grid.num_background, plan.grid.num_margin, len(unreadable))
+        self.slides.append(CutSlide(image.source, image.label, image.split, plan.mpp, *counts))
+
+
+def _fail_or_skip(error: SlideError, options: CutOptions, skipped: list[str]) -> None:
+    if options.on_error == "fail":
+        raise SlideError(f"{error}. Or go on without what cannot be read: --on-error skip") from None
+    skipped.append(str(error))
+
+
+def _check_pictures(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder for the pictures that is taken; only such pictures are ever replaced."""
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise StoreError(f"the folder {folder} exists already; choose another --masks, or replace it with --overwrite")
+    if not folder.is_dir() or any(not entry.name.endswith(SUFFIX) for entry in folder.iterdir()):
+        raise StoreError(
+            f"{folder} holds more than pictures of masks (*{SUFFIX}), so it is not replaced; choose another --masks"
+        )
+
+
+def _check_twins(listed: Sequence[ListedImage]) -> None:
+    """Refuse a slide that is there twice: its tiles would be in both splits, or under two labels."""
+    seen: dict[str, str] = {}
+    for image in listed:
+        if not image.path.is_file():
+            continue  # opening it says so
+        twin = seen.setdefault(_digest(image.path), image.source)
+        if twin != image.source:
+            raise StoreError(
+                f"the slides {twin} and {image.source} are the same file: its tiles would be there twice, perhaps in "
+                "both splits or under two labels; remove one"
+            )
+
+
+def _digest(path: Path) -> str:
+    """Hash a slide's size, its first, middle and last bytes: whole slides take minutes to read."""
+    size = path.stat().st_size
+    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+    with path.open("rb") as file:
+        for start in (0, size // 2, max(0, size - _SAMPLE_BYTES)):
+            file.seek(start)
+            digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
