@@ -2,7 +2,6 @@
 
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,10 +102,8 @@ def _member(file: Path, name: str) -> Iterator[tuple[tuple[int, ...], np.dtype[A
     try:
         with zipfile.ZipFile(file) as archive:
             if f"{name}.npy" not in archive.namelist():
-                raise StoreError(
-                    f"{file} is no file of MedMNIST: it must hold {name}, but holds "
-                    f"{', '.join(sorted(member.removesuffix('.npy') for member in archive.namelist()))}"
-                )
+                held = ", ".join(repr(member.removesuffix(".npy")) for member in sorted(archive.namelist())[:10])
+                raise StoreError(f"{file} is no file of MedMNIST: it must hold {name}, but holds {held or 'nothing'}")
             with archive.open(f"{name}.npy") as content:
                 version = np.lib.format.read_magic(content)
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -114,7 +111,9 @@ def _member(file: Path, name: str) -> Iterator[tuple[tuple[int, ...], np.dtype[A
                 if column_major or dtype.hasobject:
                     raise StoreError(f"{file}: {name} must be plain numbers, picture after picture, but is {dtype}")
                 yield shape, dtype, content
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"cannot read the MedMNIST file {file}: {error}") from None
+    except StoreError:
+        raise
+    except Exception as error:
+        # A damaged archive leads zipfile and NumPy to whatever: struct.error, NotImplementedError, zlib.error ...
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise StoreError(f"cannot read the MedMNIST file {file}: {reason}; get it anew") from None

@@ -74,7 +74,7 @@ def test_labels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         ({"test_labels": np.zeros((12, 1))}, {}, r"test_labels must be whole numbers \[N, 1\], but are float64"),
         ({"test_labels": np.array([["a"]] * 12)}, {}, "must be whole numbers"),
         ({"test_labels": np.array([[None]] * 12)}, {}, "test_labels must be plain numbers, picture after picture"),
-        ({"val_labels": None, "other": np.zeros(1)}, {}, r"it must hold val_labels, but holds other, test_images"),
+        ({"val_labels": None, "other": np.zeros(1)}, {}, r"it must hold val_labels, but holds 'other', 'test_images'"),
     ],
 )
 def test_what_is_no_file_of_medmnist(tmp_path: Path, changes: Any, options: Any, message: str) -> None:
