@@ -12,6 +12,7 @@ from fedray.data.importing.images import LeftOut
 from fedray.data.store import StoreError
 
 SYSTEM = "left by an operating system, an editor or a tool, or hidden"
+ICLOUD = "a placeholder of iCloud: download the file to import it"
 UNFINISHED = "a backup, a temporary file or an unfinished download"
 ARCHIVE = "an archive: unpack it to import what is in it"
 FILM = "a film: export its pictures to import them"
@@ -26,7 +27,7 @@ _SYSTEM_NAMES = {
     "zbthumbnail.info", "pspbrwse.jbf", "dicomdir",
     "__macosx", "lost+found", "$recycle.bin", "recycler", "recycled", "system volume information", "found.000",
     "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "network trash folder",
-    "temporary items", "__pycache__", "resource.frk", "lightroom_catalog.lrdata",
+    "temporary items", "thevolumesettingsfolder", "resource.frk", "__pycache__",
 }  # fmt: skip
 """Names in lower case. A DICOMDIR is a medium's list of its files."""
 _SYSTEM_PATTERN = re.compile(r"\..*|~\$.*|.*@syno(eastream|resource)|.*:zone\.identifier|synofile_thumb.*", re.DOTALL)
@@ -114,6 +115,8 @@ def reason_left_out(file: Path) -> str | None:
     A damaged, empty or unreadable file with a picture's ending is an image: decoding it says what is wrong with it.
     """
     name, ending = file.name.lower(), file.suffix.lower()
+    if name.startswith(".") and name.endswith(".icloud"):
+        return ICLOUD
     if _is_system(file.name):
         return SYSTEM
     if _UNFINISHED_PATTERN.fullmatch(name):

@@ -53,7 +53,7 @@ def read_table(file: str | Path, encoding: str | None = None) -> TextTable:
         io.StringIO(text, newline=""), delimiter=_separator(text, file), skipinitialspace=True, strict=True
     )
     try:
-        header = tuple(cell.strip() for cell in next(reader, []))
+        header = tuple(cell.strip() for cell in next((row for row in reader if any(row)), []))
         rows, lines = [], []
         for row in reader:
             if not any(cell.strip() for cell in row):

@@ -34,6 +34,7 @@ def test_what_a_system_left_behind_is_no_data_wherever_it_lies(touch: Touch, nam
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
+        (".1.png.icloud", c.ICLOUD),
         ("0.png~", c.UNFINISHED), ("0.png.bak", c.UNFINISHED), ("0.jpg.part", c.UNFINISHED),
         ("0.jpg.crdownload", c.UNFINISHED), ("#0.png#", c.UNFINISHED), ("labels.CSV", c.TABLE), ("a.tsv", c.TABLE),
         ("a.xlsx", c.TABLE), ("HAM10000_metadata", c.TABLE), ("Labels.txt", c.TABLE),

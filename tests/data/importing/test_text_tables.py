@@ -43,7 +43,7 @@ def test_an_encoding_that_nobody_knows(tmp_path: Path) -> None:
 
 
 def test_cells_arrive_as_they_are_written(tmp_path: Path) -> None:
-    text = ' image , "label"\n007, 1.0 \n1e5,TRUE\n"a, b",nan\n\\x\\0.png,"say ""no"""\n,,\n'.replace(",,", ",")
+    text = '\n image , "label"\n007, 1.0 \n1e5,TRUE\n"a, b",nan\n\\x\\0.png,"say ""no"""\n,,\n'.replace(",,", ",")
     table = read_table(write(tmp_path, text))
     assert table.header == ("image", "label")
     assert table.rows == (("007", "1.0"), ("1e5", "TRUE"), ("a, b", "nan"), ("\\x\\0.png", 'say "no"'))
