@@ -31,7 +31,14 @@ from fedray.data import (
     upload_store,
 )
 from fedray.data.importing.images import Listing
-from fedray.data.slides import CutOptions, CutReport, cut_slides, list_slide_folder, list_slide_table
+from fedray.data.slides import (
+    CutOptions,
+    CutReport,
+    cut_slides,
+    list_slide_folder,
+    list_slide_split_folders,
+    list_slide_table,
+)
 
 USER_ERRORS = (StoreError, OSError)
 
@@ -45,11 +52,15 @@ class JobOptions:
     slides: Annotated[Path | None, tyro.conf.arg(metavar="DIR", aliases=["--images"])] = None
     """Folder of the slides: label folders, with train and test above them or without; with --csv, where the table's
     names start."""
+    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Label folders of the training split, where the splits lie apart or have names of their own; goes with --test."""
+    test: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Label folders of the test split; goes with --train."""
     domains: bool = False
     """The label folders lie in folders of their scanners or sites: DOMAIN/LABEL/SLIDE."""
     levels: str | None = None
     """What every level of folders is, from the top, where that is in doubt: label/group,
-    split/domain/label, ... of split, domain, label, group. What lies deeper is searched."""
+    split/domain/label, ... of split, client, domain, label, group. What lies deeper is searched."""
     csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Table that names the slides, with the columns slide and label and, optionally, domain, group (patient), split,
     client."""
@@ -83,19 +94,33 @@ def main(argv: Sequence[str]) -> None:
 
 def list_slides(options: JobOptions) -> tuple[Listing, Path]:
     """List the slides of the source that was given, and name it."""
-    asked = [f"--{name.replace('_', '-')}" for name, value in vars(options.table).items() if value not in ("", None)]
+    check_sources(options)
     if options.csv is not None:
-        if options.domains or options.levels:
-            raise StoreError("--domains and --levels say what folders are, so they do not go with a table")
         tiles = options.tiles
         listing = list_slide_table(options.csv, options.slides, options.table, tiles.val, tiles.on_error)
         return listing, options.csv
-    if options.slides is None:
-        raise StoreError("the slides must come from --slides DIR or --csv FILE, but neither is given; see --help")
-    if asked:
-        raise StoreError(f"{asked[0]} says how a table is read, so it goes with --csv FILE")
     levels = None if options.levels is None else parse_levels(options.levels)
+    if options.train is not None and options.test is not None:
+        return list_slide_split_folders(options.train, options.test, levels, options.domains), options.train
+    assert options.slides is not None
     return list_slide_folder(options.slides, levels, options.domains, options.tiles.val), options.slides
+
+
+def check_sources(options: JobOptions) -> None:
+    """Refuse a command without a source, with several, or with options that its source does not have."""
+    if (options.train is None) != (options.test is None):
+        raise StoreError("--train and --test go together: each is the folder of one split")
+    sources = [options.slides is not None and options.csv is None, options.train is not None, options.csv is not None]
+    if sum(sources) != 1:
+        raise StoreError(
+            "the slides must come from one of --slides DIR, --train DIR --test DIR and --csv FILE (with --slides DIR "
+            f"if its names start elsewhere), but {'several' if any(sources) else 'none'} of them is given; see --help"
+        )
+    asked = [f"--{name.replace('_', '-')}" for name, value in vars(options.table).items() if value not in ("", None)]
+    if asked and options.csv is None:
+        raise StoreError(f"{asked[0]} says how a table is read, so it goes with --csv FILE")
+    if options.csv is not None and (options.domains or options.levels):
+        raise StoreError("--domains and --levels say what folders are, so they do not go with a table")
 
 
 def print_report(report: CutReport, place: str, list_left_out: bool) -> None:

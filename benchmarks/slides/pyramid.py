@@ -15,11 +15,13 @@ TILE = 256
 FACTOR = 4
 """Each level is smaller than the one before by this factor, as in scanners' files."""
 
+_APERIO = "Aperio Image Library v11\r\n{edge}x{edge} [0,0 {edge}x{edge}] JPEG/RGB Q=85|AppMag = 20|MPP = {mpp}"
+
 _FIELD_PX = 64
 """Edge of the random field whose hills are the pieces of tissue."""
 
 
-def write_pyramid(path: Path, edge: int, mpp: float, num_levels: int = 3, seed: int = 0) -> Path:
+def write_pyramid(path: Path, edge: int, mpp: float, num_levels: int = 3, seed: int = 0, aperio: bool = False) -> Path:
     """Write a square slide as a tiled TIFF, tile by tile: memory holds no more than its second level.
 
     The tissue's texture is scikit-image's section of human colon, mirrored without end; its outline is random.
@@ -30,6 +32,7 @@ def write_pyramid(path: Path, edge: int, mpp: float, num_levels: int = 3, seed: 
         mpp: Micrometres per pixel of the finest level.
         num_levels: Resolutions.
         seed: Of the outline.
+        aperio: Say so as Aperio's scanners do: OpenSlide then takes it for theirs.
     """
     assert edge % (TILE * FACTOR ** (num_levels - 1)) == 0, edge
     smaller = np.empty((edge // FACTOR, edge // FACTOR, 3), np.uint8)
@@ -49,6 +52,7 @@ def write_pyramid(path: Path, edge: int, mpp: float, num_levels: int = 3, seed: 
                 resolution=(1e4 / (mpp * FACTOR**level),) * 2,
                 resolutionunit="CENTIMETER",
                 metadata=None,
+                description=_APERIO.format(edge=edge, mpp=mpp) if aperio and level == 0 else None,
             )
             if level > 0:
                 smaller = np.asarray(Image.fromarray(smaller).reduce(FACTOR))

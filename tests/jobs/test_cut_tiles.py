@@ -51,7 +51,9 @@ def test_a_table_with_clients_says_how_to_train_on_them(cut_tiles: Job, slides: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "the slides must come from --slides DIR or --csv FILE, but neither is given"),
+        ((), "the slides must come from one of --slides DIR, --train DIR --test DIR and --csv FILE"),
+        (("--slides", "SLIDES", "--train", "SLIDES", "--test", "x"), "but several of them is given"),
+        (("--train", "SLIDES"), "--train and --test go together"),
         (("--slides", "SLIDES", "--ignore", "x"), "--ignore says how a table is read"),
         (("--csv", "x.csv", "--domains"), "--domains and --levels say what folders are"),
         (("--slides", "SLIDES", "--resolution", 0.1), "coarser than --resolution 0.1"),

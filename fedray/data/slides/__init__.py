@@ -6,6 +6,14 @@ which slides there are, and ``importer`` makes the store.
 """
 
 from fedray.data.slides.importer import CutOptions, CutReport, CutSlide, cut_slides
-from fedray.data.slides.listing import list_slide_folder, list_slide_table
+from fedray.data.slides.listing import list_slide_folder, list_slide_split_folders, list_slide_table
 
-__all__ = ["CutOptions", "CutReport", "CutSlide", "cut_slides", "list_slide_folder", "list_slide_table"]
+__all__ = [
+    "CutOptions",
+    "CutReport",
+    "CutSlide",
+    "cut_slides",
+    "list_slide_folder",
+    "list_slide_split_folders",
+    "list_slide_table",
+]

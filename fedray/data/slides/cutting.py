@@ -1,14 +1,15 @@
 """Cutting: tiles of a slide, on several cores, in an order that does not depend on their number."""
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Generator
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from fedray.data.slides.grid import Grid
+from fedray.data.slides.parallel import in_order
 from fedray.data.slides.slide import Pixels, Region, Slide, SlideError
 
 _LANCZOS_SUPPORT = 3
@@ -26,8 +27,8 @@ class Cut:
     """uint8 [size, size, 3], RGB, or why it cannot be read."""
 
 
-def cut_tiles(slide: Slide, grid: Grid, executor: Executor, num_ahead: int) -> Iterator[Cut]:
-    """Cut the kept tiles of a slide.
+def cut_tiles(slide: Slide, grid: Grid, executor: Executor, num_ahead: int) -> Generator[Cut, None, None]:
+    """Cut the kept tiles of a slide. Close it, or use it up, before the slide is closed.
 
     A block of neighbouring tiles is one piece of work, so that what the file holds in one piece is decoded once.
     Threads: reading and resizing run without the interpreter's lock.
@@ -41,21 +42,13 @@ def cut_tiles(slide: Slide, grid: Grid, executor: Executor, num_ahead: int) -> I
     Yields:
         Block by block in raster order, in a block again: the same for any executor.
     """
-    ahead: deque[Future[list[Cut]]] = deque()
-    try:
-        for block in grid.blocks():
-            ahead.append(executor.submit(_cut_block, slide, grid, block))
-            if len(ahead) >= num_ahead:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
-    finally:
-        for future in ahead:
-            future.cancel()
 
+    def cut_block(places: list[tuple[int, int]]) -> list[Cut]:
+        return [_cut(slide, grid, row, column) for row, column in places]
 
-def _cut_block(slide: Slide, grid: Grid, places: list[tuple[int, int]]) -> list[Cut]:
-    return [_cut(slide, grid, row, column) for row, column in places]
+    with closing(in_order(executor, cut_block, grid.blocks(), num_ahead)) as blocks:
+        for block in blocks:
+            yield from block
 
 
 def _cut(slide: Slide, grid: Grid, row: int, column: int) -> Cut:

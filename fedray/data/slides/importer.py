@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -158,7 +159,7 @@ def cut_slides(
         partial_directory(options.masks_folder) as pictures,
         ThreadPoolExecutor(threads, thread_name_prefix="slides") as executor,
     ):
-        plans, empty = _plan_all(listing.images, options, executor, pictures, skipped, on_progress)
+        plans, empty = _plan_all(listing.images, options, executor, threads + 1, pictures, skipped, on_progress)
         plans = _with_splits(plans, options)
         job = _Cutting(plans, options, executor, threads + 1, skipped, on_progress)
         store = write_store(
@@ -179,6 +180,7 @@ def _plan_all(
     listed: Sequence[ListedImage],
     options: CutOptions,
     executor: Executor,
+    num_ahead: int,
     pictures: Path,
     skipped: list[str],
     on_progress: OnProgress,
@@ -189,7 +191,7 @@ def _plan_all(
         on_progress("finding tissue", index, len(listed))
         try:
             with open_slide(image.path, options.mpp, options.bits) as slide:
-                grid = _plan(slide, options, executor, pictures, index)
+                grid = _plan(slide, options, executor, num_ahead, pictures, index)
                 mpp = max(slide.levels[grid.reading.level].mpp)
         except SlideError as error:
             _fail_or_skip(error, options, skipped)
@@ -209,9 +211,9 @@ def _plan_all(
     return plans, empty
 
 
-def _plan(slide: Slide, options: CutOptions, executor: Executor, pictures: Path, index: int) -> Grid:
+def _plan(slide: Slide, options: CutOptions, executor: Executor, num_ahead: int, pictures: Path, index: int) -> Grid:
     reading = choose_reading(slide, options.size, options.resolution)
-    overview = read_overview(slide, executor.map)
+    overview = read_overview(slide, executor, num_ahead)
     tissue = find_tissue(overview, options.threshold)
     grid = plan_grid(slide, reading, overview, tissue.mask, options.tissue_share)
     save_mask(draw_mask(slide, overview, tissue, grid), pictures, index, slide.path)
@@ -253,10 +255,10 @@ class _Cutting:
         written: set[tuple[str, str | None]] = set()
         for plan in self._plans:
             for tile in self._tiles_of(plan):
+                self._on_progress("cutting", done, total)
                 written.add((plan.listed.label, plan.listed.split))
+                done += 1
                 yield tile
-            done += plan.grid.num_kept
-            self._on_progress("cutting", done, total)
         if len(self._skipped) > num_skipped:
             expected = [(label, None) for label in self.label_names]
             check_label_splits([*written, *expected], f"after tiles of {len(self._skipped)} slides were skipped")
@@ -266,8 +268,11 @@ class _Cutting:
         label, domain = self.label_names.index(image.label), self.domain_names.index(image.domain)
         assert image.split is not None
         unreadable: list[SlideError] = []
-        with open_slide(image.path, options.mpp, options.bits) as slide:
-            for cut in cut_tiles(slide, plan.grid, self._executor, self._num_ahead):
+        with (
+            open_slide(image.path, options.mpp, options.bits) as slide,
+            closing(cut_tiles(slide, plan.grid, self._executor, self._num_ahead)) as cuts,
+        ):
+            for cut in cuts:
                 if isinstance(cut.tile, SlideError):
                     unreadable.append(cut.tile)
                     if options.on_error == "fail":

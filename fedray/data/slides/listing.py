@@ -7,7 +7,7 @@ from pathlib import Path
 import openslide
 
 from fedray.data.importing.contents import describe_reasons
-from fedray.data.importing.folders import list_folder
+from fedray.data.importing.folders import list_folder, list_split_folders
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.tables import OnError, TableOptions, list_table
@@ -32,17 +32,18 @@ def list_slide_folder(
     Raises:
         StoreError: As there, or there is no slide.
     """
-    listing = list_folder(folder, levels, domains, validation)
-    found = [image for image in listing.images if image.path.suffix.lower() in SUFFIXES]
-    others = [LeftOut(i.source, NO_SLIDE) for i in listing.images if i.path.suffix.lower() not in SUFFIXES]
-    slides, files = one_file_a_slide(found)
-    left_out = (*listing.left_out, *others, *files)
-    if not slides:
-        raise StoreError(
-            f"{folder} holds no slide ({' '.join(SUFFIXES)}), but {describe_reasons(left_out)}; give the folder of the "
-            "slides"
-        )
-    return replace(listing, images=tuple(slides), left_out=left_out)
+    return _slides_of(list_folder(folder, levels, domains, validation), str(folder))
+
+
+def list_slide_split_folders(
+    train: str | Path, test: str | Path, levels: Sequence[str] | None = None, domains: bool = False
+) -> Listing:
+    """List the slides of two folders, one a split: :func:`fedray.data.importing.folders.list_split_folders`.
+
+    Raises:
+        StoreError: As there, or there is no slide.
+    """
+    return _slides_of(list_split_folders(train, test, levels, domains), f"{train} and {test}")
 
 
 def list_slide_table(
@@ -62,6 +63,20 @@ def list_slide_table(
         columns = f"image={COLUMN}" + (f",{options.columns}" if options.columns else "")
         options = replace(options, columns=columns)
     return list_table(file, folder, options, validation, on_error)
+
+
+def _slides_of(listing: Listing, place: str) -> Listing:
+    """Take the slides among the pictures that were found."""
+    found = [image for image in listing.images if image.path.suffix.lower() in SUFFIXES]
+    others = [LeftOut(i.source, NO_SLIDE) for i in listing.images if i.path.suffix.lower() not in SUFFIXES]
+    slides, files = one_file_a_slide(found)
+    left_out = (*listing.left_out, *others, *files)
+    if not slides:
+        raise StoreError(
+            f"no slide ({' '.join(SUFFIXES)}) is in {place}, but {describe_reasons(left_out)}; give the folder of the "
+            "slides"
+        )
+    return replace(listing, images=tuple(slides), left_out=left_out)
 
 
 def one_file_a_slide(images: list[ListedImage]) -> tuple[list[ListedImage], list[LeftOut]]:

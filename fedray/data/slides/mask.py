@@ -1,6 +1,7 @@
 """Tissue: where a slide is coloured, at a resolution at which glass and tissue differ and cells do not matter."""
 
-from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import skimage
 from numpy.typing import NDArray
 from PIL import Image
 
+from fedray.data.slides.parallel import in_order
 from fedray.data.slides.slide import Pixels, Region, Slide
 
 MASK_MPP = 8.0
@@ -30,8 +32,6 @@ BLOCK_PX = 2048
 """Edge of the regions in which a level is read, so that memory does not grow with the slide."""
 
 Mask = NDArray[np.bool_]
-Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-"""``map``, or one that works on several cores and keeps the order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +58,18 @@ class Tissue:
     """Saturation, in [0, 1], above which a pixel is tissue."""
 
 
-def read_overview(slide: Slide, in_parallel: Map = map) -> Overview:
+def read_overview(slide: Slide, executor: Executor, num_ahead: int) -> Overview:
     """Read the scanned part of a slide at about :data:`MASK_MPP`, from the coarsest level that is fine enough.
 
     Pixels are averaged over squares, block by block: a slide without coarse levels is read once, in bounded memory.
+
+    Args:
+        slide: The slide.
+        executor: Reads the blocks.
+        num_ahead: Blocks that are worked on at a time.
+
+    Raises:
+        SlideError: A part of the level cannot be decoded.
     """
     fine = [i for i, level in enumerate(slide.levels) if max(level.mpp) <= MASK_MPP * 1.25]
     level = max(fine, key=lambda i: slide.levels[i].mpp) if fine else 0
@@ -74,10 +82,14 @@ def read_overview(slide: Slide, in_parallel: Map = map) -> Overview:
         for x in range(0, width, step)
     ]
     pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
-    blocks = in_parallel(lambda region: _reduce(slide.read(level, region), factor), regions)
-    for region, block in zip(regions, blocks, strict=True):
-        y, x = (region.top - top) // factor, (region.left - left) // factor
-        pixels[y : y + block.shape[0], x : x + block.shape[1]] = block
+
+    def reduce(region: Region) -> Pixels:
+        return _reduce(slide.read(level, region), factor)
+
+    with closing(in_order(executor, reduce, regions, num_ahead)) as blocks:
+        for region, block in zip(regions, blocks, strict=True):
+            y, x = (region.top - top) // factor, (region.left - left) // factor
+            pixels[y : y + block.shape[0], x : x + block.shape[1]] = block
     mpp = slide.levels[level].mpp
     return Overview(pixels, level, factor, (mpp[0] * factor, mpp[1] * factor))
 

@@ -20,7 +20,7 @@ def cut_all(
 ) -> dict[tuple[int, int], Pixels]:
     """Cut all of a slide, glass too. Returns the tiles by their place in level 0."""
     with open_slide(slide_file(name)) as slide, ThreadPoolExecutor(threads) as executor:
-        seen = read_overview(slide)
+        seen = read_overview(slide, executor, threads + 1)
         everything = np.ones(seen.pixels.shape[:2], bool)
         grid = plan_grid(slide, choose_reading(slide, size, resolution), seen, everything, 1.0)
         cuts = list(cut_tiles(slide, grid, executor, threads + 1))

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from fedray.data import StoreError
-from fedray.data.slides import list_slide_folder, list_slide_table
+from fedray.data.slides import list_slide_folder, list_slide_split_folders, list_slide_table
 from fedray.data.slides.listing import NO_SLIDE, SAME_SLIDE
 from tests.support.slides import Picture, write_dicom, write_mirax, write_svs
 
@@ -50,9 +50,19 @@ def test_a_table_names_slides_in_its_column_slide(folder: Path, tmp_path: Path) 
         list_slide_table(table, folder)
 
 
+def test_two_folders_are_two_splits(tmp_path: Path, picture: Picture) -> None:
+    for place in ("here/a/1.svs", "here/b/2.svs", "there/a/3.svs", "there/b/4.svs"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        write_svs(tmp_path / place, picture)
+    listing = list_slide_split_folders(tmp_path / "here", tmp_path / "there")
+    found = [(image.source, image.label, image.split) for image in listing.images]
+    assert found == [("train/a/1.svs", "a", "train"), ("train/b/2.svs", "b", "train"),
+                     ("test/a/3.svs", "a", "test"), ("test/b/4.svs", "b", "test")]  # fmt: skip
+
+
 def test_a_folder_without_slides_says_what_is_there(tmp_path: Path, picture: Picture) -> None:
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         Image.fromarray(picture).save(tmp_path / label / "1.png")
-    with pytest.raises(StoreError, match=f"holds no slide .* left out: 2 x {NO_SLIDE}"):
+    with pytest.raises(StoreError, match=f"no slide .* is in {tmp_path}, but left out: 2 x {NO_SLIDE}"):
         list_slide_folder(tmp_path)

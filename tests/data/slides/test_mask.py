@@ -1,5 +1,7 @@
 """Tissue is what is coloured: by a threshold that neither noise nor a strong stain moves."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -64,7 +66,7 @@ def test_a_threshold_of_the_users_counts() -> None:
 def test_the_overview_is_the_slide_made_smaller(slide_file: SlideFile, picture: Picture, name: str) -> None:
     """From the coarse level where there is one, else from the finest; no block leaves a seam."""
     with open_slide(slide_file(name)) as slide:
-        seen = read_overview(slide)
+        seen = read_overview(slide, ThreadPoolExecutor(2), 3)
     factor = round(seen.mpp[0] / MPP)
     assert 12 <= factor <= 20 and seen.level == (0 if name == "strips" else 1)
     expected = smaller(picture, factor)
@@ -77,14 +79,14 @@ def test_the_overview_is_the_slide_made_smaller(slide_file: SlideFile, picture: 
 
 def test_blocks_of_any_size_give_the_same_overview(slide_file: SlideFile, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_slide(slide_file("strips")) as slide:
-        whole = read_overview(slide)
+        whole = read_overview(slide, ThreadPoolExecutor(2), 3)
         monkeypatch.setattr("fedray.data.slides.mask.BLOCK_PX", 100)
-        np.testing.assert_array_equal(read_overview(slide).pixels, whole.pixels)
+        np.testing.assert_array_equal(read_overview(slide, ThreadPoolExecutor(2), 3).pixels, whole.pixels)
 
 
 def test_the_mask_finds_the_tissue_of_the_picture(slide_file: SlideFile) -> None:
     with open_slide(slide_file("tiff")) as slide:
-        seen = read_overview(slide)
+        seen = read_overview(slide, ThreadPoolExecutor(2), 3)
         mask = find_tissue(seen).mask
     factor = round(seen.mpp[0] / MPP)
     inside = mask[tuple(slice(edge.start // factor, edge.stop // factor) for edge in TISSUE)]
