@@ -21,6 +21,10 @@ class StateLostError(SimulationError):
     """A client's state was lost with the only node that had it."""
 
 
+class UnsoundRepliesError(SimulationError):
+    """The replies of a round cannot be aggregated: not finite, or without any weight."""
+
+
 def state_lost(whose: str, cause: str) -> StateLostError:
     """Make the error: whose state cannot be read, and Ray's error that says so."""
     remedy = "go on from a snapshot of the states (RayGrid.restore_state)"

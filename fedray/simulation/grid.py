@@ -29,6 +29,7 @@ from .merging import calling_strategy, merge_rule
 from .packing import pack
 from .pool import WorkerPool
 from .sent import LARGE_BYTES, SentArrays
+from .soundness import sound_replies
 from .states import ClientStates
 from .timing import RoundClock, RoundTiming
 from .wave import Wave
@@ -157,7 +158,8 @@ class RayGrid(Grid):
         Args:
             messages: The messages.
             strategy: Who will aggregate the replies. If it takes a weighted mean of them, workers merge theirs, and
-                :func:`merged_nodes` says for whom a reply stands. None: every reply is wanted.
+                :func:`merged_nodes` says for whom a reply stands. Replies that would spoil the aggregate without a word
+                become error replies (:mod:`.soundness`). None: every reply is wanted, as it is.
             timeout: Seconds to wait at most. Messages that are not answered by then are forgotten: their workers are
                 killed and replaced, their clients' states stay as they were.
 
@@ -167,6 +169,7 @@ class RayGrid(Grid):
         Raises:
             ValueError: As :meth:`push_messages`.
             SimulationError: A message could not be run at all, because there are no workers.
+            UnsoundRepliesError: There is no reply that a strategy could aggregate, though clients answered.
         """
         clock = RoundClock()
         waiting_for = set(self._send(list(messages), strategy, clock, math.inf))
@@ -188,7 +191,7 @@ class RayGrid(Grid):
             self.timing = clock.stop(num_messages - len(waiting_for), len(replies))
             self._pool.follow_cluster()
             log(logging.INFO, "send_and_receive: %s", self.timing)  # between what the strategy logs
-        return replies
+        return sound_replies(replies, strategy)
 
     def state_snapshot(self) -> dict[int, RecordDict]:
         """Return the states of the clients that have one, by node id. For checkpoints, between rounds.

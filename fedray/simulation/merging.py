@@ -18,6 +18,7 @@ from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 from numpy.typing import NDArray
 
 from .arrays import SharedArray, items_of, ndarray_of
+from .soundness import is_finite
 
 MERGED = "fedray.merged"
 """ConfigRecord of a merged reply; ``node-ids`` says whose replies it stands for."""
@@ -128,7 +129,10 @@ class RunningMean:
         return sum(total.nbytes for total in self._totals.values())
 
     def add(self, node_id: int, content: RecordDict) -> bool:
-        """Add a reply's content, or return False: it is not like the others, or has no weight, and must stand alone."""
+        """Add a reply's content, or return False: it must stand alone.
+
+        It is not like the others, has no weight, or is not finite.
+        """
         parts = self._parts(content)
         if parts is None:
             return False
@@ -191,7 +195,7 @@ class RunningMean:
             like.append(array_key)
             for name, array in items_of(record).items():
                 ndarray = ndarray_of(array)
-                if ndarray is None or ndarray.dtype.kind not in "fiubc":
+                if ndarray is None or ndarray.dtype.kind not in "fiubc" or not is_finite(ndarray):
                     return None
                 arrays[name] = ndarray
                 like += (name, ndarray.shape, ndarray.dtype)
