@@ -1,6 +1,5 @@
 """The Flower side of an experiment: the ClientApp, the strategies, the round loop and its checkpoints."""
 
-from fedray.federation.account import Account, Releases, epsilon_of
 from fedray.federation.checkpoint import latest_round, load_checkpoint, save_checkpoint, save_round
 from fedray.federation.client import (
     client_app,
@@ -23,23 +22,21 @@ from fedray.federation.rounds import (
     sample_from_clients,
     shared_arrays,
 )
-from fedray.federation.strategies import STRATEGIES, make_strategy
+from fedray.federation.strategies import STRATEGIES, TooFewRepliesError, make_strategy
 from fedray.models import DivergedError
 
 __all__ = [
     "STRATEGIES",
-    "Account",
     "DivergedError",
     "FederationError",
     "FederationState",
-    "Releases",
     "RoundReport",
+    "TooFewRepliesError",
     "check_convergence",
     "client_app",
     "client_partition",
     "client_steps",
     "client_tiles",
-    "epsilon_of",
     "federate",
     "fresh_gan",
     "initial_state",

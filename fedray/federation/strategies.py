@@ -1,5 +1,7 @@
 """Aggregation rules by name, over Flower's strategies."""
 
+import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
@@ -20,23 +22,24 @@ from flwr.serverapp.strategy import (
 )
 from numpy.typing import NDArray
 
-from fedray.config import ExperimentConfig
+from fedray.config import ExperimentConfig, FederationConfig
 from fedray.federation.client import tile_shape
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WEIGHT, shared_parts
-from fedray.federation.privacy import NoisyMean
+from fedray.federation.privacy import with_privacy
 from fedray.models import Arrays, Gan
-from fedray.simulation import mergeable
+from fedray.simulation import first_not_finite, mergeable
+
+logger = logging.getLogger(__name__)
 
 
 @mergeable
 def mean_losses(replies: Iterable[RecordDict], weighted_by_key: str) -> MetricRecord:
     """Average each network's losses over the steps that all clients took, and count tiles and steps.
 
-    A client whose round was too short for a generator step has no say in the generator's losses. Under differential
-    privacy clients report their weight alone.
+    A client whose round was too short for a generator step has no say in the generator's losses.
     """
     records = [reply.metric_records[METRICS] for reply in replies]
-    totals = {name: sum(_number(record, name) for record in records) for name in _COUNTS if name in records[0]}
+    totals = {name: sum(_number(record, name) for record in records) for name in _COUNTS}
     means = MetricRecord({name: float(total) for name, total in totals.items()})
     for name in records[0]:
         if name not in _COUNTS:
@@ -61,6 +64,67 @@ _COMMON: dict[str, Any] = {
 }
 
 Optimiser = FedAvgM | FedAdagrad | FedAdam | FedYogi
+
+
+class TooFewRepliesError(RuntimeError):
+    """A robust strategy was left with too few replies to protect from anybody."""
+
+
+class _FiniteReplies(FedAvg):
+    """Leaves replies that are not finite out, as a robust strategy must: one NaN is in every median and distance.
+
+    FedRay's own clients say themselves that they diverged. This is for those that do not: a client can send anything.
+    """
+
+    min_replies: int
+    """What is left must be as many."""
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Aggregate the replies that are finite."""
+        answered = list(replies)
+        broken = {
+            reply.metadata.src_node_id: name
+            for reply in answered
+            if reply.has_content() and (name := first_not_finite(reply.content)) is not None
+        }
+        finite = [reply for reply in answered if reply.metadata.src_node_id not in broken]
+        if broken:
+            told = ", ".join(f"node {node}: {name}" for node, name in sorted(broken.items())[:3])
+            text = f"round {server_round}: {len(broken)} of {len(answered)} replies are not finite ({told})"
+            if len(finite) < self.min_replies:
+                raise TooFewRepliesError(
+                    f"{text}, and {len(finite)} are too few to protect from anybody: {self.min_replies} are needed; "
+                    "take more clients"
+                )
+            logger.warning("%s; they are left out", text)
+        return super().aggregate_train(server_round, finite)
+
+
+class _Median(_FiniteReplies, FedMedian):
+    pass
+
+
+class _TrimmedMean(_FiniteReplies, FedTrimmedAvg):
+    pass
+
+
+class _Krum(_FiniteReplies, Krum):
+    pass
+
+
+def _robust(
+    kind: Callable[..., _FiniteReplies], min_replies: Callable[[FederationConfig], int], **options: str
+) -> Callable[[ExperimentConfig], Strategy]:
+    """Make a builder as :func:`_plain`, of a strategy that needs so many replies."""
+
+    def build(config: ExperimentConfig) -> Strategy:
+        strategy = kind(**_COMMON, **_chosen(config, options))
+        strategy.min_replies = min_replies(config.federation)
+        return strategy
+
+    return build
 
 
 class ServerOptimised(FedAvg):
@@ -154,17 +218,25 @@ def _server_optimised(kind: Callable[..., Optimiser], config: ExperimentConfig) 
 def trained_parameters(config: ExperimentConfig) -> list[str]:
     """Names of the shared arrays that optimisers train: no buffers, no moving average, nothing frozen."""
     gan = Gan(config.gan, tile_shape(config.data), config.seed, load_weights=False)
-    return gan.trained(shared_parts(config.federation))
+    return [
+        f"{part}.{name}"
+        for part in shared_parts(config.federation)
+        for name, parameter in getattr(gan, part).named_parameters()
+        if parameter.requires_grad
+    ]
 
 
 def _plain(kind: Callable[..., FedAvg], **options: str) -> Callable[[ExperimentConfig], Strategy]:
     """Make a builder: ``options`` name the federation's fields that the strategy's arguments come from."""
 
     def build(config: ExperimentConfig) -> Strategy:
-        chosen = {argument: getattr(config.federation, field) for argument, field in options.items()}
-        return kind(**_COMMON, **chosen)
+        return kind(**_COMMON, **_chosen(config, options))
 
     return build
+
+
+def _chosen(config: ExperimentConfig, options: Mapping[str, str]) -> dict[str, Any]:
+    return {argument: getattr(config.federation, field) for argument, field in options.items()}
 
 
 STRATEGIES: dict[str, Callable[[ExperimentConfig], Strategy]] = {
@@ -174,19 +246,23 @@ STRATEGIES: dict[str, Callable[[ExperimentConfig], Strategy]] = {
     "fedadam": partial(_server_optimised, FedAdam),
     "fedyogi": partial(_server_optimised, FedYogi),
     "fedadagrad": partial(_server_optimised, FedAdagrad),
-    "fedmedian": _plain(FedMedian),
-    "trimmed-mean": _plain(FedTrimmedAvg, beta="trimmed_share"),
-    "krum": _plain(Krum, num_malicious_nodes="num_malicious"),
+    "fedmedian": _robust(_Median, lambda federation: 3),
+    "trimmed-mean": _robust(
+        _TrimmedMean, lambda federation: math.ceil(1 / federation.trimmed_share), beta="trimmed_share"
+    ),
+    "krum": _robust(_Krum, lambda federation: 2 * federation.num_malicious + 3, num_malicious_nodes="num_malicious"),
 }
 
 
-def make_strategy(config: ExperimentConfig) -> Strategy:
-    """Build the configured strategy."""
+def make_strategy(config: ExperimentConfig, rounds_done: int = 0) -> Strategy:
+    """Build the configured strategy.
+
+    Args:
+        config: Of the experiment.
+        rounds_done: Rounds before this one, which the privacy account has to include.
+    """
     strategy = STRATEGIES[config.federation.strategy](config)
-    if not config.privacy.on:
-        return strategy
-    assert isinstance(strategy, FedAvg), "the configuration allows privacy with a mean alone"
-    return NoisyMean(strategy, config)
+    return with_privacy(strategy, config, rounds_done) if config.privacy.on else strategy
 
 
 def _number(record: MetricRecord, name: str) -> float:

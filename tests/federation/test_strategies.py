@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from flwr.app import Array, ArrayRecord, Metadata, MetricRecord, RecordDict
+from flwr.app.message.message import make_message
 
-from fedray.config import FederationConfig
-from fedray.federation import STRATEGIES, initial_state, shared_arrays
+from fedray.config import ConfigError, FederationConfig
+from fedray.federation import STRATEGIES, TooFewRepliesError, initial_state, make_strategy, shared_arrays
 from fedray.federation.messages import PARTS, from_record
 from fedray.federation.strategies import trained_parameters
 from fedray.federation.weighting import client_weight
@@ -162,3 +164,70 @@ def test_exactly_the_aggregated_part_is_shared(objective, backbone, aggregate, s
     for key, value in after.items():
         wanted = np.rint(expected[key]) if value.dtype.kind in "iu" else expected[key]
         np.testing.assert_allclose(value, wanted, atol=1e-5, rtol=1e-5, err_msg=key)
+
+
+def replies_of(values):
+    """Replies of clients that send whatever they like: one of our own would say that it diverged."""
+    metrics = {"weight": 1.0, "num-examples": 1.0, "discriminator-steps": 1.0, "generator-steps": 1.0}
+    replies = []
+    for node, value in enumerate(values, start=1):
+        arrays = ArrayRecord({"w": Array(np.array([value, 1.0], np.float32))})
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({**metrics, "generator/loss": 1.0})})
+        replies.append(make_message(Metadata(1, f"m{node}", node, 1, "asked", "", 0.0, 10.0, "train"), content))
+    return replies
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("name", "finite", "expected"),
+    [
+        ("fedmedian", [1.0, 2.0, 6.0], 2.0),
+        ("trimmed-mean", [0.0, 2.0, 2.5, 3.0, 90.0], 2.5),
+        ("krum", [1.0, 1.1, 1.2, 40.0, 1.3], 1.1),
+    ],
+)
+def test_a_robust_strategy_leaves_out_a_reply_that_is_not_finite(name, finite, expected, bad, small_config):
+    malicious = 1 if name == "krum" else 0
+    config = small_config(federation__strategy=name, federation__num_clients=6, federation__num_malicious=malicious)
+    replies = replies_of([finite[0], bad, *finite[1:]])
+    arrays, metrics = make_strategy(config).aggregate_train(1, replies)
+    assert arrays["w"].numpy()[0] == pytest.approx(expected, abs=0.11)
+    assert metrics["num-examples"] == (1 if name == "krum" else len(finite))  # Krum takes one
+    with pytest.raises(TooFewRepliesError, match=r"round 1: 4 of 6 replies are not finite .* 2 are too few"):
+        make_strategy(config).aggregate_train(1, replies_of([1.0, 2.0, bad, bad, bad, bad]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"strategy": "trimmed-mean", "num_clients": 4, "trimmed_share": 0.2},
+         "federation.trimmed_share of 0.2 leaves nobody out where 4 clients are sure to answer in a round, so "
+         "'trimmed-mean' would be the plain mean; set it to 0.25 or more, or take 'fedavg'"),
+        ({"strategy": "trimmed-mean", "num_clients": 20, "client_fraction": 0.2}, "where 4 clients are sure"),
+        ({"strategy": "trimmed-mean", "num_clients": 5, "max_failed_share": 0.2}, "where 4 clients are sure"),
+        ({"strategy": "trimmed-mean", "num_clients": 9, "trimmed_share": 0.0}, "leaves nobody out"),
+        ({"strategy": "trimmed-mean", "num_clients": 2, "trimmed_share": 0.49}, "take 3 or more"),
+        ({"strategy": "krum", "num_clients": 4, "num_malicious": 3}, "here 9, but 4 clients are sure"),
+        ({"strategy": "krum", "num_clients": 2}, "here 3, but 2 clients are sure"),
+        ({"strategy": "krum", "num_clients": 6, "num_malicious": 1, "max_failed_share": 0.4}, "here 5, but 4 clients"),
+        ({"strategy": "fedmedian", "num_clients": 2}, "needs at least 3 clients a round"),
+        ({"strategy": "fedmedian", "num_clients": 100, "client_fraction": 0.02}, "but 2 clients are sure"),
+    ],
+)  # fmt: skip
+def test_a_robust_strategy_that_protects_from_nobody_is_refused(small_config, changes, expected):
+    with pytest.raises(ConfigError) as refused:
+        small_config(**{f"federation__{name}": value for name, value in changes.items()})
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategy": "trimmed-mean", "num_clients": 5},
+        {"strategy": "trimmed-mean", "num_clients": 3, "trimmed_share": 0.334},
+        {"strategy": "krum", "num_clients": 5, "num_malicious": 1},
+        {"strategy": "fedmedian", "num_clients": 3},
+    ],
+)
+def test_a_robust_strategy_just_within_its_limits_is_not(small_config, changes):
+    small_config(**{f"federation__{name}": value for name, value in changes.items()})
