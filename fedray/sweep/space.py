@@ -20,6 +20,20 @@ from fedray.config import (
 
 Value = int | float | str | bool
 
+NOT_SEARCHED: dict[str, str] = {
+    "seed": "the luckiest seed would win; run the best trial again with other seeds to see how far its score is luck",
+    "federation.num_rounds": "early stopping compares trials at equal rounds, and longer runs score better at a "
+    "greater cost; fix it, and run the best trial again for longer",
+    "federation.checkpoint_every": "it changes no score",
+    "federation.round_timeout_s": "it changes no score",
+    "federation.merge_replies": "it changes no score",
+    "data.": "scores on different tiles do not compare; run one sweep for each data set",
+    "evaluation.": "scores that are measured differently do not compare; run one sweep for each way to measure",
+    "resources.": "it changes no score, and all trials get the same share of the cluster",
+    "tracking.": "it changes no score",
+}
+"""Config paths, or the beginnings of some, that a sweep must not search, each with the reason."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -145,6 +159,9 @@ class SearchSpace(_Strict):
         for path, dimension in self.search.items():
             if path not in valid:
                 problems.append(f"search.{path} is no config path{nearest_name(path, valid)}")
+                continue
+            if reasons := [why for start, why in NOT_SEARCHED.items() if path.startswith(start)]:
+                problems.append(f"search.{path} cannot be searched: {reasons[0]}")
                 continue
             if not isinstance(dimension, Choice) and dimension.low > dimension.high:
                 problems.append(f"search.{path}: low must be <= high, but got {dimension.low} > {dimension.high}")

@@ -4,8 +4,9 @@ import optuna
 import pytest
 import yaml
 
-from fedray.config import ConfigError, override
+from fedray.config import ConfigError, config_paths, override
 from fedray.sweep import load_space
+from fedray.sweep.space import NOT_SEARCHED as NOT_SEARCHED_PATHS
 
 SPACES = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
 
@@ -92,6 +93,35 @@ def test_problems_name_path_rule_and_value(tmp_path, changes, expected):
         load_space(write(tmp_path, **changes))
     assert expected in str(caught.value)
     assert "space.yaml" in str(caught.value)
+
+
+NOT_SEARCHED = [
+    ("seed", "the luckiest seed would win; run the best trial again with other seeds"),
+    ("federation.num_rounds", "early stopping compares trials at equal rounds"),
+    ("federation.checkpoint_every", "it changes no score"),
+    ("federation.merge_replies", "it changes no score"),
+    ("data.store", "scores on different tiles do not compare; run one sweep for each data set"),
+    ("data.tile_size", "scores on different tiles do not compare"),
+    ("evaluation.extractor", "scores that are measured differently do not compare"),
+    ("evaluation.num_samples", "scores that are measured differently do not compare"),
+    ("evaluation.every", "scores that are measured differently do not compare"),
+    ("resources.num_workers", "it changes no score, and all trials get the same share of the cluster"),
+    ("tracking.run_name", "it changes no score"),
+]
+
+
+@pytest.mark.parametrize(("name", "reason"), NOT_SEARCHED, ids=[name for name, _ in NOT_SEARCHED])
+def test_what_changes_the_comparison_or_nothing_is_not_searched(tmp_path, name, reason):
+    with pytest.raises(ConfigError) as caught:
+        load_space(write(tmp_path, search={name: {"type": "choice", "values": [16]}}, start_points=[]))
+    assert f"search.{name} cannot be searched: {reason}" in str(caught.value)
+
+
+def test_all_other_paths_can_be_searched(tmp_path):
+    """What one may search is what a trial runs with: a new field is allowed unless it is named."""
+    refused = [path for path in config_paths() if any(path.startswith(start) for start in NOT_SEARCHED_PATHS)]
+    assert len(refused) < len(config_paths()) / 2
+    assert not any(path.startswith(("gan.", "partition.", "privacy.")) for path in refused)
 
 
 def test_all_problems_are_listed_at_once(tmp_path):
