@@ -93,6 +93,16 @@ class SharedFolder:
         infos = self._ask(lambda: self._files.get_file_info(selector), "listed")
         return sorted(posixpath.relpath(info.path, self._root) for info in infos if info.type == fs.FileType.File)
 
+    def num_bytes(self) -> int:
+        """Add up the sizes of all files below the folder.
+
+        Raises:
+            StorageError: The storage does not answer, or refuses.
+        """
+        selector = fs.FileSelector(self._root, recursive=True, allow_not_found=True)
+        infos = self._ask(lambda: self._files.get_file_info(selector), "listed")
+        return sum(info.size for info in infos if info.type == fs.FileType.File)
+
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes, None where there is no such file.
 

@@ -20,7 +20,8 @@ class JobOptions(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
 
     data: Annotated[str | None, tyro.conf.arg(metavar="STORE")] = None
-    """Tile store to use, made by jobs/prepare_data.py; short for --data.store."""
+    """Tile store to use, made by jobs/prepare_data.py; short for --data.store, with the store's own tile size and
+    domains."""
     out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder for the results, or an s3:// or gs:// address on shared storage; unset: runs/NAME with a name of objective
     and time."""
@@ -63,8 +64,15 @@ def parse_job(
     _check_resume_alone(parsed, default)
     experiment = validate(ExperimentConfig, parsed.experiment.model_dump(warnings=False), source="the command line")
     if parsed.data is not None:
-        experiment = override(experiment, {"data.store": parsed.data}, source="--data")
+        # What a file says of another store's tiles does not hold for this one; what the command line says does.
+        theirs = [name for name in ("tile_size", "num_domains") if _same(parsed, default, name)]
+        values = {"data.store": parsed.data, **dict.fromkeys((f"data.{name}" for name in theirs), None)}
+        experiment = override(experiment, values, source="--data")
     return parsed.model_copy(update={"experiment": experiment})
+
+
+def _same(parsed: JobOptions, default: JobOptions, name: str) -> bool:
+    return bool(getattr(parsed.experiment.data, name) == getattr(default.experiment.data, name))
 
 
 def _check_resume_alone(parsed: JobOptions, default: JobOptions) -> None:

@@ -4,6 +4,7 @@ Every field says what it means, its unit and its range; the job command lines, t
 keys are made of these models. Frozen, and an unknown key is an error.
 """
 
+import math
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -24,10 +25,24 @@ class DataConfig(_Section):
     store: str = "colon"
     """Path of a tile store made by jobs/prepare_data.py, its s3:// or gs:// address on shared storage (fetched once a
     node), or 'colon' for the embedded section of human colon."""
-    tile_size: int = Field(32, ge=16, le=256, multiple_of=8)
-    """Tile edge in pixels for 'colon', 16 to 256, a multiple of 8; another store brings its own size."""
-    num_domains: int = Field(1, ge=1, le=4)
-    """Scanner domains rendered into 'colon' by deterministic stain and blur shifts, 1 to 4; 1 leaves it as it is."""
+    tile_size: int | None = Field(None, ge=1)
+    """Tile edge in pixels. For 'colon': 16 to 256, a multiple of 8; unset: 32. Another store brings its own size: leave
+    it unset."""
+    num_domains: int | None = Field(None, ge=1)
+    """Scanner domains. For 'colon': rendered into it by deterministic stain and blur shifts, 1 to 4; 1 leaves it as it
+    is; unset: 1. Another store brings its own: leave it unset."""
+
+    @model_validator(mode="after")
+    def _colon_within_its_limits(self) -> Self:
+        if self.store != "colon":
+            return self
+        if self.tile_size is not None and not (16 <= self.tile_size <= 256 and self.tile_size % 8 == 0):
+            raise ValueError(
+                f"data.tile_size must be 16 to 256 and a multiple of 8 for 'colon', but got {self.tile_size}"
+            )
+        if self.num_domains is not None and self.num_domains > 4:
+            raise ValueError(f"data.num_domains must be 1 to 4 for 'colon', but got {self.num_domains}")
+        return self
 
 
 class PartitionConfig(_Section):
@@ -214,9 +229,10 @@ class FederationConfig(_Section):
     proximal_mu: NonNegative = 0.01
     """Weight mu of the proximal term, >= 0. For 'fedprox'."""
     trimmed_share: float = Field(0.2, ge=0.0, lt=0.5)
-    """Share of the clients left out at either end of every weight, in [0, 0.5). For 'trimmed-mean'."""
+    """Share of the clients left out at either end of every weight, in [0, 0.5), and 1 client at least. For
+    'trimmed-mean'."""
     num_malicious: int = Field(0, ge=0)
-    """Clients that may be malicious, >= 0. For 'krum'."""
+    """Clients that may be malicious, >= 0; a round needs 2 x that + 3 clients. For 'krum'."""
     keep_optimizer: bool = True
     """Keep the Adam moments on the client from round to round; off: every round starts with fresh ones."""
     merge_replies: bool = False
@@ -233,14 +249,13 @@ class FederationConfig(_Section):
 class PrivacyConfig(_Section):
     """Differential privacy of clients: their updates are clipped, and noise is added to the mean (McMahan et al. 2018).
 
-    What is guaranteed is logged as ``privacy/epsilon`` at ``delta`` over all that the experiment has released; clients
-    are whole hospitals, not patients.
+    What is guaranteed is logged as ``privacy/epsilon`` at ``delta``; clients are whole hospitals, not patients.
     """
 
     noise_multiplier: NonNegative = 0.0
     """Standard deviation of the noise on the sum of updates, in clipping norms, >= 0; 0: no differential privacy."""
     clipping_norm: Positive = 1.0
-    """Longest update of a client over all arrays together, > 0: a longer one is scaled down."""
+    """Longest update of a client, > 0: a longer one is scaled down."""
     delta: float = Field(1e-5, gt=0.0, lt=1.0)
     """Probability with which the guarantee may fail, in (0, 1); well below 1 / clients."""
 
@@ -258,8 +273,9 @@ class EvaluationConfig(_Section):
     is the one of the literature and needs its weights."""
     extractor_weights: str | None = None
     """Path of the extractor's weight file; unset: torch-fidelity's own download. For 'inception-v3-compat'."""
-    num_samples: int = Field(256, ge=16)
-    """Generated and real tiles compared, >= 16; scores compare only at equal numbers, which their names carry."""
+    num_samples: int | None = Field(None, ge=16)
+    """Generated and real tiles compared, >= 16 and no more than the split has; scores compare only at equal numbers,
+    which their names carry. Unset: 256, or all tiles of a smaller split."""
     split: Literal["train", "test"] = "test"
     """The real tiles that generated ones are compared with."""
     every: int = Field(1, ge=1)
@@ -306,7 +322,8 @@ class ExperimentConfig(_Section):
 
     @model_validator(mode="after")
     def _sections_that_go_together(self) -> Self:
-        problems = [*self._mode_problems(), *(self._privacy_problems() if self.privacy.on else [])]
+        problems = [*self._mode_problems(), *self._robustness_problems()]
+        problems += self._privacy_problems() if self.privacy.on else []
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -335,6 +352,31 @@ class ExperimentConfig(_Section):
             )
         return problems
 
+    def _robustness_problems(self) -> list[str]:
+        """Refuse a robust strategy that protects from nobody with so few clients."""
+        federation = self.federation
+        num_asked = max(1, round(federation.client_fraction * self.num_clients))
+        num_sure = num_asked - int(federation.max_failed_share * num_asked)
+        clients = f"{num_sure} clients are sure to answer in a round"
+        if federation.strategy == "fedmedian" and num_sure < 3:
+            return [
+                "federation.strategy 'fedmedian' needs at least 3 clients a round, as the median of 2 is their mean, "
+                f"but {clients}; take more clients, or 'fedavg'"
+            ]
+        if federation.strategy == "trimmed-mean" and int(federation.trimmed_share * num_sure) < 1:
+            remedy = f"set it to {math.ceil(1000 / num_sure) / 1000:g} or more" if num_sure > 2 else "take 3 or more"
+            return [
+                f"federation.trimmed_share of {federation.trimmed_share:g} leaves nobody out where {clients}, so "
+                f"'trimmed-mean' would be the plain mean; {remedy}, or take 'fedavg'"
+            ]
+        needed = 2 * federation.num_malicious + 3
+        if federation.strategy == "krum" and num_sure < needed:
+            return [
+                "federation.strategy 'krum' needs at least 2 x federation.num_malicious + 3 clients a round (Blanchard "
+                f"et al. 2017), here {needed}, but {clients}; take more clients, or lower federation.num_malicious"
+            ]
+        return []
+
     def _privacy_problems(self) -> list[str]:
         federation, problems = self.federation, []
         if federation.mode != "federated":
@@ -354,15 +396,10 @@ class ExperimentConfig(_Section):
                 "privacy needs federation.max_failed_share 0, because the noise is made for the clients that were "
                 f"asked, but got {federation.max_failed_share:g}"
             )
-        if federation.aggregate == "discriminator":
+        if federation.aggregate != "discriminator" and self.gan.generator == "custom-cnn":
             problems.append(
-                "privacy needs federation.aggregate 'both' or 'generator', but got 'discriminator': tiles of the "
-                "clients' own generators would travel to be judged, and no noise covers those"
-            )
-        if self.gan.generator == "custom-cnn":
-            problems.append(
-                "privacy needs gan.generator 'residual', but got 'custom-cnn', which draws tiles with BatchNorm "
-                "statistics: means of a client's tiles, which never leave it"
+                "privacy cannot cover BatchNorm statistics, which are means of a client's tiles and counters, and "
+                "gan.generator 'custom-cnn' has them; take 'residual', which has GroupNorm"
             )
         return problems
 

@@ -14,7 +14,7 @@ from fedray.data.importing import (
     import_split_folders,
     parse_levels,
 )
-from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store
+from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store, training_tiles
 from fedray.data.shared import check_shared_target, upload_store
 from fedray.data.store import SPLITS, StoreError, Tile, TileStore
 from fedray.data.writing import write_store
@@ -45,6 +45,7 @@ __all__ = [
     "parse_levels",
     "partition_store",
     "train_command",
+    "training_tiles",
     "upload_store",
     "write_store",
 ]

@@ -15,6 +15,9 @@ from fedray.storage import is_uri
 
 DATASETS: dict[str, Callable[[DataConfig, Path], TileStore]] = {"colon": build_colon}
 
+_EMBEDDED = {"tile_size": 32, "num_domains": 1}
+"""What a data set of DATASETS is built with where nothing else is said."""
+
 _BUILD_VERSION = 1
 """Raise it when a builder in DATASETS changes its tiles: cached stores are then built again."""
 
@@ -23,8 +26,21 @@ def open_store(config: DataConfig) -> TileStore:
     """Open the configured tile store; one with a name is built, one with an address fetched, on its first use here.
 
     Raises:
-        StoreError: There is no such data set and no such path, or the store there cannot be read.
+        StoreError: There is no such data set and no such path, the store there cannot be read, or it is not as
+            ``tile_size`` and ``num_domains`` say.
     """
+    store = _open(config)
+    has = {"tile_size": store.tile_size, "num_domains": len(store.domain_names)}
+    for name, value in has.items():
+        if getattr(config, name) not in (None, value):
+            raise StoreError(
+                f"data.{name} is {getattr(config, name)}, but the tile store {config.store} has {value}; leave "
+                f"data.{name} out, or make a store with the other value (jobs/prepare_data.py)"
+            )
+    return store
+
+
+def _open(config: DataConfig) -> TileStore:
     if is_uri(config.store):
         return fetch_store(config.store, cache_dir() / "fetched")
     if config.store not in DATASETS:
@@ -35,6 +51,7 @@ def open_store(config: DataConfig) -> TileStore:
                 "(jobs/prepare_data.py makes a store)"
             )
         return TileStore.open(config.store)
+    config = config.model_copy(update=_EMBEDDED | config.model_dump(exclude_none=True))
     folder = cache_dir() / "stores"
     folder.mkdir(exist_ok=True)
     build = f"{config.store}-{config.tile_size}px-{config.num_domains}d-v{FORMAT_VERSION}.{_BUILD_VERSION}"

@@ -71,9 +71,10 @@ def build_colon(config: DataConfig, path: Path) -> TileStore:
     |       256 |          13 |            4 |          6 |          11 |
 
     Args:
-        config: ``tile_size`` and ``num_domains`` are read.
+        config: ``tile_size`` and ``num_domains`` are read, and must be set.
         path: The store to make.
     """
+    assert config.tile_size is not None and config.num_domains is not None, "open_store fills them in"
     picture = skimage.data.immunohistochemistry()
     places = find_places(picture, config.tile_size)
     return write_store(

@@ -2,7 +2,7 @@
 
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.evaluator import Evaluator, cached_evaluator
-from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality
+from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality, check_extractor
 from fedray.evaluation.reference import compared_indices, score_names
 from fedray.evaluation.scores import Scores
 
@@ -14,6 +14,7 @@ __all__ = [
     "ExtractorQuality",
     "Scores",
     "cached_evaluator",
+    "check_extractor",
     "compared_indices",
     "score_names",
 ]

@@ -17,6 +17,9 @@ from fedray.evaluation.extractors import Extractor
 from fedray.evaluation.scores import Scores, compare, score_names_for
 from fedray.randomness import stream
 
+DEFAULT_SAMPLES = 256
+"""Tiles that are compared where ``num_samples`` is unset and the split has as many."""
+
 PROTOCOL = 1
 """Version of how tiles are chosen and features computed; a change of either must raise it."""
 
@@ -41,7 +44,8 @@ class Reference:
 def score_names(config: EvaluationConfig, store: TileStore, seed: int = 0) -> list[str]:
     """List the names of the scores that evaluation will produce, without computing any.
 
-    The number in a name is the one really compared: ``config.num_samples``, or all tiles of the split if it has fewer.
+    The number in a name is the one really compared: ``config.num_samples`` (256 if unset), or all tiles of
+    a smaller split.
 
     Raises:
         EvaluationError: The split has fewer than two tiles.
@@ -61,7 +65,7 @@ def compared_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) 
         raise EvaluationError(
             f"evaluation.split {config.split!r} must have at least 2 tiles, but has {len(indices)} in {store.path}"
         )
-    num = min(config.num_samples, len(indices))
+    num = min(config.num_samples or DEFAULT_SAMPLES, len(indices))
     present, counts = np.unique(store.labels[indices], return_counts=True)
     wanted = dict(zip(present.tolist(), _shares(counts, num).tolist(), strict=True))
     chosen = _draw(store, indices, wanted, stream(seed, "evaluation", "reference", config.split))

@@ -12,6 +12,7 @@ from fedray.experiment.cluster import (
 from fedray.experiment.evaluate import Evaluation, evaluate_generator
 from fedray.experiment.flower import server_app
 from fedray.experiment.job import USER_ERRORS
+from fedray.experiment.notes import notes
 from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.prepare import Prepared, prepare_evaluation
 from fedray.experiment.report import print_scores, save_samples
@@ -24,6 +25,7 @@ from fedray.experiment.run import (
     saved_config,
     start_workers,
 )
+from fedray.experiment.settled import from_store, settled
 from fedray.experiment.tracked import describe, ended, log_generator, log_round, open_run
 
 __all__ = [
@@ -44,11 +46,13 @@ __all__ = [
     "describe",
     "ended",
     "evaluate_generator",
+    "from_store",
     "generator_arrays",
     "log_generator",
     "log_round",
     "make_grid",
     "new_place",
+    "notes",
     "open_run",
     "plan_workers",
     "prepare_evaluation",
@@ -59,5 +63,6 @@ __all__ = [
     "save_samples",
     "saved_config",
     "server_app",
+    "settled",
     "start_workers",
 ]

@@ -9,6 +9,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedray.config import ExperimentConfig, override
 from fedray.evaluation import Evaluator
 from fedray.experiment.rounds import ExperimentRun
+from fedray.experiment.settled import settled
 from fedray.federation import local_store, training_device
 
 server_app = ServerApp()
@@ -33,7 +34,9 @@ def config_of(context: Context, num_nodes: int) -> ExperimentConfig:
 
     Raises:
         ConfigError: A key is no config path, or a value breaks a rule.
+        StoreError: The data cannot be opened.
+        EvaluationError: They are too few to compare with.
     """
     given = {path: value for path, value in context.run_config.items() if value != ""}  # Flower's have no null
     values = given | {"federation.num_clients": num_nodes}
-    return override(ExperimentConfig(), values, source="the Flower run config").resolved()
+    return settled(override(ExperimentConfig(), values, source="the Flower run config"))

@@ -3,12 +3,14 @@
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
 from fedray.config import ConfigError, flatten, save_config
+from fedray.experiment.basis import Basis, changes
 from fedray.experiment.place import TUNE_STATE, Place
 
 
@@ -21,13 +23,19 @@ class FolderKind:
     config: str
     """File with what was started."""
     identity: str
-    """File with the key that names it in MLflow; written last, so a folder that has it is a whole one."""
+    """File with the key that names it in MLflow, what was started, and what that rests on (basis.py); written last, so
+    a folder that has it is a whole one."""
+    option: str
+    """The option that takes its configuration."""
 
 
-EXPERIMENT = FolderKind("experiment", config="config.yaml", identity="experiment.json")
-SWEEP = FolderKind("sweep", config="sweep.yaml", identity="sweep.json")
+EXPERIMENT = FolderKind("experiment", config="config.yaml", identity="experiment.json", option="--config")
+SWEEP = FolderKind("sweep", config="sweep.yaml", identity="sweep.json", option="--space")
 
-_RESULTS = ("results.parquet", "best.yaml", "samples.png", "checkpoint", TUNE_STATE)
+FINISHED = "finished.json"
+"""File that is written when all is done, last of all; what a table needs beside the results is in it."""
+
+_RESULTS = (FINISHED, "results.parquet", "best.yaml", "samples.png", "checkpoint", TUNE_STATE)
 
 
 def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseModel | None) -> None:
@@ -47,9 +55,9 @@ def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseMo
         why = "cannot be written to" if there.is_dir() else "is no folder"
         raise ConfigError(f"--out {out} cannot be used: {there} {why}; choose another --out")
     if saved is not None:
-        if changes := _differences(saved, started):
+        if others := _differences(_flat(saved), _flat(started), "{path} is {old!r} there, not {new!r}"):
             raise ConfigError(
-                f"{out} holds another {kind.name} ({changes}); continue that one with --resume {out}, or choose "
+                f"{out} holds another {kind.name} ({others}); continue that one with --resume {out}, or choose "
                 f"another --out"
             )
         return
@@ -60,11 +68,11 @@ def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseMo
         raise ConfigError(f"{out} {what}, which this {kind.name} would overwrite; choose another --out")
 
 
-def open_folder(out: Place, kind: FolderKind, started: BaseModel) -> str:
+def open_folder(out: Place, kind: FolderKind, started: BaseModel, basis: Basis) -> str:
     """Make the folder, or find it again. Returns the key that names what is in it in MLflow.
 
     Raises:
-        ConfigError: The folder cannot be written.
+        ConfigError: The folder cannot be written, or what is in it rests on something else.
         StorageError: The shared storage cannot be.
     """
     identity = out.folder / kind.identity
@@ -72,11 +80,79 @@ def open_folder(out: Place, kind: FolderKind, started: BaseModel) -> str:
         out.folder.mkdir(parents=True, exist_ok=True)
         if not identity.exists():
             save_config(started, out.folder / kind.config)
-            identity.write_text(json.dumps({"key": uuid.uuid4().hex}))
+            record = {"key": uuid.uuid4().hex, "started": started.model_dump(mode="json"), "rests_on": dict(basis)}
+            identity.write_text(json.dumps(record, indent=1), encoding="utf-8")
             out.push()
-        return str(json.loads(identity.read_text())["key"])
+        check_basis(out, kind, basis)
+        return str(_identity(out, kind)["key"])
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be written ({error.strerror}); choose another --out") from None
+
+
+def check_basis(out: Place, kind: FolderKind, basis: Basis) -> None:
+    """Refuse to go on with what was started on something else. Where nothing was started, nothing is refused.
+
+    Raises:
+        ConfigError: Each difference with both values and its remedy.
+    """
+    if is_started(out, kind) and (found := changes(_identity(out, kind)["rests_on"], basis)):
+        raise ConfigError(
+            f"the {kind.name} in {out} cannot go on, because one run would rest on two things: {'; and '.join(found)}; "
+            "or start a new one with another --out"
+        )
+
+
+def check_unedited(out: Place, kind: FolderKind, saved: BaseModel) -> None:
+    """Refuse a configuration that was changed in the folder after the start.
+
+    Args:
+        out: The place.
+        kind: What was started in it.
+        saved: Its configuration as it stands in the folder now.
+
+    Raises:
+        ConfigError: The message says what it was and is, and the remedy.
+    """
+    began = flatten(_identity(out, kind)["started"])
+    if edits := _differences(began, _flat(saved), "{path} was {old!r}, and is {new!r} now"):
+        raise ConfigError(
+            f"{out}/{kind.config} was changed after the {kind.name} was started ({edits}), but it can only go on as it "
+            f"began: change that back; or start a new {kind.name} with {kind.option} {out}/{kind.config} and another "
+            "--out"
+        )
+
+
+def finish(out: Place, outcome: Mapping[str, Any]) -> None:
+    """Note that all is done.
+
+    Args:
+        out: The place.
+        outcome: What its table needs beside the results, as JSON can hold it.
+    """
+    (out.folder / FINISHED).write_text(json.dumps(outcome, indent=1), encoding="utf-8")
+    out.push()
+
+
+def outcome_of(out: Place) -> Mapping[str, Any] | None:
+    """Return what :func:`finish` noted; None while there is something left to do."""
+    path = out.folder / FINISHED
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _identity(out: Place, kind: FolderKind) -> Mapping[str, Any]:
+    """Read what was recorded at the start."""
+    path = out.folder / kind.identity
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        found = {}
+    if not {"key", "started", "rests_on"} <= found.keys():
+        raise ConfigError(
+            f"{path} does not say what the {kind.name} was started with and what it rests on: an older FedRay has "
+            f"written it, or it was changed; start a new {kind.name} with {kind.option} "
+            f"{out}/{kind.config} and another --out"
+        )
+    return found
 
 
 def is_started(out: Place, kind: FolderKind) -> bool:
@@ -102,9 +178,12 @@ def check_resumable(out: Place, kind: FolderKind) -> None:
     )
 
 
-def _differences(saved: BaseModel, started: BaseModel, at_most: int = 3) -> str:
-    """Say in which values two configurations differ: ``seed is 0 there, not 5``."""
-    old, new = flatten(saved.model_dump(mode="json")), flatten(started.model_dump(mode="json"))
+def _flat(config: BaseModel) -> dict[str, Any]:
+    return flatten(config.model_dump(mode="json"))
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], text: str, at_most: int = 3) -> str:
+    """Say in which values two configurations differ, each by a text with ``path``, ``old`` and ``new``."""
     paths: Sequence[str] = [path for path in {**old, **new} if old.get(path) != new.get(path)]
-    told = [f"{path} is {old.get(path)!r} there, not {new.get(path)!r}" for path in paths[:at_most]]
+    told = [text.format(path=path, old=old.get(path), new=new.get(path)) for path in paths[:at_most]]
     return ", ".join(told) + (f", and {len(paths) - at_most} more" if len(paths) > at_most else "")

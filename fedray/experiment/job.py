@@ -12,16 +12,17 @@ from fedray.config.cli import JobOptions, parse_job
 from fedray.data import PartitionError, StoreError
 from fedray.evaluation import EvaluationError
 from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
+from fedray.experiment.notes import notes
 from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import RoundResult
-from fedray.experiment.run import check_experiment, run_experiment, saved_config
+from fedray.experiment.run import check_experiment, finished_experiment, run_experiment, saved_config
 from fedray.experiment.upload import UploadError, check_upload
-from fedray.federation import DivergedError, FederationError
+from fedray.federation import DivergedError, FederationError, TooFewRepliesError
 from fedray.models import ModelError
 from fedray.simulation import SimulationError
 from fedray.storage import StorageError
-from fedray.tracking import TrackingError, resolve_tracking_uri, ui_command
+from fedray.tracking import TrackingError, look_at_tracking, resolve_tracking_uri, ui_command
 
 USER_ERRORS: tuple[type[Exception], ...] = (
     ConfigError,
@@ -33,6 +34,7 @@ USER_ERRORS: tuple[type[Exception], ...] = (
     SimulationError,
     FederationError,
     DivergedError,
+    TooFewRepliesError,
     TrackingError,
     StorageError,
     UploadError,
@@ -71,21 +73,28 @@ def train(argv: Sequence[str], description: str) -> None:
     options = parse_job(TrainOptions, argv, "config", base, description)
     out = Place.at(options.resume or options.out or new_place(options.experiment.gan.objective))
     config = saved_config(out) if options.resume else options.experiment
+    package = check_upload(config.data)
+    tracking_uri, console = resolve_tracking_uri(results_root()), Console()
+    finished = finished_experiment(config, out)
+    if finished is None:
+        config, store = check_experiment(config, out)
+        told = notes(config, store)
+    else:
+        told = [f"{out} holds a finished experiment: nothing is left to run"]
     if options.dry_run:
-        check_experiment(config, out)
-        print(to_yaml(config.resolved()) + f"# {plan_workers(config, cluster_size())}")
+        plan = plan_workers(config, cluster_size())
+        look_at_tracking(tracking_uri)
+        print("\n# ".join([f"{to_yaml(config)}# {plan}", *told]))
         return
-    console = Console()
-    if package := check_upload(config.data):
-        console.print(f"Came with the job:   {package}", soft_wrap=True)
-    tracking_uri = resolve_tracking_uri(results_root())
+    for note in ([f"came with the job: {package}"] if package else []) + told:
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
 
     def show(result: RoundResult) -> None:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items() if "/" in name)
         console.print(f"round {result.report.round_index}/{config.federation.num_rounds}: {figures}", soft_wrap=True)
 
     with resumable(out):
-        result = run_experiment(config, out=out, tracking_uri=tracking_uri, on_round=show)
+        result = finished or run_experiment(config, out=out, tracking_uri=tracking_uri, on_round=show)
     print_scores(console, result.scores, result.floor)
     console.print(
         f"Results:             {out}/: results.parquet, config.yaml, samples.png, checkpoint/", soft_wrap=True

@@ -50,6 +50,16 @@ class Place:
         """Where Tune keeps a sweep's state: a folder's path, or an address."""
         return f"{self.shared.uri}/{TUNE_STATE}" if self.shared else str(self.folder.resolve() / TUNE_STATE)
 
+    def num_bytes(self) -> int:
+        """Add up the sizes of all files that are kept there.
+
+        Raises:
+            StorageError: The storage does not answer.
+        """
+        if self.shared is not None:
+            return self.shared.num_bytes()
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
     def __str__(self) -> str:
         """Return what the user called it."""
         return self.shared.uri if self.shared else str(self.folder)

@@ -1,5 +1,6 @@
 """What all machines of a cluster must have in common before the first round: one extractor, trained once."""
 
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -7,22 +8,33 @@ import ray
 from fedray.config import ExperimentConfig
 from fedray.evaluation import Evaluator
 from fedray.federation import local_store
+from fedray.storage import write_whole
 
 Prepared = list[Any]
 """One reference to the files in Ray's object store; in a list, so that Ray hands it over instead of the files."""
 
+KEPT = "evaluation"
+"""Folder, in that of the results, of what was prepared: another machine goes on with the same extractor."""
+
 _PREPARE_TIMEOUT_S = 3600.0  # a node may have to be launched, and an extractor trained
 
 
-def prepare_evaluation(config: ExperimentConfig) -> tuple[Evaluator, Prepared]:
+def prepare_evaluation(config: ExperimentConfig, folder: Path | None = None) -> tuple[Evaluator, Prepared]:
     """Train the extractor and measure the real tiles, unless that was done before.
 
     It happens here, or on a node that takes work where this one takes none: a cluster's head drives and does nothing
     else.
 
+    Args:
+        config: Of the experiment.
+        folder: Of the results: what :func:`keep_evaluation` put there is taken, not made anew.
+
     Returns:
         The evaluator, and what :func:`install_evaluation` takes on other nodes.
     """
+    if folder is not None:
+        kept = (folder / KEPT).rglob("*.safetensors")
+        Evaluator.install({path.relative_to(folder).as_posix(): path.read_bytes() for path in kept})
     if not _takes_work():
         needs = {"num_cpus": config.resources.cpus_per_worker}
         files = ray.get(ray.remote(**needs)(_prepare).remote(config), timeout=_PREPARE_TIMEOUT_S)
@@ -34,6 +46,16 @@ def prepare_evaluation(config: ExperimentConfig) -> tuple[Evaluator, Prepared]:
 def install_evaluation(prepared: Prepared) -> None:
     """Make an evaluation that was prepared on another node this one's."""
     Evaluator.install(ray.get(prepared[0]))
+
+
+def keep_evaluation(prepared: Prepared, folder: Path) -> None:
+    """Write what was prepared beside the results, unless it is there already."""
+    for name, content in ray.get(prepared[0]).items():
+        path = folder / name
+        assert path.is_relative_to(folder / KEPT), "an evaluator's files are in a folder of their own"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
 
 
 def _prepare(config: ExperimentConfig) -> dict[str, bytes]:

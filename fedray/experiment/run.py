@@ -5,22 +5,34 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import torch
 
 from fedray.config import ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store
-from fedray.evaluation import Scores, score_names
+from fedray.evaluation import Scores, check_extractor
+from fedray.experiment.basis import EXTRACTOR, basis_of
 from fedray.experiment.cluster import cluster_name, connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
-from fedray.experiment.folder import EXPERIMENT, check_folder, check_resumable, is_started, open_folder
+from fedray.experiment.folder import (
+    EXPERIMENT,
+    check_basis,
+    check_folder,
+    check_resumable,
+    check_unedited,
+    finish,
+    is_started,
+    open_folder,
+    outcome_of,
+)
 from fedray.experiment.place import Place
-from fedray.experiment.prepare import Prepared, install_evaluation, prepare_evaluation
+from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_evaluation
 from fedray.experiment.reach import check_reach
 from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
+from fedray.experiment.settled import settled
 from fedray.experiment.tracked import ended, log_generator, log_round, open_run
 from fedray.federation import client_app, client_partition, fresh_gan, local_store, shared_arrays
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
@@ -57,7 +69,7 @@ def run_experiment(
     on_round: OnRound = lambda result: None,
     pool: WorkerPool | None = None,
 ) -> Result:
-    """Run one experiment, or continue the one whose checkpoint is in ``out``.
+    """Run one experiment, or continue the one whose checkpoint is in ``out``; one that is done is not run again.
 
     Everything that can be wrong is checked before anything is written.
 
@@ -75,16 +87,19 @@ def run_experiment(
         DivergedError: A loss exploded. The rounds before it are tracked, and the run ends as FAILED.
         FederationError: Too many clients failed.
     """
-    config = config.model_copy(update={"data": absolute_store(config.data)}).resolved()
     out = Place.at(out)
-    store = check_experiment(config, out)
+    if (finished := finished_experiment(config, out)) is not None:
+        return finished
+    config, store = check_experiment(config, out)
     cluster = connect()
     check_reach(config, cluster)
     resources = plan_workers(config, cluster) if pool is None else pool.resources
     check_tracking(tracking_uri)
-    evaluator, prepared = prepare_evaluation(config)
+    evaluator, prepared = prepare_evaluation(config, out.folder)
     centralised = config.federation.mode == "centralised"
-    key = open_folder(out, EXPERIMENT, config)
+    basis = {**basis_of(config, store), EXTRACTOR: evaluator.extractor.identity}
+    key = open_folder(out, EXPERIMENT, config, basis)
+    keep_evaluation(prepared, out.folder)
     tracker = Tracker(tracking_uri, config.tracking.experiment)
     with ExitStack() as stack:
         if centralised:
@@ -101,23 +116,65 @@ def run_experiment(
             if arrays := generator_arrays(shared_arrays(run.state)):
                 log_generator(tracked, config, arrays)
             out.push()
-    history = pd.read_parquet(out.folder / "results.parquet")
-    return Result(config, evaluation.scores, evaluator.floor, history, tracked.run_id, out.folder)
+    finish(out, {"scores": evaluation.scores, "floor": evaluator.floor, "run_id": tracked.run_id})
+    return _result(config, out, evaluation.scores, evaluator.floor, tracked.run_id)
 
 
-def check_experiment(config: ExperimentConfig, out: Place) -> TileStore:
-    """Refuse an experiment whose folder, data or partition is impossible; starts nothing. Returns the data.
+class Checked(NamedTuple):
+    """An experiment that can start, as far as can be seen without starting it."""
+
+    config: ExperimentConfig
+    """With all that was unset filled in (:func:`settled`)."""
+    store: TileStore
+
+
+def check_experiment(config: ExperimentConfig, out: Place) -> Checked:
+    """Refuse an experiment that cannot run, or that is not the one that was started in its folder; starts nothing.
 
     Raises:
         ValueError: The message names the value, the rule and the remedy.
     """
-    saved = saved_config(out).resolved() if is_started(out, EXPERIMENT) else None
-    check_folder(out, EXPERIMENT, config.resolved(), saved)
+    config = config.model_copy(update={"data": absolute_store(config.data)})
+    saved = saved_config(out) if is_started(out, EXPERIMENT) else None
     store = local_store(config.data)
+    check_basis(out, EXPERIMENT, basis_of(config, store))
+    config = settled(config)
+    check_folder(out, EXPERIMENT, config, saved)
+    check_config(config, store)
+    return Checked(config, store)
+
+
+def check_config(config: ExperimentConfig, store: TileStore) -> None:
+    """Refuse a configuration with which no round could run.
+
+    Args:
+        config: With all that was unset filled in.
+        store: Its tiles.
+
+    Raises:
+        ValueError: The message names the value, the rule and the remedy.
+    """
     client_partition(config)
+    check_extractor(store, config.evaluation)
     fresh_gan(config, "cpu")  # networks that cannot be built and weights that are missing are refused
-    score_names(config.evaluation, store)  # too few tiles to compare with are refused
-    return store
+
+
+def finished_experiment(config: ExperimentConfig, out: Place) -> Result | None:
+    """Return the result of an experiment that is done, None while there is something left to do; starts nothing.
+
+    Raises:
+        ConfigError: Another experiment is done there, or its configuration was changed since.
+    """
+    if (outcome := outcome_of(out)) is None:
+        return None
+    saved = saved_config(out)
+    if config != saved:
+        check_folder(out, EXPERIMENT, settled(config), saved)
+    return _result(saved, out, outcome["scores"], outcome["floor"], outcome["run_id"])
+
+
+def _result(config: ExperimentConfig, out: Place, scores: Scores, floor: Scores, run_id: str) -> Result:
+    return Result(config, scores, floor, pd.read_parquet(out.folder / "results.parquet"), run_id, out.folder)
 
 
 EVALUATION_TIMEOUT_S = 1800.0
@@ -151,10 +208,12 @@ def saved_config(out: Place) -> ExperimentConfig:
     """Read the configuration of the experiment that was started in a folder.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or it was changed since.
     """
     check_resumable(out, EXPERIMENT)
-    return load_config(out.folder / EXPERIMENT.config)
+    saved = load_config(out.folder / EXPERIMENT.config)
+    check_unedited(out, EXPERIMENT, saved)
+    return saved
 
 
 def _federated(config: ExperimentConfig, pool: WorkerPool) -> ExperimentRun:

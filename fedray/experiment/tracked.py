@@ -74,6 +74,7 @@ def describe(config: ExperimentConfig, store: TileStore) -> Mapping[str, str]:
         "fedray.objective": config.gan.objective,
         "fedray.partition": config.partition.scheme,
         "fedray.mode": config.federation.mode,
+        "fedray.tiles-unused": str(client_partition(config).unused),
         **code_version_tags(),
     }
 

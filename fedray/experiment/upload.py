@@ -43,14 +43,14 @@ class Package:
         for name, size in self.sizes.items():
             parts[name.split("/")[0]] += size
         largest = sorted(parts.items(), key=lambda part: -part[1])
-        told = ", ".join(f"{name} {_size(size)}" for name, size in largest[:_NUM_NAMED])
+        told = ", ".join(f"{name} {size_text(size)}" for name, size in largest[:_NUM_NAMED])
         told += f" and {len(parts) - _NUM_NAMED} more" if len(parts) > _NUM_NAMED else ""
-        return f"{len(self.sizes):,} file(s), {_size(sum(self.sizes.values()))}: {told}"
+        return f"{len(self.sizes):,} file(s), {size_text(sum(self.sizes.values()))}: {told}"
 
     def what_is_refused(self) -> str:
         """Name the files that are no text, the largest first; empty where all is as it should be."""
         names = sorted(self.refused, key=lambda name: -self.sizes[name])
-        told = [f"{name} ({self.refused[name]}, {_size(self.sizes[name])})" for name in names[:_NUM_NAMED]]
+        told = [f"{name} ({self.refused[name]}, {size_text(self.sizes[name])})" for name in names[:_NUM_NAMED]]
         told += [f"{len(names) - _NUM_NAMED} more"] if len(names) > _NUM_NAMED else []
         return ", ".join(told)
 
@@ -124,7 +124,8 @@ def _kind(path: Path) -> str | None:
         return f"a file that cannot be read: {error.strerror}"
 
 
-def _size(num_bytes: int) -> str:
+def size_text(num_bytes: int) -> str:
+    """Say a size in the unit that suits it."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if num_bytes >= factor:
             return f"{num_bytes / factor:.1f} {unit}"

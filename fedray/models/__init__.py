@@ -1,10 +1,11 @@
 """Networks, adversarial objectives and one local training pass: plain PyTorch, no Flower, no Ray."""
 
+from fedray.models.backbones import weights_file
 from fedray.models.conditions import Condition, TileShape
 from fedray.models.discriminators import Discriminator, Judgement
 from fedray.models.errors import DivergedError, ModelError
 from fedray.models.finite import check_finite
-from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan, to_float, warm_decay
+from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan, to_float
 from fedray.models.generators import LabelledGenerator
 from fedray.models.local_pass import (
     LabelledTiles,
@@ -49,5 +50,5 @@ __all__ = [
     "shuffled_batches",
     "steps_per_round",
     "to_float",
-    "warm_decay",
+    "weights_file",
 ]

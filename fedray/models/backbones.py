@@ -74,7 +74,7 @@ class TimmBackbone(nn.Module):
         super().__init__()
         name = timm_name(config.discriminator)
         pretrained = load_weights and config.initialisation == "imagenet"
-        self.model: nn.Module = _create(name, shape, _weights_source(name, config) if pretrained else None)
+        self.model: nn.Module = _create(name, shape, _weights_source(config) if pretrained else None)
         remove_chance(self.model)
         if config.recipe.penalty != "none":
             by_tile = (
@@ -244,27 +244,37 @@ def _size_text(name: str, size: int, error: Exception) -> str:
     return f"{name} cannot take tiles of {size} px ({type(error).__name__}: {cause}); 'cnn' and 'resnet18' take any"
 
 
-def _weights_source(name: str, config: GanConfig) -> dict[str, Any]:
-    """Return timm's arguments for where the ImageNet weights are.
+def weights_file(config: GanConfig) -> Path | None:
+    """Return the file that the ImageNet weights come from; None where none are asked for, or timm downloads them.
 
     Raises:
         ModelError: A file or folder is named, but has no weights.
     """
+    if config.initialisation != "imagenet":
+        return None
+    name = timm_name(config.discriminator)
     if config.weights is not None:
         path = Path(config.weights)
         if not path.is_file():
             raise ModelError(f"gan.weights must be a file, but there is none at {path.absolute()}; {_how_to_get(name)}")
-        return {"pretrained_cfg_overlay": {"file": str(path)}}
-    if folder := os.environ.get(WEIGHTS_FOLDER):
-        candidates = [Path(folder) / f"{name}{suffix}" for suffix in (".safetensors", ".pth", ".bin")]
-        found = next((path for path in candidates if path.is_file()), None)
-        if found is None:
-            raise ModelError(
-                f"{WEIGHTS_FOLDER} must hold {candidates[0].name} or {candidates[1].name}, but "
-                f"{Path(folder).absolute()} has neither; {_how_to_get(name)}"
-            )
-        return {"pretrained_cfg_overlay": {"file": str(found)}}
-    return {}
+        return path
+    folder = os.environ.get(WEIGHTS_FOLDER)
+    if not folder:
+        return None
+    candidates = [Path(folder) / f"{name}{suffix}" for suffix in (".safetensors", ".pth", ".bin")]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        raise ModelError(
+            f"{WEIGHTS_FOLDER} must hold {candidates[0].name} or {candidates[1].name}, but "
+            f"{Path(folder).absolute()} has neither; {_how_to_get(name)}"
+        )
+    return found
+
+
+def _weights_source(config: GanConfig) -> dict[str, Any]:
+    """Return timm's arguments for where the ImageNet weights are. Errors as of :func:`weights_file`."""
+    path = weights_file(config)
+    return {"pretrained_cfg_overlay": {"file": str(path)}} if path else {}
 
 
 def _weights_text(name: str, cause: str) -> str:

@@ -12,14 +12,14 @@ from rich.text import Text
 from fedray.config import DataConfig, ExperimentConfig, to_yaml
 from fedray.config.cli import JobOptions, parse_job, this_python
 from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
-from fedray.experiment import Place, cluster_size, new_place, results_root, resumable
-from fedray.experiment.upload import check_upload
+from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
+from fedray.experiment.upload import check_upload, size_text
 from fedray.sweep.doctor import Level, examine
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.results import print_trials
-from fedray.sweep.run import SweepError, check_sweep, run_sweep, saved_space, settle
+from fedray.sweep.run import SweepError, check_sweep, finished_sweep, run_sweep, saved_space
 from fedray.sweep.space import SearchSpace, find_space, load_space
-from fedray.tracking import resolve_tracking_uri, ui_command
+from fedray.tracking import look_at_tracking, resolve_tracking_uri, ui_command
 
 USER_ERRORS = (*EXPERIMENT_ERRORS, SweepError)
 
@@ -53,27 +53,37 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         return _space(path, default_space).fixed
 
     options = parse_job(SweepOptions, argv, "space", fixed, description)
-    if package := check_upload(options.experiment.data):
-        print(f"Came with the job:   {package}")
     if options.resume:
         out = Place.at(options.resume)
-        space = settle(saved_space(out))
+        space = saved_space(out)
     else:
-        space = settle(_chosen_space(options, default_space))
+        space = _chosen_space(options, default_space)
         out = Place.at(options.out or new_place(space.name))
+    package = check_upload(space.fixed.data)
+    tracking_uri, console = resolve_tracking_uri(results_root()), Console()
+    finished = finished_sweep(space, out)
+    if finished is None:
+        space, store = check_sweep(space, out)
+        told = notes(space.trial_config({}), store)
+    else:
+        told = [f"{out} holds a finished sweep: nothing is left to run"]
     if options.dry_run:
-        check_sweep(space, out)
-        print(to_yaml(space) + f"# {plan_sweep(space, cluster_size())}")
+        plan = plan_sweep(space, cluster_size())
+        look_at_tracking(tracking_uri)
+        print("\n# ".join([f"{to_yaml(space)}# {plan}", *told]))
         return
-    tracking_uri = resolve_tracking_uri(results_root())
+    for note in ([f"came with the job: {package}"] if package else []) + told:
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
     with resumable(out):
-        result = run_sweep(space, out=out, tracking_uri=tracking_uri)
-    console = Console()
+        result = finished or run_sweep(space, out=out, tracking_uri=tracking_uri)
     print_trials(console, result)
     console.print(
         f"Run the best again:  {this_python()} jobs/train_gan.py --config {result.out / 'best.yaml'}", soft_wrap=True
     )
-    console.print(f"Results:             {out}/: results.parquet, best.yaml, samples.png", soft_wrap=True)
+    size = size_text(out.num_bytes())
+    console.print(
+        f"Results:             {out}/: results.parquet, best.yaml, samples.png ({size} in all)", soft_wrap=True
+    )
     console.print(f"Compare in MLflow:   {result.compare_url or ui_command(tracking_uri)}", soft_wrap=True)
 
 

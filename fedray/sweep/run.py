@@ -4,14 +4,14 @@ import logging
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from ray import tune
 
-from fedray.config import ConfigError, ExperimentConfig
+from fedray.config import ConfigError
 from fedray.data import TileStore, absolute_store
 from fedray.evaluation import score_names
 from fedray.experiment import (
@@ -20,16 +20,31 @@ from fedray.experiment import (
     connect,
     describe,
     ended,
+    from_store,
     generator_arrays,
     log_generator,
     prepare_evaluation,
     save_samples,
 )
-from fedray.experiment.folder import SWEEP, check_folder, check_resumable, is_started, open_folder
+from fedray.experiment.basis import EXTRACTOR, basis_of
+from fedray.experiment.folder import (
+    SWEEP,
+    check_basis,
+    check_folder,
+    check_resumable,
+    check_unedited,
+    finish,
+    is_started,
+    open_folder,
+    outcome_of,
+)
+from fedray.experiment.prepare import keep_evaluation
 from fedray.experiment.reach import check_reach
-from fedray.federation import client_partition, latest_round, load_checkpoint, local_store, shared_arrays
+from fedray.experiment.run import check_config
+from fedray.federation import latest_round, load_checkpoint, local_store, shared_arrays
 from fedray.models import Arrays
 from fedray.storage import SharedFolder
+from fedray.sweep.checkpoints import DropCheckpoints, drop_checkpoints
 from fedray.sweep.plan import SweepPlan, plan_sweep
 from fedray.sweep.progress import SweepProgress
 from fedray.sweep.results import SweepResult, trial_table, write_results
@@ -65,7 +80,7 @@ class SweepError(RuntimeError):
 
 
 def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str) -> SweepResult:
-    """Run a sweep, or continue the one that was stopped in ``out``.
+    """Run a sweep, or continue the one that was stopped in ``out``; one that is done is not run again.
 
     Everything that can be wrong is checked before anything is written.
 
@@ -80,15 +95,18 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
         TrackingError: The tracking server does not answer.
         SweepError: No trial completed.
     """
-    out, space = Place.at(out), settle(space)
-    store = check_sweep(space, out)
+    out = Place.at(out)
+    if (finished := finished_sweep(space, out)) is not None:
+        return finished
+    space, store = check_sweep(space, out)
     cluster = connect()
     check_reach(space.fixed, cluster, out)
     plan = plan_sweep(space, cluster)
     check_tracking(tracking_uri)
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
-    _, prepared = prepare_evaluation(space.fixed)
-    key = open_folder(out, SWEEP, space)
+    evaluator, prepared = prepare_evaluation(space.fixed, out.folder)
+    key = open_folder(out, SWEEP, space, {**basis_of(space.fixed, store), EXTRACTOR: evaluator.extractor.identity})
+    keep_evaluation(prepared, out.folder)
     tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
     tags = {"fedray.sweep": space.name, "fedray.cluster": cluster_name()}
     described = {**describe(space.fixed, store), **tags}
@@ -108,74 +126,106 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
         compare_url = tracker.compare_url(run_ids[:COMPARED_RUNS])
         result = SweepResult(space, trials, out.folder, compare_url)
         _conclude(result, grid, store, parent)
+        drop_checkpoints(grid)
         out.push()
+    finish(out, {"compare_url": compare_url})
     return result
 
 
+def finished_sweep(space: SearchSpace, out: Place) -> SweepResult | None:
+    """Return the result of a sweep that is done, None while there is something left to do; starts nothing.
+
+    Raises:
+        ConfigError: Another sweep is done there, or its space was changed since.
+    """
+    if (outcome := outcome_of(out)) is None:
+        return None
+    saved = saved_space(out)
+    if space != saved:
+        check_folder(out, SWEEP, settle(space), saved)
+    return SweepResult(saved, pd.read_parquet(out.folder / "results.parquet"), out.folder, outcome["compare_url"])
+
+
 def settle(space: SearchSpace) -> SearchSpace:
-    """Fill in what the data decide: the goal's full name, and an absolute path of the store.
+    """Fill in what the data decide: the goal's full name, and what they say of the fixed configuration.
 
     A score's name ends with the number of tiles really compared, which depends on the store: ``fid/domain-cnn``
     becomes ``fid/domain-cnn/256``. A goal that names its number, and one that no evaluation yields, stay as they are.
 
     Raises:
-        ValueError: The data cannot be opened or are too few to compare.
+        ValueError: The data cannot be opened, are too few to compare, or are not as the configuration says.
     """
-    data = absolute_store(space.fixed.data)
-    names = score_names(space.fixed.evaluation, local_store(data))
+    fixed = from_store(space.fixed)
+    names = score_names(fixed.evaluation, local_store(fixed.data))
     full = [name for name in names if name.rpartition("/")[0] == space.goal.metric]
-    fixed = space.fixed.model_copy(update={"data": data})
     goal = space.goal.model_copy(update={"metric": full[0]}) if full else space.goal
     return space.model_copy(update={"fixed": fixed, "goal": goal})
 
 
-def check_sweep(space: SearchSpace, out: Place) -> TileStore:
-    """Refuse a sweep whose folder, data, objective or partition is impossible; starts nothing. Returns the data.
+class Checked(NamedTuple):
+    """A sweep that can start, as far as can be seen without starting it."""
+
+    space: SearchSpace
+    """With all that the data decide filled in (:func:`settle`)."""
+    store: TileStore
+
+
+def check_sweep(space: SearchSpace, out: Place) -> Checked:
+    """Refuse a sweep that cannot run, or that is not the one that was started in its folder; starts nothing.
 
     Raises:
         ValueError: The message names the value, the rule and the remedy.
     """
-    check_folder(out, SWEEP, space, saved_space(out) if is_started(out, SWEEP) else None)
-    store = local_store(space.fixed.data)
+    saved = saved_space(out) if is_started(out, SWEEP) else None
+    store = local_store(absolute_store(space.fixed.data))
+    check_basis(out, SWEEP, basis_of(space.fixed, store))
+    space = settle(space)
+    check_folder(out, SWEEP, space, saved)
     check_space(space, store)
-    return store
+    return Checked(space, store)
 
 
 def check_space(space: SearchSpace, store: TileStore) -> None:
-    """Refuse a space whose objective no evaluation yields, or whose partition is impossible: fixed, or as searched.
+    """Refuse a space whose objective no evaluation yields, or with a value that no trial can run, fixed or searched.
+
+    Args:
+        space: With all that the data decide filled in.
+        store: Its tiles.
 
     Raises:
         ConfigError: The objective is no score of this evaluation (the valid ones are named), or a searched value is
             impossible.
-        ValueError: The partition is impossible.
+        ValueError: What is fixed is impossible.
     """
-    _check_trial(space, space.fixed, store)
-    for path, dimension in space.search.items():
-        for value in dimension.examples():
-            config = space.trial_config({path: value})
-            try:
-                _check_trial(space, config, store if config.data == space.fixed.data else local_store(config.data))
-            except ValueError as error:
-                raise ConfigError(f"{space.name} searches {path}, but at {value} a trial cannot run: {error}") from None
-
-
-def _check_trial(space: SearchSpace, config: ExperimentConfig, store: TileStore) -> None:
-    names = score_names(config.evaluation, store)
+    names = score_names(space.fixed.evaluation, store)
     if space.goal.metric not in names:
         raise ConfigError(
             f"goal.metric must be one of {', '.join(names)}, but got {space.goal.metric!r} ({space.name})"
         )
-    client_partition(config)
+    check_config(space.trial_config({}), store)
+    for path, dimension in space.search.items():
+        for value in dimension.examples():
+            try:
+                check_config(space.trial_config({path: value}), store)
+            except ValueError as error:
+                raise ConfigError(f"{space.name} searches {path}, but at {value} a trial cannot run: {error}") from None
+    for number, point in enumerate(space.start_points):
+        try:
+            check_config(space.trial_config(point), store)
+        except ValueError as error:
+            raise ConfigError(f"start_points[{number}] of {space.name} cannot run: {error}") from None
 
 
 def saved_space(out: Place) -> SearchSpace:
     """Read the search space of the sweep that was started in a folder.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or it was changed since.
     """
     check_resumable(out, SWEEP)
-    return load_space(out.folder / SWEEP.config)
+    saved = load_space(out.folder / SWEEP.config)
+    check_unedited(out, SWEEP, saved)
+    return saved
 
 
 def run_trials(trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place) -> Search:
@@ -228,7 +278,7 @@ def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: str) 
         run_config=tune.RunConfig(
             name=state.rpartition("/")[2],
             storage_path=state.rpartition("/")[0],
-            callbacks=[SweepProgress(space)],
+            callbacks=[SweepProgress(space), DropCheckpoints()],
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=space.fixed.federation.checkpoint_every, checkpoint_at_end=True, num_to_keep=1
             ),

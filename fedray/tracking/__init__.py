@@ -1,7 +1,7 @@
 """MLflow runs that survive a server that is away: one parent a sweep, one child a trial, one step a round."""
 
 from fedray.tracking.address import compare_url, experiment_url, resolve_tracking_uri, run_url, ui_command
-from fedray.tracking.check import check_tracking
+from fedray.tracking.check import check_tracking, look_at_tracking
 from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.names import mlflow_key, name_of_key
 from fedray.tracking.run import Status, TrackedRun, UnsentMetric
@@ -18,6 +18,7 @@ __all__ = [
     "code_version_tags",
     "compare_url",
     "experiment_url",
+    "look_at_tracking",
     "mlflow_key",
     "name_of_key",
     "resolve_tracking_uri",

@@ -61,6 +61,21 @@ def check_tracking(uri: str, timeout_s: float = 10.0) -> None:
         _check_request(uri, timeout_s)
 
 
+def look_at_tracking(uri: str) -> None:
+    """Do as :func:`check_tracking`, but create nothing: of a SQLite database that is not there, look at its folder.
+
+    Raises:
+        TrackingError: As of :func:`check_tracking`.
+    """
+    path = sqlite_path(uri) if urlsplit(uri).scheme == "sqlite" else None
+    if path is None or (path.is_file() and path.stat().st_size > 0):
+        check_tracking(uri)
+        return
+    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not os.access(there, os.W_OK) or (there != path and not there.is_dir()):
+        raise _unwritable(uri, "Permission denied" if there.is_dir() else "Not a directory", there)
+
+
 def create_database(uri: str) -> None:
     """Create the SQLite database of this address unless it stands; safe for many processes at once.
 
@@ -96,12 +111,16 @@ def _database_lock(uri: str, path: Path) -> Iterator[None]:
         raise _error(uri, _Problem(f"has been locked for {_DATABASE_LOCK_S:.0f} s", remedy)) from None
     except OSError as error:
         lock.release()
-        remedy = "Give a path that can be written by MLFLOW_TRACKING_URI=sqlite:////PATH/mlflow.db."
-        raise _error(uri, _Problem(f"cannot be written ({error.strerror}: {error.filename})", remedy)) from None
+        raise _unwritable(uri, error.strerror or str(error), error.filename) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def _unwritable(uri: str, reason: str, where: object) -> TrackingError:
+    remedy = "Give a path that can be written by MLFLOW_TRACKING_URI=sqlite:////PATH/mlflow.db."
+    return _error(uri, _Problem(f"cannot be written ({reason}: {where})", remedy))
 
 
 def _has_schema(path: Path) -> bool:

@@ -16,6 +16,7 @@ import yaml
 from fedray.config import flatten, nest
 from fedray.config.cli import run_job
 from fedray.data import TileStore
+from fedray.data.store import FORMAT_VERSION
 from tests.small import SMALL
 
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -150,8 +151,9 @@ def store_of_another_version(small_store: TileStore, tmp_path: Path) -> Path:
     copy = tmp_path / "old-store"
     shutil.copytree(small_store.path, copy)
     text = (copy / "store.json").read_text()
-    assert '"format_version": 1' in text
-    (copy / "store.json").write_text(text.replace('"format_version": 1', '"format_version": 99'))
+    now = f'"format_version": {FORMAT_VERSION}'
+    assert now in text
+    (copy / "store.json").write_text(text.replace(now, '"format_version": 99'))
     return copy
 
 

@@ -3,9 +3,10 @@
 import pandas as pd
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 from fedray.config import ExperimentConfig, load_config
-from fedray.experiment import Place
+from fedray.experiment import Place, settled
 from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import load_space
 from tests.jobs.conftest import flat_yaml
@@ -19,7 +20,7 @@ from tests.jobs.conftest import flat_yaml
         ({"sed": 1}, "sed: there is no such key; did you mean 'seed'?"),
         ({"gan.n_critic": 0}, "gan.n_critic: input should be greater than or equal to 1, but got 0"),
         ({"gan.generator_lr": "fast"}, "gan.generator_lr: input should be a valid number"),
-        ({"partition.scheme": "random"}, "partition.scheme: input should be 'iid', 'majority-label', 'dirichlet' or"),
+        ({"partition.scheme": "random"}, "partition.scheme: input should be 'iid', 'majority-label', 'dirichlet'"),
     ],
 )
 def test_a_wrong_value_in_the_file(train_gan, refused, write_config, changes, expected):
@@ -40,14 +41,14 @@ def test_a_search_space_in_place_of_a_configuration(train_gan, refused, write_sp
 
 def test_a_folder_of_another_experiment(train_gan, refused, write_config, folder):
     config = write_config()
-    open_folder(Place.at(folder / "run"), EXPERIMENT, load_config(config))
+    open_folder(Place.at(folder / "run"), EXPERIMENT, settled(load_config(config)), {})
     message = refused(train_gan, "--config", config, "--out", "run", "--seed", 5)
     assert "run holds another experiment (seed is 0 there, not 5)" in message
     assert "--resume run, or choose another --out" in message
 
 
 def test_a_folder_of_a_sweep(train_gan, refused, write_config, write_space, folder):
-    open_folder(Place.at(folder / "sweep"), SWEEP, load_space(write_space()))
+    open_folder(Place.at(folder / "sweep"), SWEEP, load_space(write_space()), {})
     message = refused(train_gan, "--config", write_config(), "--out", "sweep")
     assert "sweep holds another job's sweep" in message and "choose another --out" in message
     message = refused(train_gan, "--resume", "sweep")
@@ -81,6 +82,18 @@ def test_from_the_command_line_to_scores(train_gan, refused, write_config, folde
     assert "python -m mlflow ui --backend-store-uri sqlite:///" in done.output
     assert pd.read_parquet(folder / "run" / "results.parquet")["round"].tolist() == [1]
     assert flat_yaml((folder / "run" / "config.yaml").read_text())["federation.num_rounds"] == 1
+
+    again = train_gan("--resume", "run")
+    assert (again.status, again.output.splitlines()[0]) == (
+        0, "note: run holds a finished experiment: nothing is left to run"
+    )  # fmt: skip
+    assert "round 1/1" not in again.output
+    table = done.output[done.output.index("Scores of") :]
+    assert again.output.endswith(table), "the same table as when it ended"
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    (experiment,) = [found for found in client.search_experiments() if found.name == "fedray"]
+    (logged,) = client.search_runs([experiment.experiment_id])
+    assert len(logged.outputs.model_outputs) == 1
 
     message = refused(train_gan, "--config", config, "--out", "run", "--gan.n-critic", 1)
     assert "gan.n_critic is 2 there, not 1" in message

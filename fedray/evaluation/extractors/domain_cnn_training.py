@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.evaluation.cache import Stored, cache_path, load_or_build
-from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors.base import BATCH_SIZE, Extractor, ExtractorQuality, hash_weights, progress
 from fedray.evaluation.extractors.domain_cnn import NAME, NUM_DEGRADATIONS, RECIPE, WIDTH, DomainCnn, fresh_network
 from fedray.randomness import derive_seed, stream
@@ -38,17 +37,8 @@ SEED = 0
 def load_domain_cnn(store: TileStore, config: EvaluationConfig) -> Extractor:
     """Load the store's extractor; the first call for a store trains it, on the CPU, and caches it.
 
-    Raises:
-        EvaluationError: The training tiles carry fewer than two labels.
+    The training tiles must carry two labels at least (:func:`fedray.evaluation.extractors.check_extractor`).
     """
-    present = np.unique(store.labels[store.indices("train")])
-    if len(present) < 2:
-        names = ", ".join(store.label_names[int(label)] for label in present) or "none"
-        raise EvaluationError(
-            f"evaluation.extractor 'domain-cnn' learns to tell labels apart and needs at least 2 among the training "
-            f"tiles, but {store.path} has {len(present)} ({names}); use evaluation.extractor "
-            "'inception-v3-compat' for this store"
-        )
     stored = load_or_build(cache_path(store.fingerprint, f"{NAME}-recipe{RECIPE}"), lambda: train(store))
     network = fresh_network(store.channels, len(store.label_names))
     network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in stored.arrays.items()})

@@ -61,12 +61,8 @@ def load_inception(store: TileStore, config: EvaluationConfig) -> Extractor:
         EvaluationError: The tiles have neither one nor three channels, or the weights are missing or not the published
             ones.
     """
-    if store.channels not in (1, 3):
-        raise EvaluationError(
-            f"evaluation.extractor 'inception-v3-compat' takes tiles of 1 or 3 channels, but {store.path} has "
-            f"{store.channels}; use evaluation.extractor 'domain-cnn' for this store"
-        )
-    path = Path(config.extractor_weights).expanduser() if config.extractor_weights else default_weights_path()
+    _check_channels(store)
+    path = _weights_path(config)
     if config.extractor_weights is None and not path.is_file():
         _download(path)
     weights = _read_published(path)
@@ -79,12 +75,51 @@ def load_inception(store: TileStore, config: EvaluationConfig) -> Extractor:
     return Extractor(NAME, network, WIDTH, WEIGHTS_SHA256)
 
 
+def check_inception(store: TileStore, config: EvaluationConfig) -> None:
+    """Refuse what :func:`load_inception` would; asks the download's server whether it is there, and fetches nothing.
+
+    Raises:
+        EvaluationError: As of :func:`load_inception`.
+    """
+    _check_channels(store)
+    path = _weights_path(config)
+    if config.extractor_weights is not None or path.is_file():
+        _check_published(path)
+        return
+    request = urllib.request.Request(WEIGHTS_URL, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT_S).close()
+    except OSError as error:
+        raise EvaluationError(
+            f"the Inception weights are not at {path}, and {WEIGHTS_URL} cannot be reached ({error}). {_remedy()}"
+        ) from None
+
+
+def _check_channels(store: TileStore) -> None:
+    if store.channels not in (1, 3):
+        raise EvaluationError(
+            f"evaluation.extractor 'inception-v3-compat' takes tiles of 1 or 3 channels, but {store.path} has "
+            f"{store.channels}; use evaluation.extractor 'domain-cnn' for this store"
+        )
+
+
+def _weights_path(config: EvaluationConfig) -> Path:
+    return Path(config.extractor_weights).expanduser() if config.extractor_weights else default_weights_path()
+
+
 def default_weights_path() -> Path:
     """Where torch-fidelity keeps its own download, so that one that was made already is used."""
     return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_URL.rsplit("/", 1)[-1]
 
 
 def _read_published(path: Path) -> dict[str, Any]:
+    content = _check_published(path)
+    weights: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return weights
+
+
+def _check_published(path: Path) -> bytes:
+    """Return the content of the published file, and refuse any other."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -96,8 +131,7 @@ def _read_published(path: Path) -> dict[str, Any]:
             f"{path} is not the published Inception weight file: its SHA-256 must be {WEIGHTS_SHA256}, but is "
             f"{digest}. It was not loaded, as scores of other weights compare with nothing. {_remedy()}"
         )
-    weights: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return weights
+    return content
 
 
 def _download(path: Path) -> None:
