@@ -105,10 +105,15 @@ def _question_unused(unused: Sequence[str], names: dict[str, str], chosen: bool,
     if not asked:
         return
     meant = ",".join(f"{role}={name}" for name, role in likely.items())
-    way = f"--columns {meant} if it is the {likely[next(iter(likely))]}" if likely else "--columns NAME=COLUMN"
+    roles = dict.fromkeys(likely.values())
+    way = (
+        f"such as --columns {meant} ({'; '.join(f'{role}: {COLUMNS[role].meaning}' for role in roles)})"
+        if likely
+        else f"--columns NAME=COLUMN, with a NAME of {', '.join(COLUMNS)}"
+    )
     raise StoreError(
-        f"{table} has columns that are not read, {_quoted(asked)}; say what each is ({way}, of {', '.join(COLUMNS)}), "
-        f"or that it is not needed: --ignore {','.join(asked)}"
+        f"{table} has columns that are not read, {_quoted(asked)}; say what each is, {way}, or that it is not needed: "
+        f"--ignore {','.join(asked)}"
     )
 
 
@@ -133,4 +138,4 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))
+    return ", ".join(map(repr, names)) or "no columns"

@@ -135,7 +135,8 @@ def count_reasons(left_out: Iterable[LeftOut]) -> list[tuple[str, int]]:
 
 def describe_reasons(left_out: Iterable[LeftOut]) -> str:
     """Return the counted reasons for an error's message: empty where nothing was left out."""
-    return "; ".join(f"left out: {count} x {reason}" for reason, count in count_reasons(left_out))
+    counted = "; ".join(f"{count} x {reason}" for reason, count in count_reasons(left_out))
+    return f"left out: {counted}" if counted else ""
 
 
 def _kind(file: Path) -> str:

@@ -193,10 +193,13 @@ def _image(
 def _check_split_folders(contents: Contents, names: Sequence[str], found: dict[str, FoundSplit]) -> None:
     """Check that splits stand alone at the top, each once."""
     if others := [name for name in names if name not in found]:
+        train, test = (
+            next((contents.root / name for name in found if found[name] == split), "DIR") for split in SPLITS
+        )
         raise StoreError(
             f"{contents.root} must hold either folders of splits or label folders, but beside {_some(found)} it holds "
-            f"{_some(others)}; move those away, or name both folders: --train {contents.root / next(iter(found))} "
-            "--test DIR. If all of them are labels: --levels label"
+            f"{_some(others)}; move those away, or name both folders: --train {train} --test {test}. If all of them "
+            "are labels: --levels label"
         )
     for name, split in found.items():
         if twins := [other for other in found if found[other] == split and other != name]:
@@ -228,8 +231,8 @@ def _check_no_split_below(branch: _Branch, domains: bool) -> None:
     for name, children in _inner_folders(branch.contents).items():
         if splits := [child for child in children if split_named(child)]:
             raise StoreError(
-                f"it is in doubt what {_some(splits)} in {root / name} is; --levels {above}{here}/split{below} if it "
-                f"is a split, --images {root / name} if the data set begins there"
+                f"it is in doubt what {_some(splits)} in {root / name} are; --levels {above}{here}/split{below} if "
+                f"they are splits, --images {root / name} if the data set begins there"
             )
 
 

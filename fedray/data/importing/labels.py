@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from fedray.data.importing.images import LeftOut, Listing
 from fedray.data.store import StoreError
@@ -86,7 +87,7 @@ def _question(counts: dict[str, int], meant: set[str]) -> None:
         if len(labels) > 1 and any(label in counts for label in labels):
             first, second = labels[0], labels[1]
             raise StoreError(
-                f"the labels {first!r} and {second!r} differ by case, blanks or the encoding of accents only; --labels "
+                f"the labels {first!r} and {second!r} differ by no more than case and punctuation; --labels "
                 f"'{second}={first}' joins them, --labels '{first}={first},{second}={second}' keeps them apart"
             )
 
@@ -96,29 +97,38 @@ def _question_names(kind: str, names: Iterable[str]) -> None:
     for name in dict.fromkeys(names):
         if (other := first.setdefault(_folded(name), name)) != name:
             raise StoreError(
-                f"the {kind}s {other!r} and {name!r} differ by case, blanks or the encoding of accents only; write "
+                f"the {kind}s {other!r} and {name!r} differ by no more than case and punctuation; write "
                 "them alike if they are one, or tell them apart by more"
             )
 
 
-def join_groups(listing: Listing) -> Listing:
-    """Take groups as one whose names look alike: a patient whose id is spelt in two ways must not be separated."""
-    first: dict[str, str] = {}
-    joined: dict[str, str] = {}
-    for group in dict.fromkeys(image.group for image in listing.images if image.group):
-        joined[group] = first.setdefault(_folded(group), group)
-    respelt = [group for group, name in joined.items() if group != name]
-    if not respelt:
-        return listing
-    note = (
-        f"{len(respelt)} groups differ from another by case, blanks or the encoding of accents only, and are taken as "
-        f"one with it, such as {respelt[0]!r} and {joined[respelt[0]]!r}"
-    )
-    images = tuple(replace(image, group=joined.get(image.group, "")) for image in listing.images)
-    return replace(listing, images=images, notes=(*listing.notes, note))
+def join_spellings(listing: Listing) -> Listing:
+    """Take names as one that are one: of labels, domains and clients those that nobody could tell apart on the screen.
+
+    Groups are joined where they differ by case too: a patient whose id is spelt in two ways must not be separated.
+    """
+    images, notes = list(listing.images), list(listing.notes)
+    for field, plain in (("label", _visible), ("domain", _visible), ("client", _visible), ("group", _folded)):
+        names = dict.fromkeys(getattr(image, field) for image in images)
+        first: dict[str, str] = {}
+        joined = {name: first.setdefault(plain(name), name) for name in names}
+        if respelt := [name for name in names if joined[name] != name]:
+            how = "case, blanks or the encoding of accents" if field == "group" else "blanks or the encoding of accents"
+            notes.append(
+                f"{len(respelt)} {field}{'s' if len(respelt) > 1 else ''} differ from another by {how} only, taken as "
+                f"one with it, such as {respelt[0]!a} and {joined[respelt[0]]!a}"
+            )
+            changes: list[dict[str, Any]] = [{field: joined[getattr(image, field)]} for image in images]
+            images = [replace(image, **change) for image, change in zip(images, changes, strict=True)]
+    return replace(listing, images=tuple(images), notes=tuple(notes))
+
+
+def _visible(name: str) -> str:
+    """Return a name without what cannot be seen: which blanks, and how accents are encoded (macOS splits them)."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def _folded(name: str) -> str:
-    """Return what two names share that look alike: no difference of case, blanks, encoding of accents, or 1 and 1.0."""
+    """Return what two names share that look alike: no difference of case, blanks, forms of a letter, or 1 and 1.0."""
     plain = " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
     return re.sub(r"^(\d+)\.0+$", r"\1", plain)

@@ -113,6 +113,8 @@ def _member(file: Path, name: str) -> Iterator[tuple[tuple[int, ...], np.dtype[A
                 yield shape, dtype, content
     except StoreError:
         raise
+    except OSError as error:
+        raise StoreError(f"cannot read the MedMNIST file {file}: {error.strerror or error}") from None
     except Exception as error:
         # A damaged archive leads zipfile and NumPy to whatever: struct.error, NotImplementedError, zlib.error ...
         reason = " ".join(str(error).split()) or type(error).__name__

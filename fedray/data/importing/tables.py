@@ -30,11 +30,11 @@ SEVERAL_HOT = "a row with several labels in the one-hot columns"
 
 _REMEDIES = {
     NO_FILE: "fill the column",
-    ABSENT: "paths start from --images, or from the table's folder",
+    ABSENT: "names start from --images, or from the table's folder",
     AMBIGUOUS: "name them with their folders",
     NO_LABEL: "fill the column",
-    NO_HOT: "a tile has one label",
-    SEVERAL_HOT: "a tile has one label",
+    NO_HOT: "a picture needs one label",
+    SEVERAL_HOT: "a picture needs one label",
 }
 
 
@@ -241,7 +241,7 @@ def _check_rows(file: Path, listed: list[ListedImage], problems: dict[str, list[
         reason, places = max(problems.items(), key=lambda item: len(item[1]))
         others = "".join(f"; {len(more)} x {other}" for other, more in problems.items() if other != reason)
         raise StoreError(
-            f"{file} has {len(places)} x {reason}, first: {places[0]}{others}; {_REMEDIES[reason]}, or go on without "
+            f"{file} has {len(places)} x {reason}, first: {places[0]}{others}; {_REMEDIES[reason]}; or go on without "
             "those rows: --on-error skip"
         )
     named = Counter(os.path.normpath(image.path) for image in listed)

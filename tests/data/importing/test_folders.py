@@ -63,13 +63,16 @@ def test_a_validation_split_can_stand_for_the_test_split(touch: Touch) -> None:
     ("paths", "message"),
     [
         ([], r"images holds no image; add images"),
-        (["a/__MACOSX/0.png", "a/1.zip"], r"holds no image \(left out: 1 x an archive.*; left out: 1 x left by"),
+        (["a/__MACOSX/0.png", "a/1.zip"], r"holds no image \(left out: 1 x an archive.*; 1 x left by"),
         (["0.png", "1.png"], r"must hold folders as LABEL/IMAGE, but all images lie further up.*--csv FILE"),
         (["0.png", "metadata.csv"], r"in a table: --csv .*/images/metadata\.csv"),
         ([*two("a"), "b/"], r"the folder .*images/b has no image; add images, or remove the folder"),
         ([*two("a"), "b/all.zip"], r"images/b has no image \(left out: 1 x an archive: unpack it"),
         ([*two("train/a", "test/a"), "test/b/Thumbs.db"], r"test/b has no image \(left out: 1 x left by"),
-        (two("train/a", "test/a", "c"), r"beside 'test', 'train' it holds 'c'; .*--train .*--test DIR.*--levels label"),
+        (
+            two("train/a", "test/a", "c"),
+            r"beside 'test', 'train' it holds 'c'; .*--train \S+/train --test \S+/test.*--levels label",
+        ),
         (two("train/a"), r"must hold a train and a test split, but holds 'train' only; have one folder split here"),
         (two("train/a", "Training/a", "test/a"), r"two folders of one split, '\w+' and '\w+'"),
         (
@@ -79,12 +82,12 @@ def test_a_validation_split_can_stand_for_the_test_split(touch: Touch) -> None:
         (two("NCT-CRC-HE-100K/ADI", "CRC-VAL-HE-7K/ADI"), r"'CRC-VAL-HE-7K' .* is a label or a split"),
         (two("development", "holdout"), r"whether 'holdout' in .* is a label or a split"),
         (two("ISIC_2019_Training_Input", "ISIC_2019_Test_Input"), r"is a label or a split"),
-        (two("a/train", "a/test", "b/train", "b/test"), r"what 'test', 'train' in .*/a is; --levels label/split"),
+        (two("a/train", "a/test", "b/train", "b/test"), r"what 'test', 'train' in .*/a are; --levels label/split"),
         (
             two("data/a", "data/b"),
             r"'data' alone, and that holds 'a', 'b'; --images .*images/data if those are the labels",
         ),
-        (two("data/train/a", "data/test/a"), r"what 'test', 'train' in .*/data is;.*--images .*/data if the data set"),
+        (two("data/train/a", "data/test/a"), r"what 'test', 'train' in .*/data are;.*--images .*/data if the data set"),
         (two("site 1/tumour", "site 1/normal", "site 2/tumour"), r"'site 1', 'site 2' in .* hold a folder 'tumour'"),
         (two("benign/p1", "malignant/P1"), r"hold a folder 'p1'; --domains .*--levels label/group .*--levels label if"),
         (
