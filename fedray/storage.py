@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 _COPY_BYTES = 8 * 2**20
+_PROBE_BYTES = 4096  # a full disk takes none
 _ACCESS = (
     "Check the address, and the access: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or the machine's role for s3://, "
     "GOOGLE_APPLICATION_CREDENTIALS or its service account for gs://; AWS_ENDPOINT_URL for a store of your own"
@@ -26,6 +28,30 @@ class StorageError(ValueError):
 def is_uri(place: str | Path) -> bool:
     """Say whether a place is an address on shared storage, and no local path."""
     return "://" in str(place)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that only this user can enter; one that is there keeps the rights that somebody gave it.
+
+    Args:
+        folder: For what others on this machine must not read: weights, states of clients, tiles. What is in it, and the
+            folders above it, have the usual rights.
+
+    Raises:
+        OSError: It cannot be made, or is a file.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def why_not_writable(folder: Path) -> str | None:
+    """Say why nothing can be written into a folder (rights, a read-only or a full disk), None where it can be."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def write_whole(path: Path, content: bytes, *, through: Path | None = None) -> None:

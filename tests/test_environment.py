@@ -82,9 +82,16 @@ def test_kubernetes_pods_are_silent():
         assert wanted.items() <= found.items(), file
 
 
+def test_containers_are_silent():
+    ray, mlflow = ((ROOT / place / "Dockerfile").read_text(encoding="utf-8") for place in ("kubernetes", "mlflow"))
+    assert all(f"{name}={value}" in ray for name, value in SILENT.items())
+    assert "ENV MLFLOW_DISABLE_TELEMETRY=true" in mlflow
+
+
 def test_each_page_that_prints_a_command_of_flower_or_ray_says_where_it_is_silenced():
     """In `.venv/bin/activate`, which the Makefile completes: a page that has such a command activates it, or links."""
-    assert "shell_lines" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"shell_lines\(\).* >>\$\(BIN\)/activate$", makefile, re.MULTILINE)
     for page in (ROOT / "README.md", ROOT / "kubernetes" / "README.md", *(ROOT / "docs").glob("*.md")):
         text = page.read_text(encoding="utf-8")
         if re.search(r"^ +(flwr run|ray (up|start|job submit)|mlflow )", text, re.MULTILINE):

@@ -1,6 +1,7 @@
 """Job command lines, generated from the config models: every field is an option, every docstring its help."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -130,13 +131,32 @@ def run_job(main: Callable[[Sequence[str]], int | None], user_errors: tuple[type
         user_errors: Errors whose message tells the user all they need: printed alone, without a traceback.
 
     Returns:
-        The exit status: 0, 2 for a user's error, 130 for Ctrl-C. Any other error keeps its traceback and status 1.
+        The exit status: 0, 2 for a user's error or a disk that takes nothing, 130 for Ctrl-C. Any other error keeps its
+        traceback and status 1.
     """
     try:
         return main(sys.argv[1:]) or 0
-    except user_errors as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        if (message := _disk_problem(error)) is None:
+            if not isinstance(error, user_errors):
+                raise
+            message = str(error)
+        print(f"error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
+
+
+def _disk_problem(error: Exception) -> str | None:
+    """Say what a disk refused, and what to do about it; None where the error is another one."""
+    if not isinstance(error, OSError) or error.errno not in _DISK_ERRORS:
+        return None
+    place, problem = error.filename or "a file", (error.strerror or str(error)).lower()
+    return (
+        f"{place} cannot be used: {problem}. Make room or give the right to it, or choose other places by --out, "
+        "FEDRAY_RESULTS, FEDRAY_CACHE or TMPDIR; a job that had begun goes on with --resume"
+    )

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -11,7 +12,7 @@ from fedray.config import DataConfig, nearest_name
 from fedray.data.colon import build_colon
 from fedray.data.shared import fetch_store
 from fedray.data.store import FORMAT_VERSION, StoreError, TileStore
-from fedray.storage import is_uri
+from fedray.storage import is_uri, private_folder, why_not_writable
 
 DATASETS: dict[str, Callable[[DataConfig, Path], TileStore]] = {"colon": build_colon}
 
@@ -85,16 +86,27 @@ def train_command(store: TileStore, place: str) -> str:
 
 
 def cache_dir() -> Path:
-    """Return the folder for everything FedRay caches: ``$FEDRAY_CACHE``, or ``~/.cache/fedray``. Made where missing.
+    """Return the folder for everything FedRay caches: ``$FEDRAY_CACHE``, or ``~/.cache/fedray``.
+
+    Where it is missing it is made, for this user alone: it holds tiles.
 
     Raises:
-        StoreError: The folder cannot be made.
+        StoreError: The folder cannot be made, or nothing can be written into it.
     """
     folder = Path(os.environ.get("FEDRAY_CACHE") or "~/.cache/fedray").expanduser()
+    _check_cache(folder)
+    return folder
+
+
+@cache  # once for a folder: it is asked for often
+def _check_cache(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise StoreError(
             f"cannot make the cache folder {folder} ({error.strerror}); set FEDRAY_CACHE to a writable folder"
         ) from None
-    return folder
+    if problem := why_not_writable(folder):
+        raise StoreError(
+            f"cannot write to the cache folder {folder} ({problem}); set FEDRAY_CACHE to a writable folder"
+        )

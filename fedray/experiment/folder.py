@@ -1,7 +1,6 @@
 """The folder of a job's results: it holds one experiment or one sweep, which is found again in it to continue."""
 
 import json
-import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from fedray.config import ConfigError, flatten, save_config
 from fedray.experiment.basis import Basis, changes
 from fedray.experiment.place import TUNE_STATE, Place
+from fedray.storage import private_folder, why_not_writable
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseMo
         ConfigError: The message says what is there and the remedy.
     """
     there = next(parent for parent in (out.folder, *out.folder.absolute().parents) if parent.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        why = "cannot be written to" if there.is_dir() else "is no folder"
+    problem = why_not_writable(there) if there.is_dir() else None
+    if problem or not there.is_dir():
+        why = f"takes no file ({problem})" if problem else "is no folder"
         raise ConfigError(f"--out {out} cannot be used: {there} {why}; choose another --out")
     if saved is not None:
         if others := _differences(_flat(saved), _flat(started), "{path} is {old!r} there, not {new!r}"):
@@ -77,7 +78,7 @@ def open_folder(out: Place, kind: FolderKind, started: BaseModel, basis: Basis) 
     """
     identity = out.folder / kind.identity
     try:
-        out.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(out.folder)
         if not identity.exists():
             save_config(started, out.folder / kind.config)
             record = {"key": uuid.uuid4().hex, "started": started.model_dump(mode="json"), "rests_on": dict(basis)}

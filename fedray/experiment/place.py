@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from fedray.storage import SharedFolder, is_uri
+from fedray.storage import SharedFolder, is_uri, private_folder
 
 TUNE_STATE = "tune"
 """Folder of a sweep's state and checkpoints: Tune itself keeps it on the shared storage."""
@@ -86,6 +86,7 @@ class Place:
         """Make the folder what stands at the address: another machine may have gone on from there."""
         assert self.shared is not None
         shutil.rmtree(self.folder, ignore_errors=True)
+        private_folder(self.folder)
         names = [name for name in self.shared.names() if not name.startswith(f"{TUNE_STATE}/")]
         self.shared.download(names, self.folder)
         self._pushed.update({name: _stamp(self.folder / name) for name in names})

@@ -2,17 +2,19 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from flwr.app import RecordDict
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fedray.federation.messages import from_record, to_record
 from fedray.federation.rounds import FederationState
 from fedray.models import Arrays, DivergedError, check_finite
-from fedray.storage import in_order
+from fedray.storage import in_order, private_folder
 
 FORMAT = 2
 _SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named with dots and slashes
@@ -28,6 +30,7 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
 
     Raises:
         DivergedError: An array is not finite: nothing is written, and what was there stays.
+        OSError: It cannot be written: the disk is full, say. What was there stays.
     """
     files = {"server": from_record(state.arrays), "optimizer": state.optimizer, "clients": _flatten(client_states)}
     for name, arrays in files.items():
@@ -37,7 +40,7 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
     scratch.mkdir(parents=True)
     try:
         for name, arrays in files.items():
-            save_file(in_order(arrays), scratch / f"{name}.safetensors")
+            _write(arrays, scratch / f"{name}.safetensors")
         (scratch / "state.json").write_text(json.dumps({"format": FORMAT, "round_index": state.round_index}))
         if folder.exists():
             shutil.rmtree(folder)
@@ -46,15 +49,26 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _write(arrays: Arrays, path: Path) -> None:
+    try:
+        save_file(in_order(arrays), path)
+    except SafetensorError as error:  # it puts the system's error into words
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
+
+
 def save_round(folder: Path, state: FederationState, client_states: Mapping[int, RecordDict]) -> None:
     """Write the checkpoint of a round beside those before it, then remove those: one is whole at any moment.
 
     Args:
-        folder: Holds the checkpoints, ``round-00001`` and so on.
+        folder: Holds the checkpoints, ``round-00001`` and so on. Where it is missing it is made, for this user alone.
         state: As in :func:`save_checkpoint`.
         client_states: As in :func:`save_checkpoint`.
     """
     target = folder / f"round-{state.round_index:05d}"
+    private_folder(folder)
     save_checkpoint(target, state, client_states)
     for other in folder.iterdir():
         if other != target:

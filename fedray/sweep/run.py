@@ -43,7 +43,7 @@ from fedray.experiment.reach import check_reach
 from fedray.experiment.run import check_config
 from fedray.federation import latest_round, load_checkpoint, local_store, shared_arrays
 from fedray.models import Arrays
-from fedray.storage import SharedFolder
+from fedray.storage import SharedFolder, private_folder
 from fedray.sweep.checkpoints import DropCheckpoints, drop_checkpoints
 from fedray.sweep.plan import SweepPlan, plan_sweep
 from fedray.sweep.progress import SweepProgress
@@ -242,6 +242,8 @@ def run_trials(trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place) 
     # It looks for the result files of the loggers that are off.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     SweepSearch.keep_in = Path(out.state) if out.shared is None else None
+    if out.shared is None:
+        private_folder(Path(out.state))  # before Tune makes it, for everybody
     put_state_back(out)
     if tune.Tuner.can_restore(out.state):
         tuner = tune.Tuner.restore(out.state, trainable, resume_unfinished=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from fedray.config.cli import this_python
+from fedray.environment import SILENT
 from fedray.tracking.errors import shown
 
 SQLITE = "sqlite:///"
@@ -71,7 +72,8 @@ def ui_command(uri: str) -> str:
     """Return the command that opens the MLflow UI on this store; a password in the address is left out."""
     if is_server(uri):
         return f"python -m webbrowser {shlex.quote(shown(uri))}"
-    return f"{this_python()} -m mlflow ui --backend-store-uri {shlex.quote(shown(uri))}"
+    silent = f"MLFLOW_DISABLE_TELEMETRY={SILENT['MLFLOW_DISABLE_TELEMETRY']}"  # of a command that starts without us
+    return f"{silent} {this_python()} -m mlflow ui --backend-store-uri {shlex.quote(shown(uri))}"
 
 
 def experiment_url(uri: str, experiment_id: str) -> str | None:

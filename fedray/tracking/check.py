@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock, Timeout
 
+from fedray.storage import why_not_writable
 from fedray.tracking.address import is_server, is_sqlite, sqlite_path
 from fedray.tracking.errors import TrackingError, brief, shown
 
@@ -24,8 +25,8 @@ _OPEN_DATABASE_S = 60.0  # 2 s on an idle machine, much more where a hundred tri
 
 _START_A_SERVER = "Start the server, or correct MLFLOW_TRACKING_URI; unset, runs go to a local SQLite database."
 _MEND_A_DATABASE = (
-    "Correct MLFLOW_TRACKING_URI; after a backup, `mlflow db upgrade ADDRESS` brings an older MLflow's database up to "
-    "date."
+    "Correct MLFLOW_TRACKING_URI; after a backup, `MLFLOW_DISABLE_TELEMETRY=true mlflow db upgrade ADDRESS` brings an "
+    "older MLflow's database up to date."
 )
 
 
@@ -104,6 +105,8 @@ def _database_lock(uri: str, path: Path) -> Iterator[None]:
     lock = FileLock(f"{path}.lock", timeout=_DATABASE_LOCK_S)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if problem := why_not_writable(path.parent):  # waiting for a lock would not say so
+            raise OSError(0, problem, str(path.parent))
         lock.acquire()
         path.open("ab").close()
     except Timeout:

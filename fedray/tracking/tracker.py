@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fedray.storage import private_folder
 from fedray.tracking.address import compare_url, run_url, sqlite_path
 from fedray.tracking.check import create_database
 from fedray.tracking.errors import TrackingError, shown
@@ -205,7 +206,10 @@ class Tracker:
 
         database = sqlite_path(self.uri)
         # Beside the database: MLflow's default is a folder of the process's working directory.
-        location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
+        artifacts = database.resolve().parent / "mlartifacts" if database else None
+        if artifacts is not None:
+            private_folder(artifacts)  # it will hold generators, and pictures of real tiles
+        location = artifacts.as_uri() if artifacts else None
         try:
             self._client.create_experiment(self.experiment, artifact_location=location, tags=_EXPERIMENT_TAGS)
         except MlflowException as error:

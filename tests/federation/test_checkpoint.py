@@ -1,4 +1,6 @@
 import json
+import resource
+import stat
 
 import numpy as np
 import pytest
@@ -83,3 +85,29 @@ def test_what_a_killed_writer_left_is_no_checkpoint(tmp_path):
     save_round(tmp_path / "c", state(round_index=1), {})
     (tmp_path / "c" / "round-00002.123.tmp").mkdir()
     assert latest_round(tmp_path / "c").name == "round-00001"
+
+
+def test_a_disk_that_takes_no_more_is_an_error_of_the_system_and_leaves_the_old_one(tmp_path):
+    save_round(tmp_path / "kept", state(), {})
+    large = FederationState(to_record({"w": np.zeros(100_000, np.float32)}), 4)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            save_round(tmp_path / "kept", large, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename.endswith("server.safetensors")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["round-00003"]
+    assert load_checkpoint(tmp_path / "kept" / "round-00003")[0].round_index == 3
+
+
+def test_checkpoints_are_their_owners_unless_somebody_opens_them(tmp_path):
+    def rights():
+        return stat.S_IMODE((tmp_path / "run" / "checkpoint").stat().st_mode)
+
+    save_round(tmp_path / "run" / "checkpoint", state(), {})
+    assert rights() == 0o700
+    (tmp_path / "run" / "checkpoint").chmod(0o750)
+    save_round(tmp_path / "run" / "checkpoint", state(round_index=4), {})
+    assert rights() == 0o750

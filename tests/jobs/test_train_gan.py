@@ -81,6 +81,8 @@ def test_from_the_command_line_to_scores(train_gan, refused, write_config, folde
     assert "round 1/1: fid/domain-cnn/16" in done.output
     assert "python -m mlflow ui --backend-store-uri sqlite:///" in done.output
     assert pd.read_parquet(folder / "run" / "results.parquet")["round"].tolist() == [1]
+    for made in ("run", "run/checkpoint", "mlartifacts"):
+        assert (folder / made).stat().st_mode & 0o777 == 0o700, f"{made} holds weights or pictures"
     assert flat_yaml((folder / "run" / "config.yaml").read_text())["federation.num_rounds"] == 1
 
     again = train_gan("--resume", "run")

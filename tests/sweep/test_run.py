@@ -88,6 +88,12 @@ def test_the_best_score_is_that_of_its_checkpoint(sweep):
     assert again.scores[METRIC] == pytest.approx(result.best["score"], rel=1e-4)
 
 
+def test_its_folder_and_tunes_are_their_owners(sweep):
+    result, *_ = sweep
+    for made in (result.out, result.out / "tune", result.out.parent / "mlartifacts"):
+        assert made.stat().st_mode & 0o777 == 0o700, made
+
+
 def test_a_finished_sweep_is_not_run_again(sweep, ray_session):
     result, client, runs = sweep
     again = run_sweep(result.space, out=result.out, tracking_uri=client.tracking_uri)

@@ -84,7 +84,8 @@ def test_addresses_are_shown_without_secrets() -> None:
 
 
 def test_the_ui_is_opened_on_the_same_store() -> None:
-    assert ui_command("sqlite:////a b/mlflow.db").endswith(
+    command = ui_command("sqlite:////a b/mlflow.db")
+    assert command.startswith("MLFLOW_DISABLE_TELEMETRY=true ") and command.endswith(
         "python -m mlflow ui --backend-store-uri 'sqlite:////a b/mlflow.db'"
     )
     assert ui_command("http://host:5000") == "python -m webbrowser http://host:5000"
