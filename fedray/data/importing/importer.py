@@ -10,7 +10,7 @@ from fedray.data.importing.checks import check_label_splits, check_listing
 from fedray.data.importing.folders import list_folder, list_split_folders
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.inspection import SAME_PIXELS, Inspection
-from fedray.data.importing.labels import join_spellings, parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
 from fedray.data.importing.leaks import Duplicates
 from fedray.data.importing.medmnist import list_medmnist, medmnist_tiles
 from fedray.data.importing.patients import group_by_patient
@@ -198,7 +198,7 @@ def import_images(
         StoreError: A rule of :mod:`fedray.data.importing.checks` or :mod:`fedray.data.importing.labels` is broken, a
             label cannot be split, or an image cannot be decoded (``on_error='fail'``).
     """
-    listing = settle_labels(join_spellings(listing), parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"))
+    listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"), options.on_error)
     if decode is decode_files:
         listing = replace(listing, images=tuple(group_by_patient(listing.images)))
     check_listing(listing, source)

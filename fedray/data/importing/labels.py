@@ -4,15 +4,17 @@ import csv
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from fedray.data.importing.images import LeftOut, Listing
 from fedray.data.store import StoreError
 
 MISSING_WORDS = {"", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "none", "nil", "-", "--", "?"}
 """How tables spell that a value is missing, in lower case."""
+
+SEVERAL_IN_ONE = "a picture with several labels in one"
 
 
 def parse_pairs(text: str, option: str, form: str) -> dict[str, str]:
@@ -35,32 +37,49 @@ def parse_list(text: str) -> list[str]:
     return [part.strip() for part in next(csv.reader([text], skipinitialspace=True), [])]
 
 
-def settle_labels(listing: Listing, renames: dict[str, str]) -> Listing:
-    """Rename labels as asked, then question what is left.
+def settle_labels(listing: Listing, renames: dict[str, str], on_error: Literal["fail", "skip"] = "fail") -> Listing:
+    """Rename labels as asked, then question what is left; of other names too what looks like a mistake.
 
     Args:
         listing: Images with the labels that folders or tables gave them.
         renames: New name of a label; equal to the old one: it is meant as it stands; empty: its images are left out.
+        on_error: What an image with several labels in one does: 'fail' ends the import, 'skip' leaves it out.
 
     Raises:
-        StoreError: A renamed label does not exist, a label looks like a missing value, or two labels, domains or
-            clients differ by case, blanks or the encoding of their accents only.
+        StoreError: A renamed label does not exist, a label looks like a missing value or like several labels, or two
+            labels, domains or clients are nearly the same.
     """
+    listing = _join_spellings(listing)
     counts = Counter(image.label for image in listing.images)
     if unknown := [label for label in renames if label not in counts]:
         raise StoreError(f"--labels renames {unknown[0]!r}, but the labels are {', '.join(map(repr, sorted(counts)))}")
-    images = [replace(image, label=renames.get(image.label, image.label)) for image in listing.images]
-    dropped = [
-        LeftOut(image.source, f"a picture of the label {image.label!r}, left out as asked")
-        for image in listing.images
-        if renames.get(image.label) == ""
-    ]
-    _question({label: count for label, count in counts.items() if label not in renames}, set(renames.values()))
+    several = {label for label in counts if label not in renames and _is_several(label, counts)}
+    if several and on_error == "fail":
+        first = min(several)
+        raise StoreError(
+            f"{sum(counts[label] for label in several)} images have several labels in one, such as {first!r}, but a "
+            f"picture needs one label; leave them out with --on-error skip, or take one as it stands: --labels "
+            f"'{first}={first}'"
+        )
+    images, left_out = [], list(listing.left_out)
+    for image in listing.images:
+        if image.label in several:
+            left_out.append(LeftOut(image.source, SEVERAL_IN_ONE))
+        elif not (label := renames.get(image.label, image.label)):
+            left_out.append(LeftOut(image.source, f"a picture of the label {image.label!r}, left out as asked"))
+        else:
+            images.append(replace(image, label=label))
+    unasked = {label: count for label, count in counts.items() if label not in renames and label not in several}
+    _question(unasked, set(renames.values()))
     _question_names("domain", (image.domain for image in listing.images))
     _question_names("client", (image.client for image in listing.images))
-    return replace(
-        listing, images=tuple(image for image in images if image.label), left_out=(*listing.left_out, *dropped)
-    )
+    return replace(listing, images=tuple(images), left_out=tuple(left_out))
+
+
+def _is_several(label: str, labels: Container[str]) -> bool:
+    """Whether a label is a list of others, as in ``Edema|Effusion``."""
+    parts = [part.strip() for part in re.split(r"[|;,/+&]", label)]
+    return len(parts) > 1 and all(part in labels for part in parts)
 
 
 def sorted_names(names: Iterable[str]) -> list[str]:
@@ -102,7 +121,7 @@ def _question_names(kind: str, names: Iterable[str]) -> None:
             )
 
 
-def join_spellings(listing: Listing) -> Listing:
+def _join_spellings(listing: Listing) -> Listing:
     """Take names as one that are one: of labels, domains and clients those that nobody could tell apart on the screen.
 
     Groups are joined where they differ by case too: a patient whose id is spelt in two ways must not be separated.

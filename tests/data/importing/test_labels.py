@@ -5,7 +5,7 @@ import pytest
 
 from fedray.data import StoreError
 from fedray.data.importing.images import ListedImage, Listing
-from fedray.data.importing.labels import join_spellings, parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.labels import SEVERAL_IN_ONE, parse_pairs, settle_labels, sorted_names
 
 
 def listing(*labels: str) -> Listing:
@@ -56,10 +56,10 @@ def test_domains_and_clients_that_look_alike_are_questioned(kind: str) -> None:
 def test_a_patient_spelt_in_two_ways_is_one() -> None:
     groups = ("P1", "p1", "p2", "", "P 2", "p 2")
     images = tuple(ListedImage(Path(f"{i}.png"), f"{i}.png", "a", group=group) for i, group in enumerate(groups))
-    joined = join_spellings(Listing(images))
+    joined = settle_labels(Listing(images), {})
     assert [image.group for image in joined.images] == ["P1", "P1", "p2", "", "P 2", "P 2"]
     assert joined.notes[0].startswith("2 groups differ from another by case") and "'p1' and 'P1'" in joined.notes[0]
-    assert join_spellings(Listing(images[2:4])).notes == ()
+    assert settle_labels(Listing(images[2:4]), {}).notes == ()
 
 
 @pytest.mark.parametrize("field", ["label", "domain", "client"])
@@ -72,9 +72,22 @@ def test_names_that_nobody_can_tell_apart_are_one(field: str, first: str, second
         ListedImage(Path(f"{i}.png"), f"{i}.png", **({"label": "a"} | {field: name}))
         for i, name in enumerate((first, second, "other"))
     )
-    joined = join_spellings(Listing(images))
+    joined = settle_labels(Listing(images), {})
     assert [getattr(image, field) for image in joined.images] == [first, first, "other"]
     assert joined.notes[0].startswith(f"1 {field} differ") and ascii(second) in joined.notes[0]
+
+
+@pytest.mark.parametrize(
+    "label", ["Edema|Effusion", "Edema;Effusion", "Edema, Effusion", "Effusion / Edema", "Edema+Effusion"]
+)
+def test_several_labels_in_one_are_no_label(label: str) -> None:
+    found = listing("Edema", "Effusion", label, "Hernia", f"Hernia|{label}|Other")
+    with pytest.raises(StoreError, match=r"1 images have several labels in one, such as .*--on-error skip"):
+        settle_labels(found, {})
+    left = settle_labels(found, {}, on_error="skip")
+    assert [image.label for image in left.images] == ["Edema", "Effusion", "Hernia", f"Hernia|{label}|Other"]
+    assert [(entry.place, entry.reason) for entry in left.left_out] == [("2.png", SEVERAL_IN_ONE)]
+    assert [image.label for image in settle_labels(found, {label: label}).images][2] == label
 
 
 def test_a_renamed_label_must_exist() -> None:
