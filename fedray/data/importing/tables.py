@@ -87,11 +87,11 @@ def list_table(
     listed: list[ListedImage] = []
     left_out: list[LeftOut] = []
     problems: defaultdict[str, list[str]] = defaultdict(list)
-    for line, row in cells.rows():
+    for line, row, hot in cells.rows():
         place = f"{file.name}, line {line}" + (f" ({row['image']})" if row["image"] else "")
         try:
             path = _find(files, row["image"])
-            label = cells.label(line, row)
+            label = _one_label(row.get("label"), hot)
         except _RowProblem as problem:
             problems[problem.reason].append(place + problem.detail)
             continue
@@ -177,40 +177,28 @@ class _Cells:
         self._missing = None if missing is None else set(parse_list(missing))
         self._doubtful: Counter[tuple[str, str]] = Counter()
 
-    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield the line and the cells by the known columns' names; 'image' is always among them."""
+    def rows(self) -> Iterator[tuple[int, dict[str, str], list[str]]]:
+        """Yield the line, the cells by the known columns' names ('image' is one), and the one-hot labels that are 1.
+
+        Raises:
+            StoreError: A one-hot cell is neither 0 nor 1.
+        """
         for line, row in zip(self._table.lines, self._table.rows, strict=True):
-            self._row = row
             cells = {name: row[position] for name, position in self._place.items()}
             for name, cell in cells.items():
                 if self._missing is not None and cell in self._missing:
                     cells[name] = ""
                 elif self._missing is None and cell and name != "label" and cell.lower() in MISSING_WORDS:
                     self._doubtful[name, cell] += 1
-            yield line, cells
+            yield line, cells, [label for label in self._one_hot if self._is_hot(line, row, label)]
 
-    def label(self, line: int, cells: dict[str, str]) -> str:
-        """Return the label of the row that was yielded last.
-
-        Raises:
-            _RowProblem: It has none, or several.
-            StoreError: A one-hot cell is neither 0 nor 1.
-        """
-        if not self._one_hot:
-            if not cells["label"]:
-                raise _RowProblem(NO_LABEL)
-            return cells["label"]
-        hot = []
-        for label, position in self._one_hot.items():
-            if (value := _hot(self._row[position])) is None:
-                raise StoreError(
-                    f"{self._table.name}, line {line}: the one-hot column {label!r} must be 0 or 1, but is "
-                    f"{self._row[position]!r}"
-                )
-            hot += [label] * value
-        if len(hot) != 1:
-            raise _RowProblem(SEVERAL_HOT if hot else NO_HOT)
-        return hot[0]
+    def _is_hot(self, line: int, row: tuple[str, ...], label: str) -> bool:
+        cell = row[self._one_hot[label]]
+        if (value := _hot(cell)) is None:
+            raise StoreError(
+                f"{self._table.name}, line {line}: the one-hot column {label!r} must be 0 or 1, but is {cell!r}"
+            )
+        return value
 
     def question_missing(self) -> None:
         """Refuse cells that look like a missing value: patients named 'nan' are not one patient."""
@@ -221,8 +209,17 @@ class _Cells:
             )
 
 
-def _hot(cell: str) -> int | None:
-    return {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}.get(cell.lower())
+def _hot(cell: str) -> bool | None:
+    return {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}.get(cell.lower())
+
+
+def _one_label(cell: str | None, hot: list[str]) -> str:
+    """Return a row's label: the cell of the label's column, or where there is none, the one that is hot."""
+    if cell is not None:
+        hot = [cell] if cell else []
+    if len(hot) != 1:
+        raise _RowProblem(NO_LABEL if cell is not None else SEVERAL_HOT if hot else NO_HOT)
+    return hot[0]
 
 
 def _split(cell: str, validation: ValidationChoice | None, where: str) -> str | None:
