@@ -18,7 +18,7 @@ Duplicates = Literal["refuse", "first"]
 THUMBNAIL = 16
 """Edge in pixels of what is compared: grey, of the whole tile."""
 NEAR = 0.97
-"""Correlation of two thumbnails from which on they show the same (docs/data.md has the measurements)."""
+"""Correlation of two thumbnails from which on they show the same; measured by benchmarks/leaks.py."""
 _FLAT = 3.0
 """Standard deviation of a thumbnail in grey levels below which there is nothing to compare: empty slide."""
 _BLOCK = 2048
@@ -121,7 +121,7 @@ def near_duplicates(train: Pixels, test: Pixels) -> list[tuple[int, int]]:
         in none.
     """
     train_indices, test_indices = _with_contrast(train), _with_contrast(test)
-    train_rows, test_rows = _normalised(train[train_indices]), _normalised(test[test_indices])
+    train_rows, test_rows = normalised(train[train_indices]), normalised(test[test_indices])
     train_lengths, test_lengths = _position_free(train_rows), _position_free(test_rows)
     found: list[tuple[int, int]] = []
     for start in range(0, len(test_rows), _BLOCK):
@@ -129,7 +129,7 @@ def near_duplicates(train: Pixels, test: Pixels) -> list[tuple[int, int]]:
         for begin in range(0, len(train_rows), _BLOCK):
             products = train_lengths[begin : begin + _BLOCK] @ test_lengths[unmatched].T
             rows, columns = np.nonzero(products > NEAR)
-            same = _best_correlation(train_rows, test_rows, rows + begin, unmatched[columns]) > NEAR
+            same = best_correlation(train_rows, test_rows, rows + begin, unmatched[columns]) > NEAR
             matched, first = np.unique(columns[same], return_index=True)
             found += zip(
                 train_indices[rows[same][first] + begin].tolist(),
@@ -145,7 +145,7 @@ def _with_contrast(thumbnails: Pixels) -> NDArray[np.int64]:
     return np.flatnonzero(thumbnails.std(axis=(1, 2)) >= _FLAT)
 
 
-def _normalised(thumbnails: Pixels) -> NDArray[np.float32]:
+def normalised(thumbnails: Pixels) -> NDArray[np.float32]:
     """Thumbnails of mean 0 and length 1, whose products are correlations: [N, 16, 16]."""
     values = thumbnails.astype(np.float32)
     values -= values.mean(axis=(1, 2), keepdims=True)
@@ -162,7 +162,7 @@ def _position_free(normalised: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.hypot(cosines[:, rows, columns], partner), np.float32)
 
 
-def _best_correlation(
+def best_correlation(
     train: NDArray[np.float32], test: NDArray[np.float32], rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Correlation of each pair of a row in ``train`` and one in ``test``, in the best of the eight positions."""
