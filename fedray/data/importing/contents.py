@@ -15,6 +15,7 @@ SYSTEM = "left by an operating system, an editor or a tool, or hidden"
 ICLOUD = "a placeholder of iCloud: download the file to import it"
 UNFINISHED = "a backup, a temporary file or an unfinished download"
 ARCHIVE = "an archive: unpack it to import what is in it"
+ZARR = "an image in the folders of Zarr: export its pictures to import them"
 FILM = "a film: export its pictures to import them"
 ARRAYS = "a file of arrays: a MedMNIST file is imported with --medmnist"
 TABLE = "a table: --csv imports the pictures that it names"
@@ -93,7 +94,7 @@ def list_contents(folder: str | Path) -> Contents:
         relative = PurePosixPath(Path(here).relative_to(root).as_posix())
         kept = []
         for name in sorted(names):
-            reason = SYSTEM if _is_system(_readable(name, here)) else _second_way(Path(here, name), root, seen)
+            reason = _reason_folder_left_out(Path(here, _readable(name, here)), root, seen)
             if reason is None:
                 kept.append(name)
                 folders.append(relative / name)
@@ -160,10 +161,17 @@ def _is_system(name: str) -> bool:
     return name.lower() in _SYSTEM_NAMES or _SYSTEM_PATTERN.fullmatch(name.lower()) is not None
 
 
-def _second_way(folder: Path, root: Path, seen: set[str]) -> str | None:
-    """Return LINK for a link to a folder that is read anyway, or was: links could lead round in circles."""
+def _reason_folder_left_out(folder: Path, root: Path, seen: set[str]) -> str | None:
+    """Return why a folder is not searched, or None where it is; ``seen`` grows by the folders that links lead to."""
+    if _is_system(folder.name):
+        return SYSTEM
+    if _UNFINISHED_PATTERN.fullmatch(folder.name.lower()):
+        return UNFINISHED
+    if folder.suffix.lower() in (".zarr", ".n5"):
+        return ZARR
     if not folder.is_symlink():
         return None
+    # A link to what is read anyway would read it twice, and one to what lies above leads round in circles.
     real, real_root = os.path.realpath(folder), os.path.realpath(root)
     inside = Path(real).is_relative_to(real_root)
     read_anyway = inside and not any(_is_system(part) for part in Path(real).relative_to(real_root).parts)

@@ -88,6 +88,18 @@ def test_links_are_followed_but_not_in_circles(touch: Touch, tmp_path: Path) -> 
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("a.bak", c.UNFINISHED), ("a~", c.UNFINISHED), ("more.zip.download", c.UNFINISHED), ("s.ome.zarr", c.ZARR)],
+)
+def test_a_folder_that_is_not_searched_has_its_reason(touch: Touch, name: str, reason: str) -> None:
+    contents = list_contents(touch(["a/0.png", f"{name}/0.png", f"a/{name}/1.png"]))
+    assert [str(image) for image in contents.images] == ["a/0.png"]
+    assert [(entry.place, entry.reason) for entry in contents.left_out] == [
+        (f"{name}/", reason), (f"a/{name}/", reason),
+    ]  # fmt: skip
+
+
 def test_a_missing_image_behind_a_link_is_not_passed_over(touch: Touch) -> None:
     root = touch(["a/0.png"])
     (root / "a" / "1.png").symlink_to("../.git/annex/objects/1.png")
