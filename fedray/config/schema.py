@@ -249,13 +249,14 @@ class FederationConfig(_Section):
 class PrivacyConfig(_Section):
     """Differential privacy of clients: their updates are clipped, and noise is added to the mean (McMahan et al. 2018).
 
-    What is guaranteed is logged as ``privacy/epsilon`` at ``delta``; clients are whole hospitals, not patients.
+    What is guaranteed is logged as ``privacy/epsilon`` at ``delta`` over all that the experiment has released; clients
+    are whole hospitals, not patients.
     """
 
     noise_multiplier: NonNegative = 0.0
     """Standard deviation of the noise on the sum of updates, in clipping norms, >= 0; 0: no differential privacy."""
     clipping_norm: Positive = 1.0
-    """Longest update of a client, > 0: a longer one is scaled down."""
+    """Longest update of a client over all arrays together, > 0: a longer one is scaled down."""
     delta: float = Field(1e-5, gt=0.0, lt=1.0)
     """Probability with which the guarantee may fail, in (0, 1); well below 1 / clients."""
 
@@ -396,10 +397,15 @@ class ExperimentConfig(_Section):
                 "privacy needs federation.max_failed_share 0, because the noise is made for the clients that were "
                 f"asked, but got {federation.max_failed_share:g}"
             )
-        if federation.aggregate != "discriminator" and self.gan.generator == "custom-cnn":
+        if federation.aggregate == "discriminator":
             problems.append(
-                "privacy cannot cover BatchNorm statistics, which are means of a client's tiles and counters, and "
-                "gan.generator 'custom-cnn' has them; take 'residual', which has GroupNorm"
+                "privacy needs federation.aggregate 'both' or 'generator', but got 'discriminator': tiles of the "
+                "clients' own generators would travel to be judged, and no noise covers those"
+            )
+        if self.gan.generator == "custom-cnn":
+            problems.append(
+                "privacy needs gan.generator 'residual', but got 'custom-cnn', which draws tiles with BatchNorm "
+                "statistics: means of a client's tiles, which never leave it"
             )
         return problems
 

@@ -11,6 +11,7 @@ from flwr.serverapp import Grid
 from fedray.config import ExperimentConfig
 from fedray.experiment.evaluate import Evaluation, evaluate_generator, evaluate_tiles, wanted_tiles
 from fedray.federation import (
+    Account,
     DivergedError,
     FederationState,
     RoundReport,
@@ -71,21 +72,28 @@ def call_here(function: Callable[..., Any], *arguments: Any) -> Any:
 class ExperimentRun:
     """The state of a running experiment."""
 
-    def __init__(self, config: ExperimentConfig, grid: Grid, run_elsewhere: RunElsewhere = call_here) -> None:
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        grid: Grid,
+        run_elsewhere: RunElsewhere = call_here,
+        account: Account | None = None,
+    ) -> None:
         """Stand before round 1.
 
         Args:
             config: Of the experiment.
             grid: Where the clients are.
             run_elsewhere: Where to evaluate.
+            account: Of what it releases under differential privacy; unset: it begins here, and ends with the process.
         """
-        self.config, self.grid = config, grid
+        self.config, self.grid, self.account = config, grid, account or Account()
         self._run_elsewhere = run_elsewhere
         self._start(initial_state(config))
 
     def _start(self, state: FederationState) -> None:
         self.state = state
-        self._rounds = federate(make_strategy(self.config, state.round_index), self.grid, state, self.config)
+        self._rounds = federate(make_strategy(self.config), self.grid, state, self.config, self.account)
 
     @property
     def done(self) -> bool:

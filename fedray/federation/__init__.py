@@ -1,5 +1,6 @@
 """The Flower side of an experiment: the ClientApp, the strategies, the round loop and its checkpoints."""
 
+from fedray.federation.account import Account, Releases, epsilon_of
 from fedray.federation.checkpoint import latest_round, load_checkpoint, save_checkpoint, save_round
 from fedray.federation.client import (
     client_app,
@@ -27,9 +28,11 @@ from fedray.models import DivergedError
 
 __all__ = [
     "STRATEGIES",
+    "Account",
     "DivergedError",
     "FederationError",
     "FederationState",
+    "Releases",
     "RoundReport",
     "TooFewRepliesError",
     "check_convergence",
@@ -37,6 +40,7 @@ __all__ = [
     "client_partition",
     "client_steps",
     "client_tiles",
+    "epsilon_of",
     "federate",
     "fresh_gan",
     "initial_state",

@@ -23,7 +23,7 @@ from fedray.federation.messages import (
     shared_parts,
     to_record,
 )
-from fedray.federation.privacy import clip_if_asked
+from fedray.federation.privacy import protect, trained_alone
 from fedray.federation.weighting import client_weight
 from fedray.models import (
     Arrays,
@@ -46,7 +46,7 @@ LABELS = "labels"
 DOMAINS = "domains"
 TILES = "tiles"
 
-client_app = ClientApp(mods=[report_divergence, clip_if_asked])
+client_app = ClientApp(mods=[report_divergence, protect])
 
 
 @client_app.train()
@@ -71,6 +71,8 @@ def train(message: Message, context: Context) -> Message:
     check_losses(report.losses, where)
     arrays = gan.arrays(shared_parts(federation))
     check_finite(arrays, where)
+    if config.privacy.on:
+        arrays = trained_alone(arrays, gan.trained(shared_parts(federation)))
     keep_private(config, context, gan, optimizers, private_parts(federation), where)
     metrics = MetricRecord({WEIGHT: client_weight(federation, client.labels), **report_metrics(report)})
     return Message(RecordDict({ARRAYS: to_record(arrays), METRICS: metrics}), reply_to=message)

@@ -14,6 +14,7 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig, FederationConfig
+from fedray.federation.account import Account
 from fedray.federation.client import DOMAINS, LABELS, TILES, WANTED, fresh_gan
 from fedray.federation.divergence import check_convergence, diverged
 from fedray.federation.md_gan import GeneratorServer
@@ -27,7 +28,7 @@ from fedray.federation.messages import (
     shared_parts,
     to_record,
 )
-from fedray.federation.privacy import epsilon_spent
+from fedray.federation.privacy import with_server_average
 from fedray.federation.sampling import SampledGrid, sample_clients
 from fedray.federation.strategies import ServerOptimised, mean_losses
 from fedray.models import Arrays, DivergedError, check_finite
@@ -59,9 +60,10 @@ class RoundReport:
     round_index: int
     """1 for the first round."""
     losses: dict[str, float]
-    """Means over clients and steps, named ``discriminator/*`` and ``generator/*``."""
+    """Means over clients and steps, named ``discriminator/*`` and ``generator/*``; none under differential privacy."""
     counts: dict[str, float]
-    """``num-examples``, ``discriminator-steps`` and ``generator-steps`` over all clients of the round."""
+    """``num-examples``, ``discriminator-steps`` and ``generator-steps`` over all clients of the round; none under
+    differential privacy."""
     num_clients: int
     """Clients whose replies were aggregated."""
     num_failed: int
@@ -75,7 +77,7 @@ class RoundReport:
     utilisation: float | None
     """Share of the workers' time spent on clients, from 0 to 1; None where the grid does not measure it."""
     epsilon: float | None = None
-    """Privacy spent until now at ``privacy.delta``; None without differential privacy."""
+    """Privacy spent until now at ``privacy.delta``, this round included; None without differential privacy."""
 
 
 def initial_state(config: ExperimentConfig) -> FederationState:
@@ -84,7 +86,9 @@ def initial_state(config: ExperimentConfig) -> FederationState:
     return FederationState(to_record(gan.arrays(shared_parts(config.federation))))
 
 
-def federate(strategy: Strategy, grid: Grid, state: FederationState, config: ExperimentConfig) -> Iterator[RoundReport]:
+def federate(
+    strategy: Strategy, grid: Grid, state: FederationState, config: ExperimentConfig, account: Account | None = None
+) -> Iterator[RoundReport]:
     """Run the rounds that are left, and report each one. ``state`` is advanced in place before its round is reported.
 
     Args:
@@ -92,26 +96,34 @@ def federate(strategy: Strategy, grid: Grid, state: FederationState, config: Exp
         grid: Where the clients are.
         state: Where to begin.
         config: Of the experiment.
+        account: Of what it releases under differential privacy; unset: it begins here.
 
     Raises:
         FederationError: More than ``federation.max_failed_share`` of a round's clients failed.
         DivergedError: A loss, a weight or a moment is not finite, or a loss exceeds
             :data:`fedray.federation.divergence.LOSS_LIMIT`. ``state`` stays as it was before that round.
     """
-    step = partial(run_round, strategy)
+    account = account or Account()
+    if config.privacy.on:
+        account.count_at_least(config.privacy.noise_multiplier, state.round_index)
+    step = partial(run_round, strategy, account)
     if config.federation.mode == "md-gan":
         step = partial(run_md_gan_round, GeneratorServer(config, shared_arrays(state), state.optimizer))
     while state.round_index < config.federation.num_rounds:
         yield step(grid, state, config)
 
 
-def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: ExperimentConfig) -> RoundReport:
+def run_round(
+    strategy: Strategy, account: Account, grid: Grid, state: FederationState, config: ExperimentConfig
+) -> RoundReport:
     """Run the next round. Arguments and errors as in :func:`federate`."""
     started, round_index = time.monotonic(), state.round_index + 1
     clients = sample_clients(list(grid.get_node_ids()), config.federation.client_fraction, config.seed, round_index)
     messages = list(
         strategy.configure_train(round_index, state.arrays, experiment_record(config), SampledGrid(grid, clients))
     )
+    if config.privacy.on:
+        account.count(config.privacy.noise_multiplier)  # and kept, before anything leaves
     merging_for = strategy if config.federation.merge_replies else None
     replies, timing = _exchange(grid, messages, merging_for, config.federation)
     answered = _check_replies(messages, replies, round_index, config)
@@ -121,13 +133,15 @@ def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: Ex
     arrays, metrics = strategy.aggregate_train(round_index, answered)
     assert arrays is not None and metrics is not None, "a round with replies aggregates to something"
     losses = {name: float(value) for name, value in metrics.items() if "/" in name and isinstance(value, int | float)}
-    counts = {name: float(cast(float, metrics[name])) for name in COUNTS}
+    counts = {name: float(cast(float, metrics[name])) for name in COUNTS if name in metrics}
     check_convergence(losses, round_index)
     averaged, moments = _as_before(arrays, state.arrays), state.optimizer
+    if config.privacy.on:
+        averaged = with_server_average(averaged, shared_arrays(state), config.gan.ema_decay, state.round_index)
     if isinstance(strategy, ServerOptimised):
         moments = strategy.arrays()
-    _check_server(from_record(averaged), moments, round_index)
-    state.arrays, state.optimizer, state.round_index = averaged, moments, round_index
+    _check_server(averaged, moments, round_index)
+    state.arrays, state.optimizer, state.round_index = to_record(averaged), moments, round_index
     num_answered = sum(len(merged_nodes(reply)) for reply in answered)
     ended = time.monotonic()
     return RoundReport(
@@ -139,7 +153,7 @@ def run_round(strategy: Strategy, grid: Grid, state: FederationState, config: Ex
         duration_s=ended - started,
         times={**(timing.parts if timing else {}), "aggregation": ended - received},
         utilisation=timing.utilisation if timing else None,
-        epsilon=epsilon_spent(strategy),
+        epsilon=account.epsilon(config.privacy.delta) if config.privacy.on else None,
     )
 
 
@@ -280,7 +294,7 @@ def _failure_text(messages: list[Message], replies: list[Message], round_index: 
     return "\n".join([head, *lines, *more])
 
 
-def _as_before(arrays: ArrayRecord, before: ArrayRecord) -> ArrayRecord:
+def _as_before(arrays: ArrayRecord, before: ArrayRecord) -> Arrays:
     """Give the averaged arrays their dtypes back: Flower's average turns integer buffers into float64.
 
     They are rounded, not cut off: the mean of equal counters may come out as 1.9999999.
@@ -289,4 +303,4 @@ def _as_before(arrays: ArrayRecord, before: ArrayRecord) -> ArrayRecord:
     for name, array in arrays.items():
         value, dtype = array.numpy(), np.dtype(before[name].dtype)
         typed[name] = (np.rint(value) if dtype.kind in "iu" else value).astype(dtype, copy=False)
-    return to_record(typed)
+    return typed

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from fedray.config import ExperimentConfig, FederationConfig
 from fedray.federation.client import tile_shape
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WEIGHT, shared_parts
-from fedray.federation.privacy import with_privacy
+from fedray.federation.privacy import NoisyMean
 from fedray.models import Arrays, Gan
 from fedray.simulation import first_not_finite, mergeable
 
@@ -36,10 +36,11 @@ logger = logging.getLogger(__name__)
 def mean_losses(replies: Iterable[RecordDict], weighted_by_key: str) -> MetricRecord:
     """Average each network's losses over the steps that all clients took, and count tiles and steps.
 
-    A client whose round was too short for a generator step has no say in the generator's losses.
+    A client whose round was too short for a generator step has no say in the generator's losses. Under differential
+    privacy clients report their weight alone.
     """
     records = [reply.metric_records[METRICS] for reply in replies]
-    totals = {name: sum(_number(record, name) for record in records) for name in _COUNTS}
+    totals = {name: sum(_number(record, name) for record in records) for name in _COUNTS if name in records[0]}
     means = MetricRecord({name: float(total) for name, total in totals.items()})
     for name in records[0]:
         if name not in _COUNTS:
@@ -218,12 +219,7 @@ def _server_optimised(kind: Callable[..., Optimiser], config: ExperimentConfig) 
 def trained_parameters(config: ExperimentConfig) -> list[str]:
     """Names of the shared arrays that optimisers train: no buffers, no moving average, nothing frozen."""
     gan = Gan(config.gan, tile_shape(config.data), config.seed, load_weights=False)
-    return [
-        f"{part}.{name}"
-        for part in shared_parts(config.federation)
-        for name, parameter in getattr(gan, part).named_parameters()
-        if parameter.requires_grad
-    ]
+    return gan.trained(shared_parts(config.federation))
 
 
 def _plain(kind: Callable[..., FedAvg], **options: str) -> Callable[[ExperimentConfig], Strategy]:
@@ -254,15 +250,13 @@ STRATEGIES: dict[str, Callable[[ExperimentConfig], Strategy]] = {
 }
 
 
-def make_strategy(config: ExperimentConfig, rounds_done: int = 0) -> Strategy:
-    """Build the configured strategy.
-
-    Args:
-        config: Of the experiment.
-        rounds_done: Rounds before this one, which the privacy account has to include.
-    """
+def make_strategy(config: ExperimentConfig) -> Strategy:
+    """Build the configured strategy."""
     strategy = STRATEGIES[config.federation.strategy](config)
-    return with_privacy(strategy, config, rounds_done) if config.privacy.on else strategy
+    if not config.privacy.on:
+        return strategy
+    assert isinstance(strategy, FedAvg), "the configuration allows privacy with a mean alone"
+    return NoisyMean(strategy, config)
 
 
 def _number(record: MetricRecord, name: str) -> float:

@@ -5,7 +5,7 @@ from fedray.models.conditions import Condition, TileShape
 from fedray.models.discriminators import Discriminator, Judgement
 from fedray.models.errors import DivergedError, ModelError
 from fedray.models.finite import check_finite
-from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan, to_float
+from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan, to_float, warm_decay
 from fedray.models.generators import LabelledGenerator
 from fedray.models.local_pass import (
     LabelledTiles,
@@ -50,5 +50,6 @@ __all__ = [
     "shuffled_batches",
     "steps_per_round",
     "to_float",
+    "warm_decay",
     "weights_file",
 ]

@@ -83,6 +83,18 @@ class Gan:
             for name, value in getattr(self, part).state_dict().items()
         }
 
+    def trained(self, parts: Iterable[str] = PARTS) -> list[str]:
+        """Return the names of the named parts' parameters that optimisers train, keyed ``part.name``.
+
+        No buffers, no moving average, nothing frozen.
+        """
+        return [
+            f"{part}.{name}"
+            for part in parts
+            for name, parameter in getattr(self, part).named_parameters()
+            if parameter.requires_grad
+        ]
+
     def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Copy arrays into the parts that they name; a part comes whole or not at all.
 
@@ -104,12 +116,10 @@ class Gan:
     def update_ema(self, num_updates: int) -> None:
         """Move the average towards the generator.
 
-        The decay warms up as (1 + t) / (10 + t), so that a short run does not average its random start.
-
         Args:
-            num_updates: Generator steps taken before this one, t.
+            num_updates: Generator steps taken before this one; the decay warms up over them (:func:`warm_decay`).
         """
-        decay = min(self.config.ema_decay, (1 + num_updates) / (10 + num_updates))
+        decay = warm_decay(self.config.ema_decay, num_updates)
         with torch.no_grad():
             averages = self.generator_ema.state_dict().values()
             for average, value in zip(averages, self.generator.state_dict().values(), strict=True):
@@ -152,6 +162,14 @@ class Gan:
                     raise DivergedError("the generator's tiles are not finite; smaller learning rates may help")
                 batches.append(to_uint8(tiles))
         return np.concatenate(batches)
+
+
+def warm_decay(decay: float, num_updates: int) -> float:
+    """Return the decay of a moving average after t updates: at most (1 + t) / (10 + t).
+
+    So a short run does not average its random start.
+    """
+    return min(decay, (1 + num_updates) / (10 + num_updates))
 
 
 def to_uint8(tiles: Tensor) -> NDArray[np.uint8]:

@@ -21,11 +21,11 @@ from fedray.randomness import derive_seed
 from tests.federation.local_grid import LocalGrid
 
 
-def run(config, grid=None, state=None, rounds=None):
+def run(config, grid=None, state=None, rounds=None, account=None):
     grid = grid or LocalGrid(client_app, config.num_clients)
     state = state or initial_state(config)
     reports = []
-    for report in federate(make_strategy(config, state.round_index), grid, state, config):
+    for report in federate(make_strategy(config), grid, state, config, account):
         reports.append(report)
         if report.round_index == rounds:
             break
