@@ -12,6 +12,7 @@ from fedray.config.cli import JobOptions, parse_job
 from fedray.data import PartitionError, StoreError
 from fedray.evaluation import EvaluationError
 from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
+from fedray.experiment.ledger import Ledger
 from fedray.experiment.notes import notes
 from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.report import print_scores
@@ -95,7 +96,9 @@ def train(argv: Sequence[str], description: str) -> None:
 
     with resumable(out):
         result = finished or run_experiment(config, out=out, tracking_uri=tracking_uri, on_round=show)
-    print_scores(console, result.scores, result.floor)
+    delta = result.config.privacy.delta
+    spent = (Ledger.at(out).epsilon(delta), delta) if result.config.privacy.on else None
+    print_scores(console, result.scores, result.floor, spent)
     console.print(
         f"Results:             {out}/: results.parquet, config.yaml, samples.png, checkpoint/", soft_wrap=True
     )

@@ -47,14 +47,26 @@ def save_samples(path: Path, store: TileStore, preview: NDArray[np.uint8], title
     draw_samples(store, preview, title).savefig(path, dpi=150)
 
 
-def print_scores(console: Console, scores: dict[str, float], floor: dict[str, float]) -> None:
-    """Print the final scores beside what real training tiles would score in the generator's place."""
+def print_scores(
+    console: Console, scores: dict[str, float], floor: dict[str, float], spent: tuple[float, float] | None = None
+) -> None:
+    """Print the final scores beside what real training tiles would score in the generator's place.
+
+    Args:
+        console: Where to.
+        scores: By name.
+        floor: By name.
+        spent: Epsilon and delta of all that was released, with differential privacy.
+    """
     table = Table(title="Scores of the averaged generator (lower is better)", box=box.SIMPLE_HEAD)
     table.add_column("score")
     table.add_column("generated", justify="right")
     table.add_column("real tiles (floor)", justify="right")
     for name, value in scores.items():
         table.add_row(name, f"{value:.4g}", f"{floor[name]:.4g}" if name in floor else "")
+    if spent is not None:
+        epsilon, delta = spent
+        table.add_row(f"privacy spent: epsilon at delta {delta:g}", f"{epsilon:.4g}", "")
     console.print(table)
 
 

@@ -27,6 +27,7 @@ from fedray.experiment.folder import (
     open_folder,
     outcome_of,
 )
+from fedray.experiment.ledger import EXPERIMENT_ACCOUNT, Ledger
 from fedray.experiment.place import Place
 from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_evaluation
 from fedray.experiment.reach import check_reach
@@ -34,7 +35,7 @@ from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.settled import settled
 from fedray.experiment.tracked import ended, log_generator, log_round, open_run
-from fedray.federation import client_app, client_partition, fresh_gan, local_store, shared_arrays
+from fedray.federation import Account, client_app, client_partition, fresh_gan, local_store, shared_arrays
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tracking import TrackedRun, Tracker, check_tracking
 
@@ -105,7 +106,8 @@ def run_experiment(
         if centralised:
             run: ExperimentRun | CentralisedRun = _centralised(stack, config, resources, prepared)
         else:
-            run = _federated(config, pool or stack.enter_context(start_workers(config, resources, prepared)))
+            account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.privacy.on else None
+            run = _federated(config, pool or stack.enter_context(start_workers(config, resources, prepared)), account)
         run.load(out.folder / "checkpoint")
         tracked = open_run(tracker, config, store, key=key, tags={"fedray.cluster": cluster_name()})
         with ended(tracked):
@@ -216,8 +218,8 @@ def saved_config(out: Place) -> ExperimentConfig:
     return saved
 
 
-def _federated(config: ExperimentConfig, pool: WorkerPool) -> ExperimentRun:
-    return ExperimentRun(config, make_grid(config, pool), partial(pool.run, timeout_s=EVALUATION_TIMEOUT_S))
+def _federated(config: ExperimentConfig, pool: WorkerPool, account: Account | None) -> ExperimentRun:
+    return ExperimentRun(config, make_grid(config, pool), partial(pool.run, timeout_s=EVALUATION_TIMEOUT_S), account)
 
 
 def _centralised(

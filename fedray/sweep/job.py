@@ -13,6 +13,7 @@ from fedray.config import DataConfig, ExperimentConfig, to_yaml
 from fedray.config.cli import JobOptions, parse_job, this_python
 from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
 from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
+from fedray.experiment.ledger import Ledger
 from fedray.experiment.upload import check_upload, size_text
 from fedray.sweep.doctor import Level, examine
 from fedray.sweep.plan import plan_sweep
@@ -76,7 +77,8 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
     with resumable(out):
         result = finished or run_sweep(space, out=out, tracking_uri=tracking_uri)
-    print_trials(console, result)
+    spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None
+    print_trials(console, result, spent)
     console.print(
         f"Run the best again:  {this_python()} jobs/train_gan.py --config {result.out / 'best.yaml'}", soft_wrap=True
     )

@@ -12,8 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from fedray.config import ExperimentConfig, save_config
+from fedray.experiment.ledger import Ledger
+from fedray.federation import Releases, epsilon_of
 from fedray.sweep.searcher import OptunaSearcher
 from fedray.sweep.space import SearchSpace
+
+PRIVACY_SPENT = "privacy/epsilon"
+"""Metric of a sweep's run: epsilon of all its trials together."""
 
 OUTCOMES = {
     TrialState.COMPLETE: "complete",
@@ -56,6 +61,13 @@ def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def with_epsilon(trials: pd.DataFrame, space: SearchSpace, ledger: Ledger) -> pd.DataFrame:
+    """Add a column ``epsilon``: what each trial has spent at the fixed ``privacy.delta``, in all its attempts."""
+    releases = ledger.releases()
+    spent = [epsilon_of([releases.get(str(trial), Releases())], space.fixed.privacy.delta) for trial in trials["trial"]]
+    return trials.assign(epsilon=spent)
+
+
 def trial_params(space: SearchSpace, number: int, trials: pd.DataFrame) -> dict[str, Any]:
     """Return the searched values of a trial by its number."""
     row = trials.set_index("number").loc[number]
@@ -68,9 +80,15 @@ def write_results(result: SweepResult) -> None:
     save_config(result.best_config, result.out / "best.yaml")
 
 
-def print_trials(console: Console, result: SweepResult) -> None:
-    """Print the trials, best first; start points are marked."""
-    space = result.space
+def print_trials(console: Console, result: SweepResult, spent: float | None = None) -> None:
+    """Print the trials, best first; start points are marked.
+
+    Args:
+        console: Where to.
+        result: Of the sweep.
+        spent: Epsilon of all trials together, where they have differential privacy.
+    """
+    space, private = result.space, spent is not None
     better = "lower" if space.goal.mode == "min" else "higher"
     table = Table(
         title=f"{space.name}: {space.goal.metric} ({better} is better)",
@@ -81,14 +99,22 @@ def print_trials(console: Console, result: SweepResult) -> None:
     )
     for name in ("trial", "outcome", "rounds", "score"):
         table.add_column(name, justify="left" if name in ("trial", "outcome") else "right", no_wrap=True)
+    if private:
+        table.add_column("epsilon", justify="right", no_wrap=True)
     for path in space.search:  # a heading of several lines, so that the table fits into 80 columns
         table.add_column(path.split(".")[-1].replace("_", "\n"), justify="right", no_wrap=True)
     for row in result.trials.to_dict("records"):
         mark = " *" if row["start_point"] else ""
         score = "" if pd.isna(row["score"]) else f"{row['score']:.4g}"
         values = [_shown(row[path]) for path in space.search]
-        table.add_row(f"{row['trial']}{mark}", row["outcome"], f"{row['rounds']:g}", score, *values)
+        epsilon = [f"{row['epsilon']:.3g}"] if private else []
+        table.add_row(f"{row['trial']}{mark}", row["outcome"], f"{row['rounds']:g}", score, *epsilon, *values)
     console.print(table)
+    if private:
+        console.print(
+            f"Privacy spent by all trials together, failed and stopped ones too: epsilon {spent:.4g} at delta "
+            f"{space.fixed.privacy.delta:g}", soft_wrap=True,
+        )  # fmt: skip
     if any(result.trials["start_point"]):
         console.print("* start point")
 

@@ -38,6 +38,7 @@ from fedray.experiment.folder import (
     open_folder,
     outcome_of,
 )
+from fedray.experiment.ledger import Ledger
 from fedray.experiment.prepare import keep_evaluation
 from fedray.experiment.reach import check_reach
 from fedray.experiment.run import check_config
@@ -47,7 +48,7 @@ from fedray.storage import SharedFolder, private_folder
 from fedray.sweep.checkpoints import DropCheckpoints, drop_checkpoints
 from fedray.sweep.plan import SweepPlan, plan_sweep
 from fedray.sweep.progress import SweepProgress
-from fedray.sweep.results import SweepResult, trial_table, write_results
+from fedray.sweep.results import PRIVACY_SPENT, SweepResult, trial_table, with_epsilon, write_results
 from fedray.sweep.searcher import OptunaSearcher, SweepSearch
 from fedray.sweep.space import SearchSpace, load_space
 from fedray.sweep.state import put_state_back
@@ -115,13 +116,19 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
         parent.log_config(space.fixed)
         parent.log_artifact(out.folder / "sweep.yaml")
         shared = {"parent_run_id": parent.run_id, "tracking_uri": tracking_uri, "prepared": prepared, "tags": tags}
-        trial = tune.with_parameters(FederatedTrial, space=space, workers=plan.workers, **shared)
+        ledger = Ledger.at(out)
+        trial = tune.with_parameters(FederatedTrial, space=space, workers=plan.workers, ledger=ledger, **shared)
         try:
             searcher, grid = run_trials(tune.with_resources(trial, plan.placement()), space, plan, out)
         except KeyboardInterrupt:
             tracker.end_unfinished(parent.run_id)
             raise
         trials = trial_table(space, searcher)
+        if space.is_private:
+            trials = with_epsilon(trials, space, ledger)
+            parent.log_round(
+                space.fixed.federation.num_rounds, {PRIVACY_SPENT: ledger.epsilon(space.fixed.privacy.delta)}
+            )
         run_ids = _end_trials(space, trials, tracker, parent.run_id)
         compare_url = tracker.compare_url(run_ids[:COMPARED_RUNS])
         result = SweepResult(space, trials, out.folder, compare_url)

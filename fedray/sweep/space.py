@@ -193,6 +193,11 @@ class SearchSpace(_Strict):
                     )
         return problems
 
+    @property
+    def is_private(self) -> bool:
+        """Whether its trials have differential privacy, or some of them may."""
+        return self.fixed.privacy.on or "privacy.noise_multiplier" in self.search
+
     def trial_config(self, params: Mapping[str, Value]) -> ExperimentConfig:
         """Return the configuration of the trial with these values for the searched paths."""
         return override(self.fixed, params, source=f"a trial of {self.name}").resolved()

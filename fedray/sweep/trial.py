@@ -12,6 +12,7 @@ from ray import tune
 from ray.tune.result import TRAINING_ITERATION
 from safetensors import SafetensorError
 
+from fedray.config import ExperimentConfig
 from fedray.experiment import (
     EVALUATION_TIMEOUT_S,
     ExperimentRun,
@@ -21,7 +22,8 @@ from fedray.experiment import (
     open_run,
     start_workers,
 )
-from fedray.federation import DivergedError, latest_round, local_store
+from fedray.experiment.ledger import Ledger
+from fedray.federation import Account, DivergedError, latest_round, local_store
 from fedray.simulation import WorkerResources
 from fedray.sweep.searcher import COMPLETED, DIVERGED
 from fedray.sweep.space import SearchSpace, Value
@@ -46,6 +48,7 @@ class FederatedTrial(tune.Trainable):
         parent_run_id: str,
         prepared: Prepared,
         tags: dict[str, str],
+        ledger: Ledger,
     ) -> None:
         """Start the workers and begin the first trial.
 
@@ -57,8 +60,9 @@ class FederatedTrial(tune.Trainable):
             parent_run_id: The sweep's run.
             prepared: The evaluation, computed once for all trials.
             tags: Of every trial's run, beside those that describe its experiment.
+            ledger: Of the sweep: what its trials release under differential privacy.
         """
-        self._space, self._parent_run_id, self._tags = space, parent_run_id, tags
+        self._space, self._parent_run_id, self._tags, self._ledger = space, parent_run_id, tags, ledger
         self._tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
         self._pool = start_workers(space.fixed, workers, prepared)
         self._begin(config)
@@ -159,7 +163,15 @@ class FederatedTrial(tune.Trainable):
         self._result_lost = False
         evaluate = partial(self._pool.run, timeout_s=EVALUATION_TIMEOUT_S)
         self._grid = make_grid(config, self._pool)
-        self._run = ExperimentRun(config, self._grid, evaluate)
+        self._run = ExperimentRun(config, self._grid, evaluate, self._account(config))
+
+    def _account(self, config: ExperimentConfig) -> Account | None:
+        if not self._space.is_private:
+            return None
+        account = self._ledger.account(self.trial_id)
+        if not config.privacy.on:  # its noise was searched, and is none: the sweep as a whole has no guarantee
+            account.count_at_least(0.0, 1)
+        return account
 
     def _end(self, status: Literal["FINISHED", "FAILED"]) -> None:
         if self._open:

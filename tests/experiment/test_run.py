@@ -12,6 +12,7 @@ from PIL import Image
 from fedray import experiment
 from fedray.config import ConfigError, load_config
 from fedray.evaluation import score_names
+from fedray.experiment.ledger import Ledger
 from fedray.federation import (
     client_app,
     federate,
@@ -178,6 +179,8 @@ def test_every_mode_runs_to_scores(run_experiment, small_config, tmp_path, uri, 
     result = run_experiment(small_config(**change), out=tmp_path / "run", tracking_uri=uri)
     assert all(np.isfinite(list(result.scores.values())))
     assert ("privacy/epsilon" in result.history) == (mode == "privacy")
+    spent = Ledger(str(tmp_path / "run")).epsilon(1e-5)
+    assert spent == (result.history["privacy/epsilon"].iloc[-1] if mode == "privacy" else 0.0)
 
 
 def test_rounds_without_evaluation_have_losses_only(run_experiment, small_config, tmp_path, uri):

@@ -1,10 +1,15 @@
+import math
 import shutil
 
 import pytest
 from ray import tune
 
+from fedray.config import override
 from fedray.experiment import prepare_evaluation
+from fedray.experiment.ledger import Ledger
+from fedray.federation import Releases, epsilon_of
 from fedray.simulation import WorkerResources
+from fedray.sweep.space import Choice
 from fedray.sweep.trial import FederatedTrial
 from tests.sweep.spaces import METRIC, small_space
 
@@ -23,6 +28,7 @@ def trial(ray_session, small_store, new_database, tmp_path_factory):
         "parent_run_id": "sweep",
         "prepared": prepared,
         "tags": {"fedray.cluster": "tests"},
+        "ledger": Ledger(str(tmp_path_factory.mktemp("ledger"))),
     }
     trial = tune.with_parameters(FederatedTrial, **arguments)(dict(VALUES))
     yield trial
@@ -80,6 +86,39 @@ def test_the_next_trial_runs_on_the_same_workers(trial):
     assert trial.reset(dict(VALUES) | {"gan.n_critic": 1})
     trial.train()
     assert trial._pool.run(getpid, timeout_s=60) == before
+
+
+@pytest.fixture
+def private(trial, small_store, tmp_path, monkeypatch):
+    """Let the trial search the noise of differential privacy. Returns its ledger."""
+    space = small_space(small_store, num_rounds=2)
+    fixed = override(
+        space.fixed,
+        {"gan.generator": "residual", "federation.weighting": "uniform", "privacy.noise_multiplier": 1.0},
+        "test",
+    )
+    noise = {"privacy.noise_multiplier": Choice(type="choice", values=(0.0, 1.0))}
+    monkeypatch.setattr(trial, "_space", space.model_copy(update={"fixed": fixed, "search": space.search | noise}))
+    monkeypatch.setattr(trial, "_ledger", Ledger(str(tmp_path)))
+    return trial._ledger
+
+
+def test_a_private_trial_counts_the_rounds_that_it_repeats(trial, private, tmp_path):
+    assert trial.reset(dict(VALUES) | {"privacy.noise_multiplier": 1.0})
+    trial.train()
+    trial.save(str(tmp_path / "one"))
+    trial.train()  # its checkpoint is lost with its node
+    assert trial.reset(dict(VALUES) | {"privacy.noise_multiplier": 1.0})
+    trial.restore(str(tmp_path / "one"))
+    again = trial.train()
+    assert private.releases() == {trial.trial_id: {1.0: 3}}
+    assert again["privacy/epsilon"] == private.epsilon(1e-5) == epsilon_of([Releases({1.0: 3})], 1e-5)
+
+
+def test_a_trial_without_noise_takes_the_guarantee_from_the_whole_sweep(trial, private):
+    assert trial.reset(dict(VALUES) | {"privacy.noise_multiplier": 0.0})
+    trial.train()
+    assert private.epsilon(1e-5) == math.inf
 
 
 def test_a_diverged_round_is_reported_and_ends_the_trial(trial):
