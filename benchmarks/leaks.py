@@ -71,9 +71,8 @@ def measure_copies(images: list[Image.Image]) -> None:
     rows = normalised(whole)
     first, second = np.triu_indices(len(rows), 1)
     strangers = np.sort(best_correlation(rows, rows, first, second))[::-1]
-    print(
-        f"{len(strangers):,} pairs of two images in 8 positions: highest correlations {strangers[:8].round(3).tolist()}"
-    )
+    print(f"{len(strangers):,} pairs of two images, in 8 positions")
+    print(f"highest correlations: {', '.join(f'{value:.3f}' for value in strangers[:8])}")
     print(f"above {NEAR}: {(strangers > NEAR).sum()} pairs")
     same = np.arange(len(rows))
     for name, change in CHANGES.items():
