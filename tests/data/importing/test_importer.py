@@ -35,6 +35,25 @@ def test_a_csv_file_becomes_a_store_with_domains_and_groups(write_images: WriteI
     assert len(store.indices("test")) == 2 and np.ptp(store.groups[store.indices("test")]) == 0
 
 
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"train/Tumour": 2, "test/tumour": 2}, r"'Tumour' and 'tumour' differ by no more than case"),
+        ({"nan": 2, "a": 2}, r"2 images have the label 'nan', which often stands for a missing one"),
+        ({"train/a": 2, "test/b": 2}, r"label 'a' must have images in train and in test, but has none in test"),
+        ({"a": 5, "b": 1}, r"label 'b' must have at least 2 images.*but has 1.*--labels 'b='"),
+    ],
+)
+def test_labels_of_folders_are_settled_before_an_image_is_decoded(
+    write_images: WriteImages, tmp_path: Path, counts: dict[str, int], message: str
+) -> None:
+    folder = write_images(counts)
+    for image in folder.rglob("*.png"):
+        image.write_text("no image")
+    with pytest.raises(StoreError, match=message):
+        import_folder(folder, ImportOptions(size=16, out=tmp_path / "store"))
+
+
 def test_a_table_names_the_clients(write_images: WriteImages, tmp_path: Path) -> None:
     folder = write_images({"x": 4})
     rows = [f"x/{i}.png,{'ab'[i % 2]},{client},{'train' if i < 2 else 'test'}" for i, client in enumerate("NNO")]
