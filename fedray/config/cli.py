@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 from pydantic import BaseModel, ConfigDict
+from rich.console import Console
 
 from fedray.config.loading import ConfigError, override, validate
 from fedray.config.paths import flatten
@@ -115,6 +116,14 @@ def _unvalidated(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.St
             for name, field in model.model_fields.items()
         ),
     )
+
+
+def plain_console(*, stderr: bool = False) -> Console:
+    """Return a console that prints users' words as they are: ``[red]`` and ``:skull:`` are names, numbers stay plain.
+
+    That goes for the cells and titles of its tables too. What shall have a style comes as :class:`rich.text.Text`.
+    """
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def this_python() -> str:

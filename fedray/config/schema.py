@@ -49,14 +49,15 @@ class PartitionConfig(_Section):
     """How the training tiles are spread over the clients."""
 
     scheme: Literal["iid", "majority-label", "dirichlet", "domain", "client"] = "iid"
-    """'iid'; 'majority-label': balanced overall, each client has one over-represented label (S2);
+    """'iid'; 'majority-label': balanced overall, each client has one over-represented label (arXiv 2504.04130);
     'dirichlet': label shares drawn per client (Hsu et al. 2019); 'domain': one or more clients per scanner domain;
     'client': as the store names the client of each tile (the column client of a CSV file)."""
     keep_groups: bool | None = None
     """Whether no group (patient or slide) is spread over several clients. Unset: true where the store has patients
     with several tiles, false where its groups are regions of one patient, as in 'colon'."""
     majority_share: float = Field(0.8, gt=0.0, le=1.0)
-    """Share of a client's tiles that carry its majority label, in (0, 1]; S2 uses 0.6 to 0.9. For 'majority-label'."""
+    """Share of a client's tiles that carry its majority label, in (0, 1]; arXiv 2504.04130 uses 0.6 to 0.9. For
+    'majority-label'."""
     alpha: Positive = 0.5
     """Concentration of the Dirichlet distribution, > 0; small is more skewed. For 'dirichlet'."""
 
@@ -64,7 +65,7 @@ class PartitionConfig(_Section):
 class GanConfig(_Section):
     """The networks, the objective and one local training step.
 
-    A field that is unset has the value of the objective's source (:data:`RECIPES`); :meth:`resolved` fills it in.
+    A field that is unset has the value of the objective's source; --dry-run shows it.
     """
 
     objective: Literal["wgan-gp", "acgan", "acgan-ns", "cgan", "cgan-ns", "cgan-hinge"] = "wgan-gp"
@@ -72,11 +73,11 @@ class GanConfig(_Section):
     Osindero 2014); 'cgan-hinge': projection discriminator with hinge loss (Miyato and Koyama 2018); '-ns': the
     non-saturating generator loss in place of the original one."""
     generator: Literal["custom-cnn", "residual"] = "custom-cnn"
-    """The generator: 'custom-cnn' is S2's, conditioned on the label by embeddings that multiply the channels;
-    'residual' has residual blocks with GroupNorm, modulated (FiLM) by label and domain."""
+    """The generator: 'custom-cnn' is that of arXiv 2504.04130, conditioned on the label by embeddings that multiply the
+    channels; 'residual' has residual blocks with GroupNorm, modulated (FiLM) by label and domain."""
     discriminator: str = "cnn"
-    """The discriminator (critic): 'cnn' (S2's custom CNN with GroupNorm), 'resnet18', 'resnet50', 'vit_b_16', 'swin_t',
-    or any other model name of timm."""
+    """The discriminator (critic): 'cnn' (the custom CNN of arXiv 2504.04130, with GroupNorm), 'resnet18', 'resnet50',
+    'vit_b_16', 'swin_t', or any other model name of timm."""
     initialisation: Literal["scratch", "imagenet"] = "scratch"
     """Where the discriminator's weights come from: 'scratch', or 'imagenet' for a timm model."""
     weights: str | None = None
@@ -249,8 +250,8 @@ class FederationConfig(_Section):
 class PrivacyConfig(_Section):
     """Differential privacy of clients: their updates are clipped, and noise is added to the mean (McMahan et al. 2018).
 
-    What is guaranteed is logged as ``privacy/epsilon`` at ``delta`` over all that the experiment has released; clients
-    are whole hospitals, not patients.
+    What is guaranteed is logged as privacy/epsilon at the given delta, over all that the experiment has released;
+    clients are whole hospitals, not patients.
     """
 
     noise_multiplier: NonNegative = 0.0
@@ -301,10 +302,10 @@ class ResourcesConfig(_Section):
 class TrackingConfig(_Section):
     """How the run appears in MLflow."""
 
-    experiment: str = Field("fedray", min_length=1)
-    """Name of the MLflow experiment."""
+    experiment: str = Field("fedray", min_length=1, max_length=500)
+    """Name of the MLflow experiment, 1 to 500 characters."""
     run_name: str | None = None
-    """Name of the run; unset: objective, data set and seed."""
+    """Name of the run; unset: objective, data set, what differs from the defaults, and seed."""
 
 
 class ExperimentConfig(_Section):

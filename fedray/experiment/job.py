@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from fedray.config import ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
-from fedray.config.cli import JobOptions, parse_job
+from fedray.config.cli import JobOptions, parse_job, plain_console
 from fedray.data import PartitionError, StoreError
 from fedray.evaluation import EvaluationError
 from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.notes import notes
 from fedray.experiment.place import Place, new_place, results_root, resumable
-from fedray.experiment.report import print_scores
+from fedray.experiment.report import print_scores, round_line
 from fedray.experiment.rounds import RoundResult
 from fedray.experiment.run import check_experiment, finished_experiment, run_experiment, saved_config
 from fedray.experiment.upload import UploadError, check_upload
@@ -75,7 +74,7 @@ def train(argv: Sequence[str], description: str) -> None:
     out = Place.at(options.resume or options.out or new_place(options.experiment.gan.objective))
     config = saved_config(out) if options.resume else options.experiment
     package = check_upload(config.data)
-    tracking_uri, console = resolve_tracking_uri(results_root()), Console()
+    tracking_uri, console = resolve_tracking_uri(results_root()), plain_console()
     finished = finished_experiment(config, out)
     if finished is None:
         config, store = check_experiment(config, out)
@@ -88,11 +87,10 @@ def train(argv: Sequence[str], description: str) -> None:
         print("\n# ".join([f"{to_yaml(config)}# {plan}", *told]))
         return
     for note in ([f"came with the job: {package}"] if package else []) + told:
-        console.print(f"note: {note}", soft_wrap=True, markup=False)
+        console.print(f"note: {note}", soft_wrap=True)
 
     def show(result: RoundResult) -> None:
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items() if "/" in name)
-        console.print(f"round {result.report.round_index}/{config.federation.num_rounds}: {figures}", soft_wrap=True)
+        console.print(round_line(result, config.federation.num_rounds), soft_wrap=True)
 
     with resumable(out):
         result = finished or run_experiment(config, out=out, tracking_uri=tracking_uri, on_round=show)

@@ -116,7 +116,7 @@ def run_experiment(
             save_samples(out.folder / "samples.png", store, evaluation.preview, title)
             tracked.log_artifact(out.folder / "samples.png")
             if arrays := generator_arrays(shared_arrays(run.state)):
-                log_generator(tracked, config, arrays)
+                log_generator(tracked, config, arrays, store, run.state.round_index, evaluation.scores)
             out.push()
     finish(out, {"scores": evaluation.scores, "floor": evaluator.floor, "run_id": tracked.run_id})
     return _result(config, out, evaluation.scores, evaluator.floor, tracked.run_id)

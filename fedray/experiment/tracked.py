@@ -1,16 +1,23 @@
 """What an experiment writes into its MLflow run: before, in and after its rounds."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 
-from fedray.config import ExperimentConfig
+from fedray.config import ExperimentConfig, GanConfig, flatten
 from fedray.data import TileStore, draw_partition
+from fedray.evaluation import Scores
 from fedray.experiment.rounds import RoundResult, tile_sheet
 from fedray.federation import client_partition, fresh_gan
 from fedray.models import Arrays, LabelledGenerator, check_finite
-from fedray.tracking import TrackedRun, Tracker, code_version_tags
+from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
+
+_logger = logging.getLogger(__name__)
+
+_DISTINGUISHING = {"partition", "gan", "federation", "privacy"}
+_MAX_DISTINCTIONS = 6  # in a run's name
 
 
 def open_run(
@@ -53,17 +60,26 @@ def ended(run: TrackedRun) -> Iterator[TrackedRun]:
     try:
         yield run
     except (KeyboardInterrupt, SystemExit):
-        run.finish("KILLED")
+        _finish_after(run, "KILLED")
         raise
     except BaseException:
-        run.finish("FAILED")
+        _finish_after(run, "FAILED")
         raise
     run.finish("FINISHED")
 
 
+def _finish_after(run: TrackedRun, status: Status) -> None:
+    """End a run that something else has ended: what MLflow did not take must not hide that."""
+    try:
+        run.finish(status)
+    except TrackingError as error:
+        _logger.warning("%s", error)
+
+
 def default_run_name(config: ExperimentConfig, store: TileStore) -> str:
-    """Name a run by its objective, data set and seed."""
-    return config.tracking.run_name or f"{config.gan.objective} {store.name} seed {config.seed}"
+    """Name a run by its objective, data set, what it does otherwise than by default, and seed."""
+    parts = [f"{config.gan.objective} {store.name}", *_distinctions(config), f"seed {config.seed}"]
+    return config.tracking.run_name or ", ".join(parts)
 
 
 def describe(config: ExperimentConfig, store: TileStore) -> Mapping[str, str]:
@@ -86,13 +102,18 @@ def log_round(run: TrackedRun, result: RoundResult) -> None:
         run.log_image(tile_sheet(result.evaluation.preview), "samples", result.report.round_index)
 
 
-def log_generator(run: TrackedRun, config: ExperimentConfig, arrays: Arrays) -> str:
+def log_generator(
+    run: TrackedRun, config: ExperimentConfig, arrays: Arrays, store: TileStore, round_index: int, scores: Scores
+) -> str:
     """Log the averaged generator as a model that ``mlflow.pytorch.load_model`` brings back.
 
     Args:
         run: Where to.
         config: Of the experiment.
         arrays: At least ``generator_ema.*``.
+        store: The tiles that it learned from: the model says which labels and domains its inputs count.
+        round_index: The round that it is of.
+        scores: Its own, by which it is found.
 
     Returns:
         The model's URI.
@@ -104,6 +125,32 @@ def log_generator(run: TrackedRun, config: ExperimentConfig, arrays: Arrays) -> 
     gan = fresh_gan(config, "cpu", load_weights=False)
     gan.load(arrays)
     inputs = [torch.zeros(2, config.gan.latent_dim), torch.zeros(2, dtype=torch.int64)]
-    if gan.shape.num_domains > 1:
+    takes_domains = gan.shape.num_domains > 1
+    if takes_domains:
         inputs.append(torch.zeros(2, dtype=torch.int64))
-    return run.log_generator(LabelledGenerator(gan.generator_ema), tuple(inputs))
+    metadata = {
+        "dataset": store.name,
+        "dataset-fingerprint": store.fingerprint,
+        "label-names": list(store.label_names),
+        "domain-names": list(store.domain_names) if takes_domains else [],
+        "latent-dim": config.gan.latent_dim,
+        "tile-size": store.tile_size,
+    }
+    model = LabelledGenerator(gan.generator_ema)
+    return run.log_generator(model, tuple(inputs), step=round_index, metrics=scores, metadata=metadata)
+
+
+def _distinctions(config: ExperimentConfig) -> list[str]:
+    """Say what an experiment does otherwise than its objective's defaults: choices first, then numbers."""
+    default = ExperimentConfig(gan=GanConfig(objective=config.gan.objective))
+    ours, usual = (flatten(each.resolved().model_dump(include=_DISTINGUISHING)) for each in (config, default))
+    changed = {path.rpartition(".")[2]: value for path, value in ours.items() if value != usual[path]}
+    choices = [value for name, value in changed.items() if isinstance(value, str) and name != "weights"]
+    switches = [name if value else f"no {name}" for name, value in changed.items() if isinstance(value, bool)]
+    numbers = [
+        f"{name} {value:g}"
+        for name, value in changed.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    found = [part.replace("_", " ") for part in (*choices, *switches, *numbers)]
+    return found[:_MAX_DISTINCTIONS] + (["..."] if len(found) > _MAX_DISTINCTIONS else [])

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import tyro
 from pydantic import BaseModel, ConfigDict
-from rich.console import Console
 from rich.text import Text
 
 from fedray.config import DataConfig, ExperimentConfig, to_yaml
-from fedray.config.cli import JobOptions, parse_job, this_python
+from fedray.config.cli import JobOptions, parse_job, plain_console, this_python
 from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
 from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
 from fedray.experiment.ledger import Ledger
@@ -61,7 +60,7 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         space = _chosen_space(options, default_space)
         out = Place.at(options.out or new_place(space.name))
     package = check_upload(space.fixed.data)
-    tracking_uri, console = resolve_tracking_uri(results_root()), Console()
+    tracking_uri, console = resolve_tracking_uri(results_root()), plain_console()
     finished = finished_sweep(space, out)
     if finished is None:
         space, store = check_sweep(space, out)
@@ -74,7 +73,7 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         print("\n# ".join([f"{to_yaml(space)}# {plan}", *told]))
         return
     for note in ([f"came with the job: {package}"] if package else []) + told:
-        console.print(f"note: {note}", soft_wrap=True, markup=False)
+        console.print(f"note: {note}", soft_wrap=True)
     with resumable(out):
         result = finished or run_sweep(space, out=out, tracking_uri=tracking_uri)
     spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None
@@ -113,7 +112,7 @@ def diagnose(argv: Sequence[str], folder: Path, description: str) -> int:
     argv = ["--data.store" if word == "--data" else word for word in argv]
     options = tyro.cli(DoctorOptions, args=argv, description=description)
     out = options.out or new_place("sweep")
-    console = Console()
+    console = plain_console()
     num_problems = 0
     for finding in examine(options.data, out, resolve_tracking_uri(results_root()), folder):
         mark, style = _MARKS[finding.level]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from fedray.config.cli import plain_console
 from fedray.sweep.searcher import COMPLETED, DIVERGED
 from fedray.sweep.space import SearchSpace
 
@@ -30,7 +30,7 @@ class SweepProgress(tune.Callback):
 
     def setup(self, **info: Any) -> None:
         """Show the line."""
-        self._console = Console()
+        self._console = plain_console()
         self._trials: list[Any] = []
         self._started = time.monotonic()
         self._first_round: float | None = None

@@ -1,7 +1,9 @@
 """run_sweep(space) -> SweepResult: Tune and Optuna over whole experiments; a stopped sweep continues where it was."""
 
+import glob
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from ray import tune
 
 from fedray.config import ConfigError
 from fedray.data import TileStore, absolute_store
-from fedray.evaluation import score_names
+from fedray.evaluation import Scores, score_names
 from fedray.experiment import (
     Place,
     cluster_name,
@@ -264,7 +266,7 @@ def _saved_searcher(space: SearchSpace, out: Place) -> OptunaSearcher:
     """Read the searcher as Tune saved it last: after the last trial."""
     searcher = OptunaSearcher(space)
     if out.shared is None:
-        searcher.restore_from_dir(out.state)
+        searcher.restore_from_dir(glob.escape(out.state))  # Ray reads the folder's name as a pattern
         return searcher
     state = SharedFolder(out.state)
     with TemporaryDirectory() as folder:
@@ -337,9 +339,16 @@ def _conclude(result: SweepResult, grid: tune.ResultGrid, store: TileStore, pare
     save_samples(out / "samples.png", store, preview, title)
     for name in ("results.parquet", "best.yaml", "samples.png"):
         parent.log_artifact(out / name)
+    rounds, scores = int(best["rounds"]), _last_scores(grid, best["trial"], score_names(space.fixed.evaluation, store))
+    parent.log_round(rounds, {space.goal.metric: float(best["score"])} | scores)
     if generator := generator_arrays(arrays):
-        log_generator(parent, result.best_config, generator)
-    parent.log_round(int(best["rounds"]), {space.goal.metric: float(best["score"])})
+        log_generator(parent, result.best_config, generator, store, rounds, scores)
+
+
+def _last_scores(grid: tune.ResultGrid, trial_id: str, names: Sequence[str]) -> Scores:
+    """Read a trial's scores of its last round."""
+    last = next(trial.metrics for trial in grid if trial.metrics and trial.metrics["trial_id"] == trial_id)
+    return {name: float(last[name]) for name in names if name in last}
 
 
 def _last_checkpoint(grid: tune.ResultGrid, trial_id: str) -> tuple[Arrays, NDArray[np.uint8]]:

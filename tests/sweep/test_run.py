@@ -1,28 +1,43 @@
 """A whole sweep on real Ray and real MLflow: more trials than fit, one that diverges, some that are stopped early."""
 
+import json
+
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
 from fedray.config import load_config
+from fedray.data import write_store
 from fedray.experiment import ResourceError
 from fedray.experiment.evaluate import evaluate_generator
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.sweep import load_space, plan_sweep, run_sweep
 from fedray.sweep.plan import SweepPlan
+from fedray.tracking import mlflow_key
+from fedray.tracking.address import sqlite_uri
+from tests.small import random_tiles
 from tests.sweep.spaces import EXPLODING, METRIC, small_space
 
 SWEEP_RUN = "sweep small"
 
 
+LABELS = ("Ki67<14%", "Ki67>14% [red] $x$ //..")
+
+
 @pytest.fixture(scope="module")
-def sweep(ray_session, small_store, new_database, tmp_path_factory):
-    """Five trials of two workers each on four CPUs: two fit at a time, three wait their turn."""
-    folder = tmp_path_factory.mktemp("sweep")
-    space = small_space(small_store)
-    uri = new_database(folder)
-    result = run_sweep(space, out=folder / "out", tracking_uri=uri)
+def sweep(ray_session, cache, new_database, tmp_path_factory):
+    """Five trials of two workers each on four CPUs: two fit at a time, three wait their turn.
+
+    Its labels and folders have names that are markup, paths, addresses and formulas elsewhere.
+    """
+    folder = tmp_path_factory.mktemp("sweep") / "[red] data%20export?x=1#y"
+    folder.mkdir()
+    store = write_store(folder / "$tiles$ [b]", random_tiles(), label_names=LABELS)
+    space = small_space(store)
+    new_database(folder)
+    uri = sqlite_uri(folder / "mlflow.db")
+    result = run_sweep(space, out=folder / "out put%2F", tracking_uri=uri)
     client = MlflowClient(uri)
     runs = client.search_runs([client.get_experiment_by_name("fedray").experiment_id], max_results=100)
     return result, client, runs
@@ -77,6 +92,30 @@ def test_the_results_can_be_read_and_the_best_run_again(sweep):
     assert load_config(result.out / "best.yaml") == result.best_config
     assert load_space(result.out / "sweep.yaml") == result.space
     assert Image.open(result.out / "samples.png").width > 300
+
+
+def test_the_generator_of_the_best_trial_is_found_by_its_scores_as_documented(sweep):
+    result, client, runs = sweep
+    order = [{"field_name": f"metrics.{METRIC}", "ascending": True}]
+    [model] = client.search_logged_models([runs[0].info.experiment_id], order_by=order, max_results=1)
+    (parent,) = [run for run in runs if run.info.run_name == SWEEP_RUN]
+    assert model.source_run_id == parent.info.run_id
+    scores = {metric.key: metric.value for metric in model.metrics}
+    assert scores[METRIC] == result.best["score"]
+    of_labels = {mlflow_key(f"kid/domain-cnn/16/label/{label}") for label in LABELS}
+    assert of_labels < scores.keys() and len(of_labels) == 2
+    assert scores.keys() == parent.data.metrics.keys()
+    assert {metric.step for metric in model.metrics} == {3}
+    assert json.loads(model.tags["fedray.label-names"]) == list(LABELS)
+
+
+def test_the_words_of_labels_stay_in_the_results(sweep):
+    result, _, runs = sweep
+    assert result.space.fixed.data.store.endswith("$tiles$ [b]")
+    (dataset,) = {run.inputs.dataset_inputs[0].dataset.name for run in runs if run.inputs.dataset_inputs}
+    assert dataset == "$tiles$ [b]"
+    folder = result.out.parent
+    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name]
 
 
 def test_the_best_score_is_that_of_its_checkpoint(sweep):
