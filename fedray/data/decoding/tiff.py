@@ -54,12 +54,30 @@ def _only_page(file: TiffFile) -> TiffPage:
             "jobs/cut_tiles.py, or save the page that is meant alone"
         )
     check_size(first.imagewidth, first.imagelength)
-    planes = sum(series.size for series in file.series) // max(first.size, 1)
-    if planes > 1 or first.imagedepth > 1:
-        raise MeaningError(
-            f"it is a stack of {max(planes, first.imagedepth)} planes; save the plane that is meant alone"
-        )
+    # ImageJ writes many planes behind one page.
+    planes = max(sum(series.size for series in file.series) // max(first.size, 1), first.imagedepth)
+    if planes > 1:
+        raise MeaningError(f"it is a stack of {planes} planes; save the plane that is meant alone")
+    _check_complete(file, first)
     return first
+
+
+def _check_complete(file: TiffFile, page: TiffPage) -> None:
+    """Refuse a page whose data ends before its strips or tiles do.
+
+    tifffile corrects the lengths to what is there, and fills what is missing with zeros, without an error.
+    """
+    places = _numbers(page, "StripOffsets") or _numbers(page, "TileOffsets")
+    lengths = _numbers(page, "StripByteCounts") or _numbers(page, "TileByteCounts")
+    pairs = zip(places, lengths, strict=True)
+    missing = sum(not length or place + length > file.filehandle.size for place, length in pairs)
+    if missing or not places:
+        raise MeaningError(f"it is truncated: {missing} of its {len(places)} strips or tiles are not there in full")
+
+
+def _numbers(page: TiffPage, tag: str) -> tuple[int, ...]:
+    value = page.tags.valueof(tag)
+    return value if isinstance(value, tuple) else () if value is None else (value,)
 
 
 def _samples(page: TiffPage) -> Samples:

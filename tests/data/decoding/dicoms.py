@@ -11,11 +11,17 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 
 def write_dicom(path: Path, values: NDArray[Any], **elements: Any) -> Path:
     """Write one uncompressed frame [H, W] or [H, W, 3]; elements replace or add to what the array says."""
+    make_dicom(values, **elements).save_as(path, enforce_file_format=True)
+    return path
+
+
+def make_dicom(values: NDArray[Any], **elements: Any) -> Dataset:
+    """Make what :func:`write_dicom` writes."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[path.name])
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[values.tobytes().hex()])
     dataset.SOPClassUID = SecondaryCaptureImageStorage
     dataset.Rows, dataset.Columns = values.shape[:2]
     dataset.SamplesPerPixel = 1 if values.ndim == 2 else 3
@@ -33,8 +39,7 @@ def write_dicom(path: Path, values: NDArray[Any], **elements: Any) -> Path:
     for name in ("PixelData", "SmallestImagePixelValue"):
         if name in dataset:
             dataset[name].VR = "OW" if dataset.BitsAllocated > 8 else "OB"
-    dataset.save_as(path, enforce_file_format=True)
-    return path
+    return dataset
 
 
 def lookup_table(values: list[int], first: int = 0, bits: int = 16) -> Dataset:
