@@ -14,6 +14,9 @@ Pixels = NDArray[np.uint8]
 PLAUSIBLE_MPP = (0.05, 10.0)
 """Micrometres per pixel that a slide scanner can have: a picture of 72 dots an inch says 353, and is no scan."""
 
+MAX_EDGE_MM = 300.0
+"""Longest edge of a slide; the largest glass for whole organs has about 200 mm."""
+
 
 class SlideError(StoreError):
     """A slide, or a part of it, cannot be read as it is. The message names the file, the reason and the remedy."""
@@ -87,9 +90,24 @@ class Slide(ABC):
         return Region(first, start, end - first, bottom - start)
 
 
-def make_levels(sizes: list[tuple[int, int]], mpp: tuple[float, float]) -> tuple[Level, ...]:
-    """Make levels of their sizes in pixels, width and height, the finest first, and of the finest one's resolution."""
+def make_levels(path: Path, sizes: list[tuple[int, int]], mpp: tuple[float, float]) -> tuple[Level, ...]:
+    """Make the levels of a slide.
+
+    Args:
+        path: The slide.
+        sizes: Width and height in pixels, the finest level first.
+        mpp: Micrometres per pixel of the finest level.
+
+    Raises:
+        SlideError: The slide would be larger than any glass.
+    """
     width, height = sizes[0]
+    edge_mm = max(width * mpp[0], height * mpp[1]) / 1e3
+    if edge_mm > MAX_EDGE_MM or min(width, height) < 1:
+        raise SlideError(
+            f"the slide {path} has {width:,} x {height:,} pixels of {mpp[0]:.4g} um, which is {edge_mm:,.0f} mm, but "
+            f"glass has at most {MAX_EDGE_MM:g} mm; give the right --mpp, or get the file again if it is damaged"
+        )
     return tuple(Level(w, h, (mpp[0] * width / w, mpp[1] * height / h)) for w, h in sizes)
 
 

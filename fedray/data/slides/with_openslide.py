@@ -35,7 +35,7 @@ class VendorSlide(Slide):
         hint = f" (only that its objective has {power}x)" if power else ""
         finest = resolution(path, _pair(*stated), mpp, hint)
         sizes = list(self._file.level_dimensions)
-        self.levels = make_levels(sizes, finest)
+        self.levels = make_levels(path, sizes, finest)
         self.scanned = _bounds(self._file)
         self._glass = "#" + properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "FFFFFF")
         self._reopening = threading.Lock()

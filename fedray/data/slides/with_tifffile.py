@@ -1,7 +1,6 @@
 """Slides in plain TIFF: pyramids and single images, tiles and strips, OME-TIFF, more than 8 bits."""
 
 import os
-import struct
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -48,13 +47,14 @@ class TiffSlide(Slide):
             self._pages = [level.keyframe for level in series.levels if level.axes == series.axes]
             for page in self._pages:
                 _check_pixels(path, page, bits)
-            self._largest = 2 ** (bits or 16) - 1
             stated = _ome_resolution(self._file, index) if self._file.is_ome else _tag_resolution(self._pages[0])
-        except (tifffile.TiffFileError, ElementTree.ParseError, KeyError, IndexError, struct.error) as error:
+        except SlideError:
+            raise
+        except Exception as error:  # tifffile has no exception of its own for most of what damaged bytes say
             raise SlideError(f"cannot open the slide {path}: {error}; get the file again, or remove it") from None
-        self.levels: tuple[Level, ...] = make_levels(
-            [(page.imagewidth, page.imagelength) for page in self._pages], resolution(path, stated, mpp)
-        )
+        self._largest = 2 ** (bits or 16) - 1
+        sizes = [(page.imagewidth, page.imagelength) for page in self._pages]
+        self.levels: tuple[Level, ...] = make_levels(path, sizes, resolution(path, stated, mpp))
         self.scanned = Region(0, 0, self.levels[0].width, self.levels[0].height)
         self._descriptor = os.open(path, os.O_RDONLY)
         self._cache = _SegmentCache(CACHE_BYTES)
@@ -87,7 +87,7 @@ class TiffSlide(Slide):
     def _segment(self, level: int, index: int) -> NDArray[np.uint8] | None:
         """Return one strip or tile, uint8 [h, w, 1 or 3]; None where the file holds none."""
         page = self._pages[level]
-        if index >= len(page.databytecounts) or page.databytecounts[index] == 0:
+        if page.databytecounts[index] == 0:
             return None
         kept = self._cache.get((level, index))
         if kept is None:
@@ -146,6 +146,8 @@ class _SegmentCache:
 
 def _slide_series(path: Path, file: tifffile.TiffFile) -> tuple[Any, int]:
     """Return the one image that is the slide, and its number; smaller ones beside it are labels and overviews."""
+    if not file.series:
+        raise SlideError(f"the slide {path} holds no image; get the file again, or remove it")
     areas = [series.keyframe.imagewidth * series.keyframe.imagelength for series in file.series]
     index = int(np.argmax(areas))
     others = [i for i, area in enumerate(areas) if i != index and area > areas[index] / 4]
@@ -168,7 +170,7 @@ def _check_pixels(path: Path, page: Any, bits: int | None) -> None:
     if page.samplesperpixel != 3 or page.photometric not in (_RGB, _YCBCR):
         raise SlideError(
             f"the slide {path} must be RGB, but has {page.samplesperpixel} samples per pixel "
-            f"({page.photometric.name}); export it as RGB"
+            f"({page.photometric!s}); export it as RGB"
         )
     if page.photometric == _YCBCR and page.compression not in _JPEG:
         raise SlideError(f"the slide {path} holds YCbCr colours without JPEG, which is not decoded; export it as RGB")
@@ -183,6 +185,13 @@ def _check_pixels(path: Path, page: Any, bits: int | None) -> None:
     if orientation is not None and orientation.value != 1:
         raise SlideError(f"the slide {path} is stored rotated or mirrored ({orientation.value!s}); export it upright")
     height, width = _segment_size(page)
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    needed = -(-page.imagelength // height) * -(-page.imagewidth // width) * planes
+    if not needed == len(page.dataoffsets) == len(page.databytecounts):
+        raise SlideError(
+            f"the slide {path} must have {needed:,} pieces for its size, but has {len(page.dataoffsets):,}: it is "
+            "damaged; get the file again, or remove it"
+        )
     if height * width * page.samplesperpixel * page.dtype.itemsize > MAX_SEGMENT_BYTES:
         raise SlideError(
             f"the slide {path} is stored in pieces of {width} x {height} pixels, too large to read a region at a time; "

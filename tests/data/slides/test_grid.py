@@ -16,7 +16,7 @@ class Paper(Slide):
 
     def __init__(self, sizes: list[tuple[int, int]], mpp: float, scanned: Region | None = None) -> None:
         self.path = Path("paper.svs")
-        self.levels: tuple[Level, ...] = make_levels(sizes, (mpp, mpp))
+        self.levels: tuple[Level, ...] = make_levels(self.path, sizes, (mpp, mpp))
         self.scanned = scanned or Region(0, 0, *sizes[0])
 
     def read(self, level: int, region: Region) -> Pixels:

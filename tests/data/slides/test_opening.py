@@ -129,6 +129,14 @@ REFUSED: dict[str, tuple[Callable[[Path, Picture], object], str]] = {
         lambda path, p: _write_scenes(path, [p, p[:700]]),
         "2 images of similar size",
     ),
+    "pieces missing": (
+        lambda path, p: _change_tag(write_tiff(path, p, factors=(1,)), "ImageWidth", 9000),
+        "must have 108 pieces for its size, but has 12",
+    ),
+    "larger than glass": (
+        lambda path, p: write_tiff(path, np.full((48, 40_000, 3), 243, np.uint8), 9.0, factors=(1,)),
+        r"40,000 x 48 pixels of 9 um, which is 360 mm",
+    ),
     "mirrored": (
         lambda path, p: write_tiff(path, p, extratags=[(274, "H", 1, 3, True)]),
         "rotated or mirrored",
@@ -145,6 +153,11 @@ def _write_scenes(path: Path, scenes: list[Picture]) -> None:
     with tifffile.TiffWriter(path) as file:
         for scene in scenes:
             file.write(scene, metadata=None)
+
+
+def _change_tag(path: Path, name: str, value: int) -> None:
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages.first.tags[name].overwrite(value)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -196,6 +209,35 @@ def test_a_damaged_place_is_named_and_the_others_can_be_read(
                 slide.read(0, Region(1000, 700, 10, 10))
             sound = slide.read(0, Region(130, 130, 50, 50)).astype(int)
             assert np.abs(sound - picture[130:180, 130:180]).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["tiff", "svs", "ndpi", "mirax", "dicom", "ome", "lossless"])
+def test_damaged_bytes_never_end_in_a_foreign_exception(picture: Picture, tmp_path: Path, name: str) -> None:
+    random = np.random.default_rng(0)
+    slide_path = FORMATS[name](tmp_path, picture)
+    refused = 0
+    for file in sorted(path for path in tmp_path.rglob("*") if path.is_file()):
+        sound = file.read_bytes()
+        for begin, end in ((0, 600), (0, len(sound)), (max(0, len(sound) - 900), len(sound))):
+            damaged = bytearray(sound)
+            for place in random.integers(begin, min(end, len(sound)), 8):
+                damaged[place] = random.integers(256)
+            file.write_bytes(damaged)
+            try:
+                with open_slide(slide_path, mpp=MPP) as slide:
+                    for level in slide.levels[:2]:
+                        slide.read(
+                            slide.levels.index(level), Region(0, 0, min(level.width, 1024), min(level.height, 768))
+                        )
+            except SlideError as error:
+                refused += 1
+                assert str(tmp_path) in str(error) and "\n" not in str(error)
+        file.write_bytes(sound[: len(sound) // 2])
+        with pytest.raises(SlideError), open_slide(slide_path, mpp=MPP) as slide:
+            slide.read(0, Region(0, 0, 1024, 768))
+            raise SlideError("a slide that does not need this file")
+        file.write_bytes(sound)
+    assert refused
 
 
 def test_the_picture_has_tissue_and_glass() -> None:
