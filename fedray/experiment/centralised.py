@@ -180,7 +180,7 @@ def train_share(loop: dict[str, Any]) -> None:
     if rank == 0:
         loop["rounds"].put(None)  # the workers are up; fails where nobody waits for them any more
     torch.set_num_threads(loop["num_threads"])
-    install_evaluation(loop["prepared"])
+    install_evaluation(loop["prepared"], config.data)
     whole = client_tiles(config, 0)
     share = whole.chosen(slice(rank, None, num_workers))
     gan = _share_of_batches(config, num_workers)

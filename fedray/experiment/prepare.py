@@ -1,17 +1,20 @@
 """What all machines of a cluster must have in common before the first round: one extractor, trained once."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from fedray.config import ExperimentConfig
+from fedray.config import DataConfig, ExperimentConfig
+from fedray.data import StoreError
 from fedray.evaluation import Evaluator
 from fedray.federation import local_store
 from fedray.storage import write_whole
 
 Prepared = list[Any]
-"""One reference to the files in Ray's object store; in a list, so that Ray hands it over instead of the files."""
+"""One reference to the files in Ray's object store, and the store's fingerprint; in a list, so that Ray hands the
+reference over instead of the files."""
 
 KEPT = "evaluation"
 """Folder, in that of the results, of what was prepared: another machine goes on with the same extractor."""
@@ -39,13 +42,34 @@ def prepare_evaluation(config: ExperimentConfig, folder: Path | None = None) -> 
         needs = {"num_cpus": config.resources.cpus_per_worker}
         files = ray.get(ray.remote(**needs)(_prepare).remote(config), timeout=_PREPARE_TIMEOUT_S)
         Evaluator.install(files)
-    evaluator, files = Evaluator.prepare_portable(local_store(config.data), config.evaluation)
-    return evaluator, [ray.put(dict(files))]
+    store = local_store(config.data)
+    evaluator, files = Evaluator.prepare_portable(store, config.evaluation)
+    return evaluator, [ray.put(dict(files)), store.fingerprint]
 
 
-def install_evaluation(prepared: Prepared) -> None:
-    """Make an evaluation that was prepared on another node this one's."""
+def install_evaluation(prepared: Prepared, data: DataConfig) -> None:
+    """Make an evaluation that was prepared on another node this one's.
+
+    Raises:
+        StoreError: This node has other tiles.
+    """
+    check_tiles(prepared, data)
     Evaluator.install(ray.get(prepared[0]))
+
+
+def check_tiles(prepared: Prepared, data: DataConfig) -> None:
+    """Refuse a store that is not the one which the run was prepared with: of another node, or built again since.
+
+    Raises:
+        StoreError: With both fingerprints, the node and the remedy.
+    """
+    fingerprint, expected = local_store(data).fingerprint, prepared[1]
+    if fingerprint != expected:
+        raise StoreError(
+            f"the tile store {data.store} on {socket.gethostname()} has the fingerprint {fingerprint}, but the run was "
+            f"started on {expected}: all machines must train on the same tiles, and a store must stay as it is while "
+            "it is used; put one store on shared storage (jobs/prepare_data.py --upload), and start again"
+        )
 
 
 def keep_evaluation(prepared: Prepared, folder: Path) -> None:

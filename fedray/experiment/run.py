@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import torch
 
-from fedray.config import ExperimentConfig, load_config
+from fedray.config import DataConfig, ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store
 from fedray.evaluation import Scores, check_extractor
 from fedray.experiment.basis import EXTRACTOR, basis_of
@@ -191,14 +191,18 @@ def start_workers(config: ExperimentConfig, resources: WorkerResources, prepared
         resources: How many, and what each takes.
         prepared: The evaluation (see :func:`prepare_evaluation`).
     """
-    setup = partial(prepare_worker, max(1, int(resources.cpus_per_worker)), prepared)
+    setup = partial(prepare_worker, max(1, int(resources.cpus_per_worker)), prepared, config.data)
     return WorkerPool(resources, start_timeout_s=config.resources.start_timeout_s, setup=setup)
 
 
-def prepare_worker(num_threads: int, prepared: Prepared) -> None:
-    """Give a worker process its share of the cores (PyTorch takes all of them unless it is told), and the extractor."""
+def prepare_worker(num_threads: int, prepared: Prepared, data: DataConfig) -> None:
+    """Give a worker process its share of the cores (PyTorch takes all of them unless it is told), and the extractor.
+
+    Raises:
+        StoreError: Its node has other tiles.
+    """
     torch.set_num_threads(num_threads)
-    install_evaluation(prepared)
+    install_evaluation(prepared, data)
 
 
 def make_grid(config: ExperimentConfig, pool: WorkerPool) -> RayGrid:

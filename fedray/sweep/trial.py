@@ -23,6 +23,7 @@ from fedray.experiment import (
     start_workers,
 )
 from fedray.experiment.ledger import Ledger
+from fedray.experiment.prepare import check_tiles
 from fedray.federation import Account, DivergedError, latest_round, local_store
 from fedray.simulation import WorkerResources
 from fedray.sweep.searcher import COMPLETED, DIVERGED
@@ -63,6 +64,7 @@ class FederatedTrial(tune.Trainable):
             ledger: Of the sweep: what its trials release under differential privacy.
         """
         self._space, self._parent_run_id, self._tags, self._ledger = space, parent_run_id, tags, ledger
+        check_tiles(prepared, space.fixed.data)
         self._tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
         self._pool = start_workers(space.fixed, workers, prepared)
         self._begin(config)
