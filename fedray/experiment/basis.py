@@ -31,8 +31,13 @@ REMEDIES = {
 def basis_of(config: ExperimentConfig, store: TileStore) -> Basis:
     """Say what a job rests on that is known before anything starts; the extractor is known once it is prepared."""
     weights = weights_file(config.gan)
-    known = {FEDRAY: fedray.__version__, FORMAT: str(FOLDER_FORMAT), TILES: store.fingerprint}
-    return known | ({WEIGHTS: _digest(weights.read_bytes())} if weights else {})
+    checksum = {WEIGHTS: _digest(weights.read_bytes())} if weights else {}
+    return {**this_fedray(), TILES: store.fingerprint, **checksum}
+
+
+def this_fedray() -> Basis:
+    """Say which FedRay is running."""
+    return {FEDRAY: fedray.__version__, FORMAT: str(FOLDER_FORMAT)}
 
 
 def changes(before: Basis, now: Basis) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from fedray.config import ConfigError, flatten, save_config
-from fedray.experiment.basis import Basis, changes
+from fedray.experiment.basis import Basis, changes, this_fedray
 from fedray.experiment.place import TUNE_STATE, Place
+from fedray.experiment.prepare import KEPT
 from fedray.storage import private_folder, why_not_writable
 
 
@@ -35,7 +36,7 @@ SWEEP = FolderKind("sweep", config="sweep.yaml", identity="sweep.json", option="
 FINISHED = "finished.json"
 """File that is written when all is done, last of all; what a table needs beside the results is in it."""
 
-_RESULTS = (FINISHED, "results.parquet", "best.yaml", "samples.png", "checkpoint", TUNE_STATE)
+_RESULTS = (FINISHED, KEPT, "results.parquet", "best.yaml", "samples.png", "checkpoint", TUNE_STATE)
 
 
 def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseModel | None) -> None:
@@ -116,6 +117,7 @@ def check_unedited(out: Place, kind: FolderKind, saved: BaseModel) -> None:
     """
     began = flatten(_identity(out, kind)["started"])
     if edits := _differences(began, _flat(saved), "{path} was {old!r}, and is {new!r} now"):
+        check_basis(out, kind, this_fedray())  # another one may have other fields
         raise ConfigError(
             f"{out}/{kind.config} was changed after the {kind.name} was started ({edits}), but it can only go on as it "
             f"began: change that back; or start a new {kind.name} with {kind.option} {out}/{kind.config} and another "

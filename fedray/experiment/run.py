@@ -101,6 +101,7 @@ def run_experiment(
     basis = {**basis_of(config, store), EXTRACTOR: evaluator.extractor.identity}
     key = open_folder(out, EXPERIMENT, config, basis)
     keep_evaluation(prepared, out.folder)
+    out.push()
     tracker = Tracker(tracking_uri, config.tracking.experiment)
     with ExitStack() as stack:
         if centralised:

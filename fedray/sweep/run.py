@@ -110,6 +110,7 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
     evaluator, prepared = prepare_evaluation(space.fixed, out.folder)
     key = open_folder(out, SWEEP, space, {**basis_of(space.fixed, store), EXTRACTOR: evaluator.extractor.identity})
     keep_evaluation(prepared, out.folder)
+    out.push()  # trials write to their own place: the next push is at the end
     tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
     tags = {"fedray.sweep": space.name, "fedray.cluster": cluster_name()}
     described = {**describe(space.fixed, store), **tags}

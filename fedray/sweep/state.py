@@ -4,6 +4,7 @@ Tune writes its files in place and copies them to their storage in the backgroun
 leaves half of one, or an empty one, and Tune would then forget the trials that are not done.
 """
 
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +37,9 @@ def keep_state(files: Path, target: Path) -> None:
 def put_state_back(out: Place) -> None:
     """Replace Tune's files by those that were kept last, if any were.
 
+    State files that were not kept go: a driver that was killed over its first ones leaves half of one, and Tune goes on
+    with the one whose name has the latest date.
+
     Args:
         out: Of the sweep.
 
@@ -46,11 +50,21 @@ def put_state_back(out: Place) -> None:
     if kept is None:
         return
     with ZipFile(BytesIO(kept)) as archive, TemporaryDirectory() as folder:
+        whole = archive.namelist()
         if out.shared is None:
             archive.extractall(out.state)
+            for name in _others((path.name for path in Path(out.state).iterdir()), whole):
+                (Path(out.state) / name).unlink()
         else:
             archive.extractall(folder)
-            SharedFolder(out.state).upload(Path(folder), archive.namelist())
+            state = SharedFolder(out.state)
+            state.upload(Path(folder), whole)
+            state.delete(_others(state.names(), whole))
+
+
+def _others(names: Iterable[str], whole: Sequence[str]) -> list[str]:
+    """List the state files (their names are ``...state-DATE...``) that are not among those that were kept."""
+    return [name for name in names if "/" not in name and "state-" in name and name not in whole]
 
 
 def _read(out: Place) -> bytes | None:

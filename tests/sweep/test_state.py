@@ -29,6 +29,7 @@ def test_it_comes_back_in_a_folder(written, tmp_path):
     assert [path.name for path in state.iterdir()] == [WHOLE_STATE]
     assert [path.name for path in state.parent.iterdir()] == [state.name]
     (state / "searcher-state-now.pkl").write_bytes(b"2" * 10)
+    (state / "experiment_state-later.json").write_bytes(b"[")  # a later driver was killed over its first state
     put_state_back(place)
     assert {path.name: path.read_bytes() for path in state.iterdir() if path.name != WHOLE_STATE} == FILES
 
@@ -41,7 +42,8 @@ def test_it_comes_back_on_shared_storage(written, tmp_path, bucket, monkeypatch)
     keep_state(written, written)  # among Tune's own files, which Tune uploads
     keep_state(written, written)
     state = SharedFolder(place.state)
-    state.upload(written, [WHOLE_STATE])
+    (written / "experiment_state-later.json").write_bytes(b"[")
+    state.upload(written, [WHOLE_STATE, "experiment_state-later.json"])
     put_state_back(place)
     assert {name: state.read(name) for name in state.names() if name != WHOLE_STATE} == FILES
 
