@@ -77,9 +77,9 @@ class FederatedTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run one round. A diverged trial reports so and ends."""
-        if self._run.done or self._result_lost:  # the driver was killed between a round's checkpoint and its result
-            return self._repeat_result()
         try:
+            if self._run.done or self._result_lost:  # the driver was killed between a round's checkpoint and its result
+                return self._repeat_result()
             result = self._run.step()
         except DivergedError as error:
             self._end("FAILED")
@@ -92,13 +92,11 @@ class FederatedTrial(tune.Trainable):
 
     def _repeat_result(self) -> dict[str, Any]:
         self._result_lost = False
+        evaluation = self._run.evaluate() if self._run.due else None
+        self._preview = evaluation.preview if evaluation else self._preview
         if self._run.done:
             self._end("FINISHED")
-        if not self._run.due:
-            return self._result({})
-        evaluation = self._run.evaluate()
-        self._preview = evaluation.preview
-        return self._result(evaluation.scores)
+        return self._result(evaluation.scores if evaluation else {})
 
     def _result(self, metrics: dict[str, float]) -> dict[str, Any]:
         done = self._run.done
@@ -115,7 +113,8 @@ class FederatedTrial(tune.Trainable):
         """Continue after the round of a checkpoint, or of the trial's newest whole one if that is gone.
 
         Tune removes a trial's old checkpoint before its saved state names the new one: a driver that is killed in
-        between leaves a state that names one which is not there.
+        between leaves a state that names one which is not there. The newest one's result was perhaps lost with the
+        driver, so it is told again: early stopping judges by that round, not by the next.
         """
         named = getattr(checkpoint_path, "checkpoint", checkpoint_path)
         named = tune.Checkpoint.from_directory(named) if isinstance(named, str) else named

@@ -69,7 +69,7 @@ def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(
     history = pd.read_parquet(tmp_path / "run" / "results.parquet")
     assert history["round"].tolist() == [1, 2]
     assert history["fid/domain-cnn/16"].iloc[-1] == result.scores["fid/domain-cnn/16"]
-    assert load_config(tmp_path / "run" / "config.yaml") == config.resolved()
+    assert load_config(tmp_path / "run" / "config.yaml") == experiment.settled(config)
     assert Image.open(tmp_path / "run" / "samples.png").width > 300
 
     client, run = only_run(uri)
