@@ -1,6 +1,7 @@
 import pytest
+import ray
 
-from fedray.experiment import ClusterSize, NodeSize, ResourceError, plan_workers
+from fedray.experiment import ClusterSize, NodeSize, ResourceError, connect, plan_workers
 
 LAPTOP = ClusterSize((NodeSize(8),))
 GPUS = ClusterSize((NodeSize(16, 2),) * 4)
@@ -41,3 +42,12 @@ def test_workers_are_planned_from_the_cluster(small_config, cluster, changes, ex
 def test_what_never_fits_is_refused_with_both_numbers(small_config, cluster, changes, expected):
     with pytest.raises(ResourceError, match=expected):
         plan_workers(small_config(**changes), cluster)
+
+
+def test_a_job_servers_address_is_no_ray_to_join(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(
+        ResourceError, match=r"http://127.0.0.1:8265, a job server's .* ray job submit .* unset RAY_ADDRESS"
+    ):
+        connect()
