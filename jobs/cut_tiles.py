@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from fedray.config.cli import run_job
+from fedray.config.cli import plain_console, run_job
 from fedray.data import (
     StoreError,
     TableOptions,
@@ -125,7 +125,7 @@ def check_sources(options: JobOptions) -> None:
 
 def print_report(report: CutReport, place: str, list_left_out: bool) -> None:
     """Print what was cut and left out of each slide, and how to use the store."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = plain_console(soft_wrap=True)
     for message in report.skipped:
         print(f"skipped: {message}", file=sys.stderr)
     store = report.store

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from fedray.config.cli import run_job
+from fedray.config.cli import plain_console, run_job
 from fedray.data import (
     SPLITS,
     ImportOptions,
@@ -131,7 +131,7 @@ def run_import(options: PrepareOptions, on_progress: Callable[[int, int], None])
 
 def print_report(report: ImportReport, place: str, list_left_out: bool) -> None:
     """Print what was skipped and left out, the tiles of each split and label, and how to use the store."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = plain_console(soft_wrap=True)
     for message in report.skipped:
         print(f"skipped: {message}", file=sys.stderr)
     store = report.store

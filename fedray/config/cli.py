@@ -118,12 +118,12 @@ def _unvalidated(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.St
     )
 
 
-def plain_console(*, stderr: bool = False) -> Console:
+def plain_console(*, soft_wrap: bool = False) -> Console:
     """Return a console that prints users' words as they are: ``[red]`` and ``:skull:`` are names, numbers stay plain.
 
     That goes for the cells and titles of its tables too. What shall have a style comes as :class:`rich.text.Text`.
     """
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    return Console(soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
 
 
 def this_python() -> str:

@@ -1,7 +1,9 @@
 """Where a job's results go: a folder, or an address on shared storage that a folder of this machine is copied to."""
 
+import hashlib
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -41,7 +43,7 @@ class Place:
         if not is_uri(out):
             return cls(Path(out))
         shared = SharedFolder(str(out))
-        place = cls(results_root() / "runs" / "shared" / re.sub(r"[^\w.-]+", "-", shared.uri), shared)
+        place = cls(results_root() / "runs" / "shared" / _folder_name(shared.uri), shared)
         place._pull()
         return place
 
@@ -103,7 +105,10 @@ def resumable(out: Place) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if out.folder.is_dir():
-            print(f"The same job with --resume {out} as its only option goes on from here.", file=sys.stderr)
+            print(
+                f"The same job with --resume {shlex.quote(str(out))} as its only option goes on from here.",
+                file=sys.stderr,
+            )
         raise
 
 
@@ -126,6 +131,12 @@ def new_place(name: str) -> str:
         return f"{told.rstrip('/')}/runs/{folder}"
     path = results_root() / "runs" / folder
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _folder_name(uri: str) -> str:
+    """Name the copy of an address so that a person knows it, and no other address has the same: copies are replaced."""
+    readable = re.sub(r"[^\w.-]+", "-", uri)[:100]
+    return f"{readable}-{hashlib.sha256(uri.encode()).hexdigest()[:8]}"
 
 
 def _stamp(path: Path) -> tuple[int, int]:

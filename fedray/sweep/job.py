@@ -1,5 +1,6 @@
 """The command lines of the sweep jobs and of the doctor: options in, tables and pictures out."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -79,7 +80,8 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None
     print_trials(console, result, spent)
     console.print(
-        f"Run the best again:  {this_python()} jobs/train_gan.py --config {result.out / 'best.yaml'}", soft_wrap=True
+        f"Run the best again:  {this_python()} jobs/train_gan.py --config {shlex.quote(str(result.out / 'best.yaml'))}",
+        soft_wrap=True,
     )
     size = size_text(out.num_bytes())
     console.print(

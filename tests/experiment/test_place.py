@@ -84,3 +84,11 @@ def test_a_folder_stays_a_folder(tmp_path: Path) -> None:
 def test_an_address_that_leads_nowhere_is_refused() -> None:
     with pytest.raises(StorageError, match="ftp://host/runs is no address of shared storage"):
         Place.at("ftp://host/runs")
+
+
+def test_two_addresses_never_share_a_copy(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy of an address is made anew when it is opened: another's would be gone."""
+    monkeypatch.setenv("FEDRAY_RESULTS", str(tmp_path))
+    names = ["a-b", "a+b", "a/b", "a=b", "x" * 200 + "1", "x" * 200 + "2"]
+    folders = {Place.at(f"{bucket.uri}/{name}").folder for name in names}
+    assert len(folders) == len(names)

@@ -1,5 +1,7 @@
 """jobs/train_gan.py: its configuration file, its folder, and a run from the command line to scores."""
 
+import shlex
+
 import pandas as pd
 import pytest
 import yaml
@@ -9,6 +11,7 @@ from fedray.config import ExperimentConfig, load_config
 from fedray.experiment import Place, settled
 from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import load_space
+from fedray.tracking.address import sqlite_uri
 from tests.jobs.conftest import flat_yaml
 
 
@@ -74,29 +77,35 @@ def test_help_explains_the_fields(train_gan):
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_from_the_command_line_to_scores(train_gan, refused, write_config, folder):
+def test_from_the_command_line_to_scores(train_gan, refused, write_config, folder, monkeypatch):
+    """In folders whose names are markup, paths and addresses elsewhere."""
+    run, results = "[red] data%20export?x=1#2", folder / "results %2F?y=2"
+    results.mkdir()
+    monkeypatch.setenv("FEDRAY_RESULTS", str(results))
     config = write_config({"federation.num_rounds": 1})
-    done = train_gan("--config", config, "--out", "run")
+    done = train_gan("--config", config, "--out", run)
     assert done.status == 0, done.errors
     [line] = [line for line in done.output.splitlines() if line.startswith("round ")]
     assert line.startswith("round 1/1  fid ") and len(line) <= 80
-    assert "python -m mlflow ui --backend-store-uri sqlite:///" in done.output
-    assert pd.read_parquet(folder / "run" / "results.parquet")["round"].tolist() == [1]
-    for made in ("run", "run/checkpoint", "mlartifacts"):
-        assert (folder / made).stat().st_mode & 0o777 == 0o700, f"{made} holds weights or pictures"
-    assert flat_yaml((folder / "run" / "config.yaml").read_text())["federation.num_rounds"] == 1
+    assert f"Results:             {run}/: " in done.output
+    uri = sqlite_uri(results / "mlflow.db")
+    assert f"python -m mlflow ui --backend-store-uri {shlex.quote(uri)}\n" in done.output
+    assert pd.read_parquet(folder / run / "results.parquet")["round"].tolist() == [1]
+    for made in (folder / run, folder / run / "checkpoint", results / "mlartifacts"):
+        assert made.stat().st_mode & 0o777 == 0o700, f"{made} holds weights or pictures"
+    assert flat_yaml((folder / run / "config.yaml").read_text())["federation.num_rounds"] == 1
 
-    again = train_gan("--resume", "run")
+    again = train_gan("--resume", run)
     assert (again.status, again.output.splitlines()[0]) == (
-        0, "note: run holds a finished experiment: nothing is left to run"
+        0, f"note: {run} holds a finished experiment: nothing is left to run"
     )  # fmt: skip
     assert "round 1/1" not in again.output
     table = done.output[done.output.index("Scores of") :]
     assert again.output.endswith(table), "the same table as when it ended"
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client = MlflowClient(uri)
     (experiment,) = [found for found in client.search_experiments() if found.name == "fedray"]
     (logged,) = client.search_runs([experiment.experiment_id])
     assert len(logged.outputs.model_outputs) == 1
 
-    message = refused(train_gan, "--config", config, "--out", "run", "--gan.n-critic", 1)
+    message = refused(train_gan, "--config", config, "--out", run, "--gan.n-critic", 1)
     assert "gan.n_critic is 2 there, not 1" in message
