@@ -5,7 +5,7 @@ from fedray.data.decoding.detail import ENLARGED_DETAIL
 from fedray.data.decoding.dicom import patient_group
 from fedray.data.decoding.errors import DecodeError
 from fedray.data.decoding.formats import EXTENSIONS, FORMATS, SLIDE_SUFFIXES, Format, format_of, is_image
-from fedray.data.decoding.rasters import MAX_PIXELS
+from fedray.data.decoding.picture import MAX_PIXELS
 from fedray.data.decoding.samples import Asked, Origin, Pixels, Scale, ValueRange
 
 __all__ = [

@@ -15,7 +15,8 @@ from fedray.data.decoding.detail import finest_detail
 from fedray.data.decoding.dicom import decode_dicom
 from fedray.data.decoding.errors import DecodeError, MeaningError
 from fedray.data.decoding.formats import FORMATS, SLIDE_SUFFIXES, Format, format_of
-from fedray.data.decoding.rasters import Decoded, decode_raster
+from fedray.data.decoding.picture import Decoded
+from fedray.data.decoding.rasters import decode_raster
 from fedray.data.decoding.samples import Asked, Origin, Pixels, Samples, Scale, ValueRange, to_rgb
 from fedray.data.decoding.tiff import decode_tiff
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.data.decoding.errors import DecodeError, MeaningError
-from fedray.data.decoding.rasters import Decoded, check_size, profile_name
+from fedray.data.decoding.picture import Decoded, check_size, profile_name
 from fedray.data.decoding.samples import Asked, Origin, Samples, Scale, palette_samples, to_rgb
 
 if TYPE_CHECKING:

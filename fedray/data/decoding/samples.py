@@ -161,11 +161,19 @@ def _eight_bits(values: NDArray[Any], scale: Scale, inverted: bool) -> Pixels:
     """Scale to 0 to 255 and round; what lies outside is black or white."""
     if values.dtype == np.uint8 and (scale.low, scale.high) == (0, 255):
         return np.asarray(255 - values if inverted else values, np.uint8)
+    # Row by row: an index, like a floating-point number, takes eight bytes.
     if values.dtype.kind in "bu" and values.dtype.itemsize <= 2:
-        # A table: 16-bit pictures would need four times their size as floating-point numbers.
         table = _linear(np.arange(2 ** (8 * values.dtype.itemsize)), scale, inverted)
-        return np.asarray(table[values.astype(np.uint8) if values.dtype == bool else values])
+        return np.stack([table[row.astype(np.int64)] for row in values])
     return np.stack([_linear(row, scale, inverted) for row in values])
+
+
+def values_in(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the values that occur in an array of 8 or 16 bits, sorted."""
+    seen = np.zeros(2 ** (8 * values.dtype.itemsize), bool)
+    for row in values:
+        seen[row] = True
+    return np.flatnonzero(seen)
 
 
 def _linear(values: NDArray[Any], scale: Scale, inverted: bool) -> Pixels:

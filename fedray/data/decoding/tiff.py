@@ -10,7 +10,8 @@ from PIL import Image
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, SAMPLEFORMAT, TiffFile, TiffPage
 
 from fedray.data.decoding.errors import MeaningError
-from fedray.data.decoding.rasters import Decoded, check_size, profile_name, samples_of_8_bits, upright
+from fedray.data.decoding.picture import Decoded, check_size, profile_name, upright
+from fedray.data.decoding.rasters import samples_of_8_bits
 from fedray.data.decoding.samples import Asked, Origin, Samples, Scale, palette_samples, to_rgb
 
 _SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "qpi", "avs", "vectra")

@@ -210,7 +210,7 @@ def import_images(
         images = tuple(sorted(images, key=lambda image: image.split != "test"))
     label_names = sorted_names(image.label for image in images)
     domain_names = sorted_names(image.domain for image in images)
-    outcome = _Outcome(Inspection(options.size, options.duplicates))
+    outcome = _Outcome(Inspection(options.size, options.duplicates, options.asked))
     store = write_store(
         options.out,
         _tiles(images, decode(images, options), options, label_names, domain_names, outcome, on_progress),

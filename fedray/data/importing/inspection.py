@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from fedray.data.decoding import DecodedTile
+from fedray.data.decoding import Asked, DecodedTile, Origin
 from fedray.data.importing.confounds import TraitTable
 from fedray.data.importing.images import ListedImage
 from fedray.data.importing.leaks import Duplicates, LeakSearch, near_note
 from fedray.data.importing.ranges import RangeCheck
 
 SAME_PIXELS = "the same pixels as another image, which was kept (--duplicates first)"
+_UNUSED = "--bits or --value-range changed nothing: every image says itself what its values mean, or cannot hold them"
 
 
 @dataclass
@@ -17,6 +18,7 @@ class Inspection:
 
     size: int
     duplicates: Duplicates
+    asked: Asked
     _remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Number of files with a remark, and the first of them."""
 
@@ -25,10 +27,12 @@ class Inspection:
         self._ranges = RangeCheck()
         self._leaks = LeakSearch(self.duplicates)
         self._traits = TraitTable(self.size)
+        self._used_what_was_asked = False
 
     def admits(self, image: ListedImage, tile: DecodedTile) -> bool:
         """Take a tile into account; False: it repeats an earlier one and is to be left out."""
         self._ranges.add(image.source, image.domain, tile.values)
+        self._used_what_was_asked |= tile.values.scale.origin is Origin.ASKED
         if not self._leaks.is_new(image, tile):
             return False
         self._traits.add(image.label, tile)
@@ -53,6 +57,7 @@ class Inspection:
 
     def notes(self) -> tuple[str, ...]:
         """Return what the user should know, one sentence each."""
+        unused = self.asked != Asked() and not self._used_what_was_asked
         near = self._leaks.near_pairs()
         remarks = (f"{count:,} images (first {first}) {text}" for text, (count, first) in self._remarks.items())
-        return (*remarks, *([near_note(near)] if near else []), *self._traits.notes())
+        return (*([_UNUSED] if unused else []), *remarks, *([near_note(near)] if near else []), *self._traits.notes())

@@ -13,9 +13,9 @@ from pydicom.uid import RLELossless
 
 from fedray.data.decoding import Asked, DecodeError, Origin, decode_tile, patient_group
 from fedray.data.decoding.dicom import BURNT_IN, _pydicom
-from tests.data.decoding.dicoms import lookup_table, palette, write_dicom
-from tests.data.decoding.pictures import SIZE, color, grey
 from tests.data.decoding.test_meaning import greys, stripes
+from tests.support.dicoms import lookup_table, palette, write_dicom
+from tests.support.pictures import SIZE, color, grey
 
 NONE = Asked()
 TWELVE = grey(0, 1024, 2048, 4095, dtype=np.uint16)

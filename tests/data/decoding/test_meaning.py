@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from fedray.data import StoreError
 from fedray.data.decoding import Asked, DecodedTile, DecodeError, Origin, decode_tile
-from tests.data.decoding.pictures import SIZE, chunk, color, grey, write_png, write_tiff
+from tests.support.pictures import SIZE, chunk, color, grey, write_png, write_tiff
 
 Write = Callable[[Path], Path]
 RGB = [(10, 20, 30), (200, 100, 0)]
@@ -283,6 +283,15 @@ def test_the_orientation_is_applied_in_every_format(tmp_path: Path, name: str, o
         7: values[::-1, ::-1].T, 8: np.rot90(values),
     }[orientation]  # fmt: skip
     assert np.abs(decode_tile(tmp_path / name, SIZE).pixels[..., 0].astype(int) - turned).max() <= 2
+
+
+def test_the_photograph_of_a_phone_with_a_preview_behind_it_is_taken(tmp_path: Path) -> None:
+    photograph = Image.fromarray(color(*RGB))
+    preview = Image.new("RGB", (8, 8))
+    photograph.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[preview], quality=100)
+    tile = decode_tile(tmp_path / "phone.jpg", SIZE)
+    assert (tile.width, tile.height) == (SIZE, SIZE)
+    assert np.abs(tile.pixels[:, [2, -3]].astype(int) - RGB).max() <= 6
 
 
 def test_a_colour_profile_is_named_and_left_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fedray.data import ImportOptions, import_folder
 from fedray.data.decoding import DecodeError, decode_tile
-from tests.data.decoding.damage import GOOD, HOPELESS, damaged, picture
+from tests.support.damage import GOOD, HOPELESS, damaged, picture
 
 NUM_DAMAGED = 500
 

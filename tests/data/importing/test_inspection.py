@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from fedray.data import ImportOptions, ImportReport, StoreError, import_csv, import_folder
-from tests.data.decoding.dicoms import write_dicom
-from tests.data.decoding.pictures import write_png
+from tests.support.dicoms import write_dicom
+from tests.support.pictures import write_png
 
 Noise = Callable[[], NDArray[Any]]
 
@@ -74,6 +74,15 @@ def test_twelve_bits_in_sixteen_are_refused_with_the_range_and_right_with_the_bi
     assert not (tmp_path / "store").exists()
     assert run(bits=bits).store.tiles([0]).mean() == pytest.approx(127 * highest / (2**bits - 1), abs=6)
     assert run(bits=16).store.tiles([0]).max() < 128
+
+
+def test_bits_that_no_image_needs_are_said_to_change_nothing(
+    run: Callable[..., ImportReport], save: Callable[..., Path], noise: Noise
+) -> None:
+    for i in range(4):
+        save(noise(), f"{'ab'[i % 2]}/{i}.png")
+    assert any(note.startswith("--bits or --value-range changed nothing") for note in run(bits=12).notes)
+    assert not any("changed nothing" in note for note in (*run().notes, *run(bits=8).notes))
 
 
 def test_sixteen_bits_and_a_dark_image_among_bright_ones_are_taken(

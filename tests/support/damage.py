@@ -11,8 +11,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from tests.data.decoding.dicoms import make_dicom
-from tests.data.decoding.pictures import chunk
+from tests.support.dicoms import make_dicom
+from tests.support.pictures import chunk
 
 Damage = Callable[[bytes, np.random.Generator], bytes]
 
