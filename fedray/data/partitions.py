@@ -105,10 +105,10 @@ def partition_store(store: TileStore, config: PartitionConfig, num_clients: int,
             f"but got {num_clients}; every client needs at least 1 tile, so lower federation.num_clients"
         )
     tiles = training_tiles(store, config)
-    if tiles.keep_groups and tiles.num_groups() < num_clients:
+    if config.scheme != "client" and tiles.keep_groups and tiles.num_groups() < num_clients:
         raise PartitionError(
-            f"the {len(train)} training tiles of {store.name!r} come from {tiles.num_groups()} groups (patients or "
-            f"slides), which stay whole, but federation.num_clients is {num_clients}; lower it, or let groups be "
+            f"the {len(train)} training tiles of {store.name!r} come from {tiles.num_groups()} group(s) (patients "
+            f"or slides), which stay whole, but federation.num_clients is {num_clients}; lower it, or let groups be "
             "spread over clients with partition.keep_groups=false"
         )
     parts = PARTITIONS[config.scheme](tiles, num_clients, config, stream(seed, "partition"))
@@ -260,8 +260,8 @@ def client(tiles: TrainingTiles, num_clients: int, config: PartitionConfig, rng:
         )
     if len(names) != num_clients:
         raise PartitionError(
-            f"the training tiles are with {len(names)} clients ({_some(sorted(names))}), but federation.num_clients is "
-            f"{num_clients}; set it to {len(names)}, or choose another partition.scheme"
+            f"the training tiles are with {len(names)} client(s) ({_some(sorted(names))}), but "
+            f"federation.num_clients is {num_clients}; set it to {len(names)}, or choose another partition.scheme"
         )
     if tiles.keep_groups:
         _check_crossing(tiles, tiles.clients, "client")

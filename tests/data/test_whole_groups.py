@@ -154,14 +154,15 @@ def test_clients_have_what_the_store_says(patients: MakeStore) -> None:
 @pytest.mark.parametrize(
     ("scheme", "num_clients", "counts", "message"),
     [
-        ("iid", 4, [{0: 5}, {1: 5}, {0: 9}], r"19 training tiles of 'patients' come from 3 groups .*num_clients is 4; "
+        ("iid", 4, [{0: 5}, {1: 5}, {0: 9}], r"19 training tiles of 'patients' come from 3 group.s. .*_clients is 4; "
          r"lower it, or .* partition\.keep_groups=false"),
-        ("dirichlet", 5, [{0: 5}, {1: 5}], "2 groups .*num_clients is 5"),
+        ("dirichlet", 5, [{0: 5}, {1: 5}], r"2 group\(s\) .*num_clients is 5"),
         ("domain", 5, [{0: 9} if i in (0, 1, 2, 4, 5, 7, 8) else {} for i in range(9)],
          "needs 1 group a client, but domain 'x' has 1 training groups for 2 of the 5 clients"),
         ("majority-label", 4, [{0: 90}, {1: 5}, {0: 9}, {0: 2}], r"1 tile of its majority label from 4 groups .* "
          r"\[101, 5\] training tiles in \[3, 1\] groups"),
-        ("client", 3, [{0: 9}] * 8, r"are with 4 clients \('site-a', 'site-b', 'site-c', 'site-d'\), but .* is 3; "
+        ("client", 9, [{0: 9}] * 8, r"are with 4 client\(s\) .* is 9; set it to 4"),
+        ("client", 3, [{0: 9}] * 8, r"are with 4 client\(s\) \('site-a', 'site-b', 'site-c', 'site-d'\), but .* is 3; "
          "set it to 4"),
     ],
 )  # fmt: skip

@@ -5,8 +5,9 @@
 which slides there are, and ``importer`` makes the store.
 """
 
-from fedray.data.slides.importer import CutOptions, CutReport, CutSlide, cut_slides
+from fedray.data.slides.importer import CutReport, CutSlide, cut_slides
 from fedray.data.slides.listing import list_slide_folder, list_slide_split_folders, list_slide_table
+from fedray.data.slides.options import CutOptions
 
 __all__ = [
     "CutOptions",

@@ -8,17 +8,16 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from fedray.data.importing.checks import check_label_splits, check_listing
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
-from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.splitting import split_images
 from fedray.data.slides.cutting import cut_tiles
 from fedray.data.slides.grid import Grid, choose_reading, plan_grid
 from fedray.data.slides.mask import find_tissue, read_overview
 from fedray.data.slides.opening import open_slide
+from fedray.data.slides.options import CutOptions
 from fedray.data.slides.picture import SUFFIX, draw_mask, save_mask
 from fedray.data.slides.slide import Slide, SlideError
 from fedray.data.store import StoreError, Tile, TileStore
@@ -28,67 +27,6 @@ OnProgress = Callable[[str, int, int], None]
 """Called with what is being done, and how much of how much is."""
 
 _SAMPLE_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class CutOptions:
-    """How slides become tiles. Of a wrong value, the constructor raises StoreError."""
-
-    size: int
-    """Edge of a tile in pixels, 16 to 1024, a multiple of 8."""
-    resolution: float
-    """Micrometres per pixel of the tiles: 0.25 is a 40x objective on most scanners, 0.5 20x, 1 10x."""
-    out: Path
-    """The store to make."""
-    mpp: float | None = None
-    """Micrometres per pixel of slides whose files state none; such slides are refused without it."""
-    bits: int | None = None
-    """How many bits a sample has in slides of 16 bits, 9 to 16; such slides are refused without it."""
-    tissue_share: float = 0.5
-    """Least share of a tile's area that is tissue, in [0, 1]; 0 cuts everything."""
-    threshold: float | None = None
-    """Saturation above which a pixel is tissue, in (0, 1), in place of Otsu's: for slides without glass."""
-    masks: Path | None = None
-    """Folder for a picture of each slide's tissue and tiles. Unset: beside the store, with '-masks' behind its name."""
-    on_error: Literal["fail", "skip"] = "fail"
-    """What a slide or tile that cannot be read does: 'fail' ends the job, 'skip' goes on without it and names it."""
-    labels: str = ""
-    """Rename labels: OLD=NEW,OLD=NEW. Two of one NEW are joined, OLD= leaves its slides out, OLD=OLD takes a label that
-    was questioned as it stands."""
-    val: ValidationChoice | None = None
-    """What becomes of the slides of a validation split, as a store has train and test: they join one of them, or are
-    left out. Unset: refused."""
-    test_share: float = 0.2
-    """Share of the tiles that goes to the test split, in (0, 1), where slides come without a split."""
-    seed: int = 0
-    """Of the split."""
-    threads: int | None = None
-    """Threads that read slides. Unset: one a core. The result does not depend on it."""
-    overwrite: bool = False
-    """Replace a store, and pictures, that are there already."""
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 16 <= self.size <= 1024 or self.size % 8:
-            raise StoreError(f"size must be 16 to 1024 pixels, a multiple of 8, but got {self.size}")
-        for name, value, low, high in (
-            ("resolution", self.resolution, 0.05, 100.0),
-            ("mpp", self.mpp, 0.05, 10.0),
-            ("bits", self.bits, 9, 16),
-            ("tissue_share", self.tissue_share, 0.0, 1.0),
-            ("threads", self.threads, 1, 1024),
-        ):
-            if value is not None and not low <= value <= high:
-                raise StoreError(f"{name} must be {low:g} to {high:g}, but got {value:g}")
-        for name, share in (("test_share", self.test_share), ("threshold", self.threshold)):
-            if share is not None and not 0 < share < 1:
-                raise StoreError(f"{name} must be in (0, 1), but got {share:g}")
-
-    @property
-    def masks_folder(self) -> Path:
-        """Folder of the pictures."""
-        out = self.out.expanduser().resolve()
-        return (self.masks or out.with_name(f"{out.name}-masks")).expanduser().resolve()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Tiles are what the slide shows there: exact where nothing is resampled, and without seams where it is."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fedray.data.slides.mask import read_overview
 from fedray.data.slides.opening import open_slide
 from fedray.data.slides.slide import Pixels
 from tests.data.slides.conftest import SlideFile
-from tests.support.slides import MPP, Picture
+from tests.support.slides import MPP, Picture, write_tiff
 
 
 def cut_all(
@@ -66,3 +67,15 @@ def test_threads_change_neither_tiles_nor_their_order(slide_file: SlideFile, nam
     one, four = (cut_all(slide_file, name, 32, 0.7, threads) for threads in (1, 4))
     assert list(one) == list(four)
     assert all(np.array_equal(one[place], four[place]) for place in one)
+
+
+def test_pixels_that_are_not_square_give_square_tiles(picture: Picture, tmp_path: Path) -> None:
+    """1 micrometre high and half of one wide: a tile at 1 micrometre is made smaller horizontally alone."""
+    flat = picture[::2]
+    options = {"resolution": (20_000, 10_000), "resolutionunit": "CENTIMETER", "compression": "lzw"}
+    path = write_tiff(tmp_path / "flat.tif", flat, None, factors=(1,), **options)
+    tiles = cut_all(lambda name: path, "", 64, 1.0)
+    whole = np.asarray(Image.fromarray(flat).resize((512, 384), Image.Resampling.LANCZOS)).astype(int)
+    assert len(tiles) == 8 * 6
+    for (x, y), tile in tiles.items():
+        assert np.abs(whole[y : y + 64, x // 2 : x // 2 + 64] - tile).max() <= 1
