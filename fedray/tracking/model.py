@@ -80,7 +80,6 @@ def model_delivery(
         metadata: For the model's tags.
     """
     created: list[str] = []
-    scored: list[bool] = []
     tags = {mlflow_key(f"fedray.{key}"): _tag(value) for key, value in _plain(metadata).items()}
 
     def send(client: "MlflowClient") -> None:
@@ -93,10 +92,8 @@ def model_delivery(
             _name_in_folder(folder, model.model_id, run_id, model.artifact_location)
             created.append(model.model_id)
         client.log_model_artifacts(created[0], str(folder))
-        if not scored:  # MLflow takes a model's metric once, and refuses it the second time
-            entries = [Metric(m.key, m.value, m.timestamp, m.step, model_id=created[0]) for m in metrics]
-            client.log_batch(run_id, metrics=entries)
-            scored.append(True)
+        entries = [Metric(m.key, m.value, m.timestamp, m.step, model_id=created[0]) for m in metrics]
+        client.log_batch(run_id, metrics=entries)
         client.finalize_logged_model(created[0], "READY")
         client.log_outputs(run_id, [LoggedModelOutput(created[0], step=step)])
 
