@@ -8,10 +8,9 @@ import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
-from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from tests.support.dicoms import make_dicom
+from tests.support.dicoms import compress, make_dicom
 from tests.support.pictures import chunk
 
 Damage = Callable[[bytes, np.random.Generator], bytes]
@@ -64,9 +63,7 @@ def _dicom(image: Image.Image, number: int) -> bytes:
         dataset.compress(RLELossless)
     elif number % 3 == 2:
         stream = imagecodecs.jpeg2k_encode(np.asarray(image), level=0, codecformat="j2k", mct=False)
-        dataset.PixelData = encapsulate([stream])
-        dataset["PixelData"].is_undefined_length = True
-        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        compress(dataset, JPEG2000Lossless, stream)
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()

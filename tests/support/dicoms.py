@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 
 def write_dicom(path: Path, values: NDArray[Any], **elements: Any) -> Path:
@@ -39,6 +40,14 @@ def make_dicom(values: NDArray[Any], **elements: Any) -> Dataset:
     for name in ("PixelData", "SmallestImagePixelValue"):
         if name in dataset:
             dataset[name].VR = "OW" if dataset.BitsAllocated > 8 else "OB"
+    return dataset
+
+
+def compress(dataset: Dataset, syntax: UID, stream: bytes) -> Dataset:
+    """Replace the pixels by a compressed stream of them."""
+    dataset.PixelData = encapsulate([stream])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = syntax
     return dataset
 
 

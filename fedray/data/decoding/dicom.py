@@ -25,6 +25,7 @@ PATIENT_KEY_VARIABLE = "FEDRAY_PATIENT_KEY"
 BURNT_IN = "text is burnt into the pixels (BurnedInAnnotation is YES)"
 """Note of files whose pixels may show a patient's name."""
 
+_EXPORT = "export it as PNG from a viewer"
 _SLIDE_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
@@ -102,7 +103,9 @@ def _check_single_picture(dataset: "Dataset") -> None:
         raise MeaningError(f"it holds no picture (modality {dataset.get('Modality') or 'not named'})")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if dataset.get("SOPClassUID") == _SLIDE_CLASS:
-        raise MeaningError(f"it is a slide of {frames} frames; cut it into tiles with jobs/cut_tiles.py")
+        raise MeaningError(
+            f"it is a slide ({frames} frame{'s' if frames > 1 else ''}); cut it into tiles with jobs/cut_tiles.py"
+        )
     if frames > 1:
         raise MeaningError(f"it is a film or a volume of {frames} frames; save the frame that is meant alone")
     kind = dataset.get("PhotometricInterpretation")
@@ -110,7 +113,7 @@ def _check_single_picture(dataset: "Dataset") -> None:
         raise MeaningError(f"its colours are {kind or 'not named'}, which is not converted; convert it to RGB")
     stored = dataset.get("BitsStored")
     if stored is not None and dataset.get("HighBit", stored - 1) != stored - 1:
-        raise MeaningError(f"its {stored} bits end at bit {dataset.HighBit} and not at {stored - 1}; convert it")
+        raise MeaningError(f"its {stored} bits end at bit {dataset.HighBit} and not at {stored - 1}; {_EXPORT}")
     check_size(int(dataset.Columns), int(dataset.Rows))
 
 
@@ -122,11 +125,11 @@ def _stored_values(dataset: "Dataset") -> NDArray[Any]:
         # Bits beyond those declared are set to 0 unless told otherwise, which would wrap a picture that uses them; of
         # signed numbers they are the sign.
         values = pixel_array(dataset, correct_unused_bits=dataset.get("PixelRepresentation", 0) == 1)
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, NotImplementedError):
         kind = dataset.file_meta.TransferSyntaxUID.name
         raise MeaningError(
             f"its pixels ({kind}) cannot be decoded: they are damaged, or compressed in a way that the extra does not "
-            f"read; save it uncompressed ({' '.join(str(error).split())[-120:]})"
+            "read; save it uncompressed"
         ) from None
     height, width = int(dataset.Rows), int(dataset.Columns)
     return values.reshape(height, width, -1)
@@ -163,9 +166,9 @@ def _grey(dataset: "Dataset", stored: NDArray[Any], inverted: bool) -> Samples:
     if function == "LINEAR":  # C.11.2.1.2.1 of part 3: a window of width 1 is one step
         center, width = center - 0.5, width - 1
     elif function != "LINEAR_EXACT":
-        raise MeaningError(f"its window has the function {function}, which is not known; convert it")
+        raise MeaningError(f"its window has the function {function}, which is not known; {_EXPORT}")
     if width < 0 or (width == 0 and function != "LINEAR"):
-        raise MeaningError(f"its window has the width {_first(dataset.WindowWidth):g}; convert it")
+        raise MeaningError(f"its window has the width {_first(dataset.WindowWidth):g}; {_EXPORT}")
     width = max(width, 1e-6)
     return Samples(values, bits, Scale(center - width / 2, center + width / 2, Origin.WINDOWED), inverted)
 
@@ -182,7 +185,7 @@ def _modality_values(dataset: "Dataset", stored: NDArray[Any]) -> tuple[NDArray[
     if (slope, intercept) == (1, 0):
         return stored, scale
     if slope == 0:
-        raise MeaningError("its rescale slope is 0, which makes every pixel the same; convert it")
+        raise MeaningError(f"its rescale slope is 0, which makes every pixel the same; {_EXPORT}")
     if scale is not None:
         low, high = sorted((scale.low * slope + intercept, scale.high * slope + intercept))
         scale = Scale(low, high, scale.origin)

@@ -150,10 +150,13 @@ def _scale(samples: Samples, asked: Asked, lowest: float, highest: float) -> Sca
 def _check_within(scale: Scale, lowest: float, highest: float, bits: int) -> None:
     if scale.low <= lowest and highest <= scale.high:
         return
-    said = {Origin.ASKED: "as asked for", Origin.TAGGED: "as its tags say"}.get(scale.origin, "as the file says")
+    found = f"but are in {lowest:g} to {highest:g} of {bits} bits"
+    if scale.origin is Origin.DECLARED:
+        raise MeaningError(f"pixels must be in {scale}, as the file says, {found}; correct it, or convert it to 8 bits")
+    said = "as asked for" if scale.origin is Origin.ASKED else "as its tags say"
     raise MeaningError(
-        f"pixels must be in {scale} ({said}), but are in {lowest:g} to {highest:g} of {bits} bits; give the range "
-        "that the images really have, with --bits or --value-range, or convert them"
+        f"pixels must be in {scale}, {said}, {found}; give the range that the images really have, with --bits or "
+        "--value-range"
     )
 
 

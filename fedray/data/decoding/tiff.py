@@ -47,7 +47,8 @@ def _only_page(file: TiffFile) -> TiffPage:
     below = len(first.subifds or ())
     if len(file.pages) > 1 or below:
         named = ", ".join(f"{width} x {height}" for width, height in sizes)
-        what = f"{len(file.pages)} pages ({named}{', ...' if len(file.pages) > len(sizes) else ''} pixels)"
+        more = ", ..." if len(file.pages) > len(sizes) else ""
+        what = f"{len(file.pages)} page{'s' if len(file.pages) > 1 else ''} ({named}{more} pixels)"
         what += f" and {below} reduced ones" if below else ""
         what += f" and the description of a slide scanner ({scanner})" if scanner else ""
         raise MeaningError(
@@ -107,8 +108,8 @@ def _samples(page: TiffPage) -> Samples:
             image.info["icc_profile"] = page.tags.valueof("InterColorProfile")
             return samples_of_8_bits(image)
     raise MeaningError(
-        f"it has {values.shape[2]} channels of the kind {page.photometric.name}, which is no certain colour; save it "
-        "as grey or RGB"
+        f"it has {values.shape[2]} channels of the kind {page.photometric.name}, which is not converted; save it as "
+        "grey or RGB"
     )
 
 
@@ -126,8 +127,8 @@ def _split_extra(page: TiffPage, values: NDArray[Any]) -> tuple[int, bool]:
         return colours, True
     kinds = ", ".join(kind.name.lower() for kind in extra)
     raise MeaningError(
-        f"it has {values.shape[2]} channels, of which {len(extra)} beside the colours ({kinds}); save the colours as "
-        "grey or RGB, transparent places as unassociated alpha"
+        f"it has {values.shape[2]} channels and declares {colours} of them as colour; what the others are ({kinds}) is "
+        "not certain: save the colours as grey or RGB, transparent places as unassociated alpha"
     )
 
 

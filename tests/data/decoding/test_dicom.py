@@ -1,20 +1,22 @@
 """DICOM: what a viewer would show, or a refusal with the reason; and whose picture it is."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import RLELossless
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from fedray.data.decoding import Asked, DecodeError, Origin, decode_tile, patient_group
 from fedray.data.decoding.dicom import BURNT_IN, _pydicom
 from tests.data.decoding.test_meaning import greys, stripes
-from tests.support.dicoms import lookup_table, palette, write_dicom
+from tests.support.dicoms import compress, lookup_table, make_dicom, palette, write_dicom
 from tests.support.pictures import SIZE, color, grey
 
 NONE = Asked()
@@ -76,8 +78,8 @@ def test_right(
     ("values", "elements", "reason"),
     [
         (np.zeros((3 * SIZE, SIZE), np.uint8), {"NumberOfFrames": 3, "Rows": SIZE}, "film or a volume of 3 frames"),
-        (grey(0), {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.6"}, "slide of 1 frames.*jobs/cut_tiles.py"),
-        (TWELVE, {"BitsStored": 10}, "must be in 0 to 1023 .as the file says., but are in 0 to 4095"),
+        (grey(0), {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.6"}, r"slide \(1 frame\).*jobs/cut_tiles.py"),
+        (TWELVE, {"BitsStored": 10}, "must be in 0 to 1023, as the file says, but are in 0 to 4095"),
         (TWELVE, {"BitsStored": 12, "HighBit": 15}, "12 bits end at bit 15"),
         (color(*RGB), {"PhotometricInterpretation": "HSV"}, "colours are HSV"),
         (color(*RGB), {"PhotometricInterpretation": "YBR_PARTIAL_422"}, "colours are YBR_PARTIAL_422"),
@@ -110,6 +112,25 @@ def test_compressed_files_have_the_pixels_of_the_uncompressed_one(name: str) -> 
     low, high = -(2**15), 2**15 - 1
     shown = np.rint((shown - low) / (high - low) * 255)
     assert np.abs(expected.pixels[..., 0] - shown).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("syntax", "encode"),
+    [
+        (JPEGLosslessSV1, lambda values: imagecodecs.ljpeg_encode(values, bitspersample=12)),
+        (JPEGLSLossless, imagecodecs.jpegls_encode),
+        (
+            JPEG2000Lossless,
+            lambda values: imagecodecs.jpeg2k_encode(values, level=0, codecformat="j2k", bitspersample=12),
+        ),
+    ],
+)
+def test_twelve_bits_compressed_without_loss(tmp_path: Path, syntax: UID, encode: Callable[[Any], bytes]) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (SIZE, SIZE), dtype=np.uint16)
+    plain = decode_tile(write_dicom(tmp_path / "plain.dcm", values, BitsStored=12), SIZE)
+    dataset = compress(make_dicom(values, BitsStored=12), syntax, encode(values))
+    dataset.save_as(tmp_path / "small.dcm", enforce_file_format=True)
+    assert decode_tile(tmp_path / "small.dcm", SIZE).digest == plain.digest
 
 
 @pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk", "SC_rgb_dcmtk_+eb+cy+s2", "SC_rgb_jls_lossy_line", "SC_rgb_rle"])
