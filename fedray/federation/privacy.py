@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedray.config import ExperimentConfig
 from fedray.federation.messages import ARRAYS, METRICS, WEIGHT, experiment_of, from_record, to_record
 from fedray.federation.sampling import num_sampled
-from fedray.models import Arrays, warm_decay
+from fedray.models import Arrays, check_finite, warm_decay
 
 _TRAIN = (MessageType.TRAIN, f"{MessageType.TRAIN}.default")
 
@@ -58,9 +58,12 @@ def clip_update(after: Arrays, before: Arrays, clipping_norm: float) -> Arrays:
 
     Returns:
         Arrays of the dtypes of ``after``; what differs from ``before`` is together at most ``clipping_norm`` long.
+
+    Raises:
+        DivergedError: The update is not finite, and has no length.
     """
+    check_finite(after, "an update under differential privacy")
     length = update_norm(after, before)
-    assert np.isfinite(length), "what is not finite is refused before it is clipped"
     clipped, scale = after, 1.0
     while length > clipping_norm:
         # Rounding to float32 can make it a trifle longer again, and arrays of large numbers cannot take a tiny update.

@@ -7,6 +7,7 @@ import pytest
 
 from fedray.config import ConfigError
 from fedray.federation import (
+    DivergedError,
     FederationError,
     client_app,
     fresh_gan,
@@ -139,6 +140,13 @@ def test_clipping_holds_in_the_arrays_own_precision(seed):
     assert distance(clipped, before) > 0.9 * min(norm, distance(after, before)) - 50 * longest
     unchanged = clip_update(before, before, norm)  # an update of no length has no direction to divide by
     assert all(np.array_equal(unchanged[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_update_without_a_length_is_not_let_through(value):
+    before = {"a": np.zeros(3, np.float32)}
+    with pytest.raises(DivergedError, match="an update under differential privacy: a is not finite"):
+        clip_update({"a": np.array([1.0, value, 0.0], np.float32)}, before, 1.0)
 
 
 def test_no_other_message_is_answered(small_config):
