@@ -167,7 +167,8 @@ def settle(space: SearchSpace) -> SearchSpace:
     """
     fixed = from_store(space.fixed)
     names = score_names(fixed.evaluation, local_store(fixed.data))
-    full = [name for name in names if name.rpartition("/")[0] == space.goal.metric]
+    # Those of all tiles: after "label" comes a label's name, and what is in it is no number to be filled in.
+    full = [name for name in names if "/label/" not in name and name.rpartition("/")[0] == space.goal.metric]
     goal = space.goal.model_copy(update={"metric": full[0]}) if full else space.goal
     return space.model_copy(update={"fixed": fixed, "goal": goal})
 

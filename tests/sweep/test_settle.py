@@ -1,8 +1,11 @@
 import pytest
 
 from fedray.config import ConfigError
+from fedray.data import write_store
+from fedray.evaluation import score_names
 from fedray.experiment import Place
 from fedray.sweep.run import check_sweep, settle
+from tests.small import random_tiles
 from tests.sweep.spaces import METRIC, small_space
 
 
@@ -19,6 +22,17 @@ def test_a_goal_without_a_number_gets_the_number_really_compared(small_store):
 @pytest.mark.parametrize("metric", [METRIC, "kid/domain-cnn/16/label/dark", "fid/inception"])
 def test_any_other_goal_stays_and_is_checked_as_it_is(small_store, metric):
     assert settle(space_in(small_store, metric=metric)).goal.metric == metric
+
+
+@pytest.mark.parametrize("label", ["a", "a/16", "b", "Ki67<14%", "[red]"])
+def test_a_labels_name_in_a_goal_is_taken_as_it_is_written(tmp_path, label):
+    """``b`` is no label, though ``b/16`` is one; and ``a`` is, beside ``a/16``."""
+    labels = ["a", "a/16", "b/16", "Ki67<14%", "[red]"]
+    tiles = (tile._replace(label=index // 4 % 5) for index, tile in enumerate(random_tiles()))
+    store = write_store(tmp_path / "store", tiles, label_names=labels)
+    metric = f"kid/domain-cnn/16/label/{label}"
+    assert settle(space_in(store, metric=metric)).goal.metric == metric
+    assert (metric in score_names(small_space(store).fixed.evaluation, store)) == (label in labels)
 
 
 def test_a_goal_that_no_evaluation_yields_is_refused_with_those_that_it_does(small_store, tmp_path):
