@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -143,6 +144,8 @@ def run_job(main: Callable[[Sequence[str]], int | None], user_errors: tuple[type
         The exit status: 0, 2 for a user's error or a disk that takes nothing, 130 for Ctrl-C. Any other error keeps its
         traceback and status 1.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is no UTF-8, or a terminal that knows ASCII only
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return main(sys.argv[1:]) or 0
     except Exception as error:

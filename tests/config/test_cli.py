@@ -1,9 +1,11 @@
+import io
+import sys
 from pathlib import Path
 
 import pytest
 
 from fedray.config import ConfigError, ExperimentConfig, load_config
-from fedray.config.cli import JobOptions, parse_job, run_job
+from fedray.config.cli import JobOptions, parse_job, plain_console, run_job
 
 
 class Options(JobOptions):
@@ -82,3 +84,14 @@ def test_help_explains_every_field(capsys):
     shown = capsys.readouterr().out
     assert "--gan.gradient-penalty" in shown
     assert "Discriminator steps per generator step" in shown
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "Größe ≥ 3"), ("ascii", r"Gr\xf6\xdfe \u2265 3")])
+def test_a_job_prints_every_name_on_every_terminal(monkeypatch, encoding, shown):
+    """File names are bytes: what is no UTF-8 comes as a surrogate, which no terminal takes."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    monkeypatch.setattr(sys, "argv", ["job"])
+    assert run_job(lambda argv: plain_console().print("Größe ≥ 3 [red] \udcff.png", soft_wrap=True), ()) == 0
+    sys.stdout.flush()
+    assert written.getvalue().decode(encoding) == f"{shown} [red] \\udcff.png\n"
