@@ -12,7 +12,7 @@ from fedray.config import ConfigError, flatten, save_config
 from fedray.experiment.basis import Basis, changes, this_fedray
 from fedray.experiment.place import TUNE_STATE, Place
 from fedray.experiment.prepare import KEPT
-from fedray.storage import private_folder, why_not_writable
+from fedray.storage import private_folder, why_not_writable, write_whole
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def open_folder(out: Place, kind: FolderKind, started: BaseModel, basis: Basis) 
         if not identity.exists():
             save_config(started, out.folder / kind.config)
             record = {"key": uuid.uuid4().hex, "started": started.model_dump(mode="json"), "rests_on": dict(basis)}
-            identity.write_text(json.dumps(record, indent=1), encoding="utf-8")
+            write_whole(identity, json.dumps(record, indent=1).encode())
             out.push()
         check_basis(out, kind, basis)
         return str(_identity(out, kind)["key"])
@@ -132,7 +132,7 @@ def finish(out: Place, outcome: Mapping[str, Any]) -> None:
         out: The place.
         outcome: What its table needs beside the results, as JSON can hold it.
     """
-    (out.folder / FINISHED).write_text(json.dumps(outcome, indent=1), encoding="utf-8")
+    write_whole(out.folder / FINISHED, json.dumps(outcome, indent=1).encode())
     out.push()
 
 
