@@ -1,6 +1,7 @@
 """The Flower ServerApp: the same experiment on Flower's stock simulation and its deployment engine (`flwr run .`)."""
 
 from logging import INFO
+from typing import Any
 
 from flwr.app import Context
 from flwr.common.logger import log
@@ -18,7 +19,7 @@ server_app = ServerApp()
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the experiment that the run config describes by config paths (``gan.n_critic=2``), and log its rounds."""
-    config = config_of(context, num_nodes=1)
+    config = measured_by(context)
     Evaluator.prepare(local_store(config.data), config.evaluation, training_device(config.resources))
     # Only now: the stock simulation starts this function while it is still registering its SuperNodes.
     config = config_of(context, num_nodes=len(list(grid.get_node_ids())))
@@ -29,6 +30,13 @@ def main(grid: Grid, context: Context) -> None:
         log(INFO, "round %s of %s: %s", result.report.round_index, config.federation.num_rounds, figures)
 
 
+def measured_by(context: Context) -> ExperimentConfig:
+    """Build what of the configuration says how generators are judged, before it is known how many nodes there are."""
+    sections = ("data.", "evaluation.")
+    given = {path: value for path, value in _given(context).items() if path.startswith(sections)}
+    return settled(override(ExperimentConfig(), given, source="the Flower run config"))
+
+
 def config_of(context: Context, num_nodes: int) -> ExperimentConfig:
     """Build the configuration from Flower's run config; there are as many clients as Flower has nodes.
 
@@ -37,6 +45,9 @@ def config_of(context: Context, num_nodes: int) -> ExperimentConfig:
         StoreError: The data cannot be opened.
         EvaluationError: They are too few to compare with.
     """
-    given = {path: value for path, value in context.run_config.items() if value != ""}  # Flower's have no null
-    values = given | {"federation.num_clients": num_nodes}
+    values = _given(context) | {"federation.num_clients": num_nodes}
     return settled(override(ExperimentConfig(), values, source="the Flower run config"))
+
+
+def _given(context: Context) -> dict[str, Any]:
+    return {path: value for path, value in context.run_config.items() if value != ""}  # Flower's have no null
