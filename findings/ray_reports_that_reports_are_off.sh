@@ -18,7 +18,7 @@ clean_up() {
     for entry in /proc/[0-9]*; do # processes of this Ray name its folder
         pid=${entry#/proc/}
         if [[ $pid != $$ ]] && { tr '\0' ' ' <"$entry/cmdline"; } 2>/dev/null | grep -q -- "$folder/ray"; then
-            kill "$pid" 2>/dev/null || true
+            kill -KILL "$pid" 2>/dev/null || true
         fi
     done
     [[ -z $server ]] || kill "$server" 2>/dev/null || true
