@@ -76,7 +76,7 @@ def write_store(
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse a path that is taken; only a store is ever overwritten.
+    """Refuse a path that is taken; only a store is ever overwritten, and only one that holds nothing else.
 
     Raises:
         StoreError: Something is there, and it may not be replaced.
@@ -89,6 +89,16 @@ def check_target(path: Path, overwrite: bool) -> None:
         raise StoreError(
             f"the output {path} exists and is not a tile store, so it is not overwritten; choose another path"
         )
+    # What replaces a store removes its whole folder, and with it pictures that somebody keeps there.
+    if others := sorted(entry.name for entry in path.iterdir() if not _belongs_to_store(entry.name)):
+        raise StoreError(
+            f"the output {path} holds {others[0]!r} beside its store, which --overwrite would delete; move it "
+            "elsewhere, or choose another path"
+        )
+
+
+def _belongs_to_store(name: str) -> bool:
+    return name in (METADATA_FILE, TILES_FILE) or name.startswith(".")  # systems put hidden files anywhere
 
 
 def content_fingerprint(store: TileStore) -> str:

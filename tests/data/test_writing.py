@@ -93,6 +93,17 @@ def test_a_store_is_replaced_only_on_request(store: TileStore, tiles: list[Tile]
     assert [path.name for path in store.path.parent.iterdir()] == ["store"]
 
 
+def test_what_lies_in_a_store_is_never_deleted_with_it(store: TileStore, tiles: list[Tile]) -> None:
+    (store.path / ".DS_Store").touch()
+    (store.path / "photos").mkdir()
+    (store.path / "photos" / "0.png").touch()
+    with pytest.raises(StoreError, match=r"holds 'photos' beside its store, which --overwrite would delete; move it"):
+        write_store(store.path, tiles[:6], **NAMES, overwrite=True)
+    assert (store.path / "photos" / "0.png").exists()
+    (store.path / "photos").rename(store.path.with_name("photos"))
+    assert len(write_store(store.path, tiles[:6], **NAMES, overwrite=True)) == 6
+
+
 def test_what_is_no_store_is_never_overwritten(tiles: list[Tile], tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     with pytest.raises(StoreError, match="not a tile store, so it is not overwritten"):

@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fedray.data.decoding import EXTENSIONS, is_image
 from fedray.data.importing.images import LeftOut
-from fedray.data.store import StoreError
+from fedray.data.store import METADATA_FILE, TILES_FILE, StoreError
 
 SYSTEM = "left by an operating system, an editor or a tool, or hidden"
 ICLOUD = "a placeholder of iCloud: download the file to import it"
@@ -21,13 +21,16 @@ ARRAYS = "a file of arrays: a MedMNIST file is imported with --medmnist"
 TABLE = "a table: --csv imports the pictures that it names"
 NO_IMAGE = "no image"
 LINK = "a link to a folder that is read at its own place"
+STORE = "a tile store"
+STORE_MASKS = "pictures of the tissue that was cut into a tile store"
+MASK = "a mask of another picture"
 SPECIAL = "a link to nothing, or no ordinary file"
 
 _SYSTEM_NAMES = {
     "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "autorun.inf", "icon\r", "picasa.ini",
     "zbthumbnail.info", "pspbrwse.jbf", "dicomdir",
     "__macosx", "lost+found", "$recycle.bin", "recycler", "recycled", "system volume information", "found.000",
-    "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "network trash folder",
+    "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "~snapshot", "network trash folder",
     "temporary items", "thevolumesettingsfolder", "resource.frk", "__pycache__",
 }  # fmt: skip
 """Names in lower case. A DICOMDIR is a medium's list of its files."""
@@ -43,6 +46,23 @@ _KINDS = {
 }
 _REASON = {f".{ending}": reason for reason, endings in _KINDS.items() for ending in endings.split()}
 
+_MASK_NAME = re.compile(
+    r"(?P<picture>.+?)[ _.-](?:mask|seg|segm|segmentation|groundtruth|gt|anno|annotation)s?(?:[ _.-]?\d+)?",
+    re.IGNORECASE,
+)
+_MASK_FOLDERS = {"mask", "masks", "segmentation", "segmentations", "groundtruth", "ground_truth", "gt", "annotations"}
+_PICTURE_FOLDERS = {
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "picture",
+    "pictures",
+    "tiles",
+    "patches",
+    "original",
+    "originals",
+}
 _TABLE_NAME = re.compile(r"metadata|ground_?truth|labels|annotations", re.IGNORECASE)
 _ARCHIVE_HEAD = re.compile(rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd")
 
@@ -107,7 +127,11 @@ def list_contents(folder: str | Path) -> Contents:
                 images.append(relative / name)
             else:
                 left_out.append(LeftOut(str(relative / name), reason))
-    return Contents(root, tuple(sorted(images)), tuple(sorted(folders)), tuple(left_out))
+    images, masks = _without_masks(sorted(images))
+    left_out += [LeftOut(str(path), MASK) for path in masks]
+    of_masks = {folder for path in masks for folder in path.parents} - {f for path in images for f in path.parents}
+    folders = [folder for folder in folders if folder not in of_masks]
+    return Contents(root, tuple(images), tuple(sorted(folders)), tuple(left_out))
 
 
 def reason_left_out(file: Path) -> str | None:
@@ -149,6 +173,35 @@ def _kind(file: Path) -> str:
     return ARCHIVE if _begins_as_archive(file) else NO_IMAGE
 
 
+def _is_store(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (METADATA_FILE, TILES_FILE))
+
+
+def _without_masks(images: list[PurePosixPath]) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """Part pictures from masks.
+
+    A mask is named as another picture beside it with ``_mask`` or the like, or lies in a folder of masks beside one of
+    pictures, under the name of a picture there.
+    """
+    stems = {(path.parent, path.stem) for path in images}
+
+    def is_mask(path: PurePosixPath) -> bool:
+        if (named := _MASK_NAME.fullmatch(path.stem)) is not None and (path.parent, named["picture"]) in stems:
+            return True
+        if path.parent.name.lower() not in _MASK_FOLDERS:
+            return False
+        picture = named["picture"] if named is not None else path.stem
+        return any((path.parent.with_name(name), picture) in stems for name in beside[path.parent.parent])
+
+    beside: defaultdict[PurePosixPath, list[str]] = defaultdict(list)
+    for folder in dict.fromkeys(path.parent for path in images):
+        if folder.name.lower() in _PICTURE_FOLDERS:
+            beside[folder.parent].append(folder.name)
+    masks = [path for path in images if is_mask(path)]
+    found = set(masks)
+    return [path for path in images if path not in found], masks
+
+
 def _begins_as_archive(file: Path) -> bool:
     try:
         with file.open("rb") as content:
@@ -169,6 +222,10 @@ def _reason_folder_left_out(folder: Path, root: Path, seen: set[str]) -> str | N
         return UNFINISHED
     if folder.suffix.lower() in (".zarr", ".n5"):
         return ZARR
+    if _is_store(folder):
+        return STORE
+    if folder.name.endswith("-masks") and _is_store(folder.with_name(folder.name.removesuffix("-masks"))):
+        return STORE_MASKS
     if not folder.is_symlink():
         return None
     # A link to what is read anyway would read it twice, and one to what lies above leads round in circles.

@@ -31,7 +31,7 @@ class Inspection:
 
     def admits(self, image: ListedImage, tile: DecodedTile) -> bool:
         """Take a tile into account; False: it repeats an earlier one and is to be left out."""
-        self._ranges.add(image.source, image.domain, tile.values)
+        self._ranges.add(image.source, image.domain, image.label, tile.values)
         self._used_what_was_asked |= tile.values.scale.origin is Origin.ASKED
         if not self._leaks.is_new(image, tile):
             return False

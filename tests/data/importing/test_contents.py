@@ -19,7 +19,7 @@ from tests.data.importing.conftest import Touch
         "@eaDir/", "__MACOSX/", "lost+found/", "$RECYCLE.BIN/", "System Volume Information/", "#recycle/", ".git/",
         ".ipynb_checkpoints/", ".Trash-1000/", "__pycache__/", "Thumbs.db", "THUMBS.DB", "desktop.ini", "Desktop.ini",
         ".DS_Store", "._0.png", ".hidden.png", "~$labels.xlsx", ".~lock.labels.csv#", "Icon\r", "ehthumbs.db",
-        "SYNOFILE_THUMB_M.png", "0.png:Zone.Identifier", "DICOMDIR",
+        "SYNOFILE_THUMB_M.png", "~snapshot/", "0.png:Zone.Identifier", "DICOMDIR",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["", "a/", "a/patient/"])
@@ -46,6 +46,39 @@ def test_a_file_that_is_no_image_has_its_reason(touch: Touch, name: str, reason:
     contents = list_contents(touch(["a/0.png", f"a/{name}"]))
     assert [str(image) for image in contents.images] == ["a/0.png"]
     assert [(entry.place, entry.reason) for entry in contents.left_out] == [(f"a/{name}", reason)]
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask"),
+    [
+        ("benign/benign (1).png", "benign/benign (1)_mask.png"),
+        ("benign/benign (1).png", "benign/benign (1)_mask_1.png"),
+        ("a/ISIC_0000001.jpg", "a/ISIC_0000001_segmentation.png"),
+        ("a/0.tif", "a/0-GT.bmp"),
+        ("images/0.png", "masks/0.png"),
+        ("a/images/0.png", "a/masks/0.png"),
+        ("a/Images/0.png", "a/Segmentation/0_seg.tif"),
+    ],
+)
+def test_a_mask_of_a_picture_is_no_picture(touch: Touch, picture: str, mask: str) -> None:
+    contents = list_contents(touch([picture, mask]))
+    assert [str(image) for image in contents.images] == [picture]
+    assert [(entry.place, entry.reason) for entry in contents.left_out] == [(mask, c.MASK)]
+    assert {str(folder) for folder in contents.folders} <= {str(parent) for parent in Path(picture).parents}
+
+
+@pytest.mark.parametrize("name", ["a/1_mask.png", "masks/1.png", "unmasked/0.png", "a/0_masked.png", "a/0_2.png"])
+def test_a_picture_that_is_no_mask_of_another_counts(touch: Touch, name: str) -> None:
+    assert len(list_contents(touch(["a/0.png", name])).images) == 2
+
+
+def test_a_store_and_its_pictures_of_masks_are_no_label(touch: Touch) -> None:
+    store = ["a/s/store.json", "a/s/tiles.arrow", "a/s-masks/0000-x.tissue.png"]
+    contents = list_contents(touch(["a/0.png", "b-masks/1.png", *store]))
+    assert [str(image) for image in contents.images] == ["a/0.png", "b-masks/1.png"]
+    assert [str(folder) for folder in contents.folders] == ["a", "b-masks"]
+    reasons = [(entry.place, entry.reason) for entry in contents.left_out]
+    assert reasons == [("a/s/", c.STORE), ("a/s-masks/", c.STORE_MASKS)]
 
 
 @pytest.mark.parametrize(

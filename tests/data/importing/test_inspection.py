@@ -102,6 +102,16 @@ def test_each_domain_stands_for_itself(tmp_path: Path) -> None:
         import_csv(tmp_path / "list.csv", ImportOptions(size=32, out=tmp_path / "store"))
 
 
+def test_each_label_stands_for_itself(run: Callable[..., ImportReport], tmp_path: Path) -> None:
+    deep(tmp_path / "images", 60_000)
+    for i in range(3):
+        values = np.random.default_rng(i).integers(0, 4096, (48, 48), dtype=np.uint16)
+        write_png(tmp_path / "images" / "b" / f"{i}.png", values)
+    with pytest.raises(StoreError, match=r"3 images of the label 'b' of 16 bits .* --bits 16 if they really are so"):
+        run()
+    assert len(run(bits=16).store) == 6
+
+
 def test_masks_are_no_photographs(run: Callable[..., ImportReport], save: Callable[..., Path]) -> None:
     for i in range(3):
         for label in "ab":
