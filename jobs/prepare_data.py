@@ -106,6 +106,8 @@ def check_sources(options: PrepareOptions) -> None:
     asked = [f"--{name.replace('_', '-')}" for name, value in vars(options.table).items() if value not in ("", None)]
     if asked and options.csv is None:
         raise StoreError(f"{asked[0]} says how a table is read, so it goes with --csv FILE")
+    if options.tiles.group_pattern is not None and options.medmnist:
+        raise StoreError("--group-pattern reads the paths of files, so it does not go with a file of arrays")
     if (options.domains or options.levels) and (options.csv or options.medmnist):
         raise StoreError(
             "--domains and --levels say what folders are, so they do not go with a table or a file of arrays"

@@ -13,6 +13,7 @@ from fedray.data.importing.inspection import SAME_PIXELS, Inspection
 from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
 from fedray.data.importing.leaks import Duplicates
 from fedray.data.importing.medmnist import list_medmnist, medmnist_tiles
+from fedray.data.importing.named_groups import group_by_name
 from fedray.data.importing.patients import group_by_patient
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.splitting import split_images
@@ -45,6 +46,9 @@ class ImportOptions:
     labels: str = ""
     """Rename labels: OLD=NEW,OLD=NEW. Two of one NEW are joined, OLD= leaves its images out, OLD=OLD takes a label that
     was questioned as it stands."""
+    group_pattern: str | None = None
+    """Regular expression that finds the patient or slide in an image's path, such as 'TCGA-..-....': no split and no
+    partition separates those. '' if the paths name none; unset: names that look so are questioned."""
     val: ValidationChoice | None = None
     """What becomes of the images of a validation split, as a store has train and test: they join one of them, or are
     left out. Unset: refused, and joined to train in a MedMNIST file."""
@@ -201,6 +205,7 @@ def import_images(
     listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"), options.on_error)
     if decode is decode_files:
         listing = replace(listing, images=tuple(group_by_patient(listing.images)))
+        listing = group_by_name(listing, options.group_pattern)
     check_listing(listing, source)
     images = listing.images
     if images[0].split is None:
