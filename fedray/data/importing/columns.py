@@ -1,5 +1,7 @@
 """The columns of a table that the import knows, and which column of a user's table is which."""
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -36,6 +38,13 @@ COLUMNS = {
     "split": Column("train or test", "set subset fold partition phase usage"),
 }
 """Name and meaning: the one list. Each beside 'image' is a field of ``ListedImage`` too, filled by its name."""
+
+
+_NUMBER_OF_PATIENT = re.compile(
+    r"(mrn|accession.*|pat(ient(en)?)?|subj(ect)?|case|fall|lesion|slide|specimen|biopsy|donor|animal|person)"
+    r"_?(nr|no|num|number|nummer|id|uid|code|key|name|hash|pseudonym|index)?"
+)
+"""Names of columns that tell patients or slides apart."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +116,13 @@ def _question_unused(unused: Sequence[str], names: dict[str, str], chosen: bool,
     meant = ",".join(f"{role}={name}" for name, role in likely.items())
     roles = dict.fromkeys(likely.values())
     way = (
-        f"such as --columns {meant} ({'; '.join(f'{role}: {COLUMNS[role].meaning}' for role in roles)})"
+        f"such as --columns {shlex.quote(meant)} ({'; '.join(f'{role}: {COLUMNS[role].meaning}' for role in roles)})"
         if likely
         else f"--columns NAME=COLUMN, with a NAME of {', '.join(COLUMNS)}"
     )
     raise StoreError(
         f"{table} has columns that are not read, {_quoted(asked)}; say what each is, {way}, or that it is not needed: "
-        f"--ignore {','.join(asked)}"
+        f"--ignore {shlex.quote(','.join(asked))}"
     )
 
 
@@ -121,7 +130,9 @@ def _looks_like(name: str, roles: Sequence[str]) -> str | None:
     plain = "_".join(name.casefold().replace("-", " ").replace("_", " ").split())
     spelt = {known: role for role in roles for known in (role, *COLUMNS[role].other_names.split())}
     close = get_close_matches(plain, spelt, n=1, cutoff=0.85)
-    return spelt[close[0]] if close else None
+    if close:
+        return spelt[close[0]]
+    return "group" if "group" in roles and _NUMBER_OF_PATIENT.fullmatch(plain) else None
 
 
 def _candidate(role: str, unused: Sequence[str]) -> str:

@@ -255,8 +255,8 @@ def _check_label_level(branch: _Branch) -> None:
         raise StoreError(
             f"it is in doubt which folders are the labels: {_some(tops)} in {root} all hold a folder {child!r}; "
             f"--domains if the upper ones are scanners or sites and the labels below, --levels {above}label/group if "
-            f"the upper ones are labels and patients or slides below, --levels {above}label if what is below does not "
-            f"matter{way}"
+            f"the upper ones are labels and patients or slides below, --levels {above}group/label if it is the other "
+            f"way round, --levels {above}label if what is below does not matter{way}"
         )
 
 

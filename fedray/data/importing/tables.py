@@ -228,7 +228,10 @@ def _split(cell: str, validation: ValidationChoice | None, where: str) -> str | 
         return None
     found = split_named(cell)
     if found is None:
-        raise StoreError(f"{where} must be train, test or val in the column of the split")
+        raise StoreError(
+            f"{where} must be train, test or val in the column of the split; write those words "
+            "into it, or leave the split to the import: --ignore with the column's name"
+        )
     return settle_split(found, validation, where) or ""
 
 

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,8 @@ def read_table(file: str | Path, encoding: str | None = None) -> TextTable:
         content = file.read_bytes()
     except OSError as error:
         raise StoreError(f"cannot read the table {file}: {error.strerror or error}") from None
-    text = _decode(content, encoding, file)
+    # What Excel writes above a header to say the separator; the rows say it again.
+    text = re.sub(r"\A\ufeff?sep=.[ \t]*\r?\n", "\n", _decode(content, encoding, file))
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=_separator(text, file), skipinitialspace=True, strict=True
     )

@@ -1,5 +1,6 @@
 """What a table says: which column is what, which file a row means, and what rows are left out."""
 
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -43,13 +44,15 @@ HEADER = "image,label,{}\nx/0.png,a,1\nx/1.png,a,2\n"
     ("column", "role"),
     [
         ("patient", "group"), ("Patient ID", "group"), ("patients", "group"), ("lesion_id", "group"),
+        ("patient_nr", "group"), ("MRN", "group"), ("Fallnummer", "group"), ("case number", "group"),
         ("Group", "group"), ("slide-id", "group"), ("subject", "group"), ("grop", "group"), ("scanner", "domain"),
         ("Hospital", "domain"), ("client_id", "client"), ("fold", "split"), ("SPLIT", "split"), ("sites", "domain"),
     ],
 )  # fmt: skip
 def test_a_column_that_looks_like_a_known_one_is_never_passed_over(files: Path, column: str, role: str) -> None:
     table = write(files, HEADER.format(column))
-    message = f"columns that are not read, '{column}'; .*such as --columns {role}={column} .{role}: .*--ignore {column}"
+    way = f"--columns {shlex.quote(f'{role}={column}')} .{role}: .*--ignore {shlex.quote(column)}"
+    message = f"columns that are not read, '{column}'; .*such as {way}"
     with pytest.raises(StoreError, match=message):
         list_table(table)
     with pytest.raises(StoreError, match=message):
@@ -92,7 +95,7 @@ def test_other_columns_are_named_once_the_columns_were_chosen(files: Path) -> No
         ("image,label,A,B\na,b,1,0\n", {"one_hot": "A,B"}, "in the column 'label' and in those of --one-hot"),
         ("image,label\nx/0.png,\nx/1.png,a\n", {}, r"1 x a row without a label, first: .*line 2 \(x/0\.png\)"),
         ("image,label\n,a\nx/1.png,a\n", {}, r"1 x a row that names no picture, first: list\.csv, line 2"),
-        ("image,label,split\nx/0.png,a,q\n", {}, "line 2: 'q' must be train, test or val"),
+        ("image,label,split\nx/0.png,a,q\n", {}, "line 2: 'q' must be train, test or val.*--ignore"),
         ("image,label,split\nx/0.png,a,val\n", {}, "line 2: 'val' is a validation split.*--val train"),
         ("image,label,split\nx/0.png,a,train\nx/1.png,a,\n", {}, r"1 rows have no split, first x/1\.png"),
         ("image,label\nx/0.png,a\nx/7.png,a\n", {}, r"1 x a row whose picture does not exist.*\(x/7\.png\)"),

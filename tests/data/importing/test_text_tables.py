@@ -25,6 +25,12 @@ def test_encodings_and_separators_are_recognised(tmp_path: Path, encoding: str, 
     assert (table.header, table.rows, table.lines) == (("image", "label"), ROWS, (2, 3))
 
 
+def test_the_separator_that_excel_writes_above_the_header_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("\ufeffsep=;\r\nimage;label\r\na.png;nv\r\n".encode())
+    table = read_table(tmp_path / "t.csv")
+    assert (table.header, table.rows, table.lines) == (("image", "label"), (("a.png", "nv"),), (3,))
+
+
 @pytest.mark.parametrize(("encoding", "way"), [("cp1252", "cp1252"), ("utf-16-le", "utf-16-le")])
 def test_an_encoding_that_is_not_certain_is_named(tmp_path: Path, encoding: str, way: str) -> None:
     file = write(tmp_path, TEXT, encoding)
