@@ -73,8 +73,8 @@ def _questioned(listing: Listing) -> Listing:
         if listing.images[0].split is None:
             raise StoreError(
                 f"the files' names hold {len(counts)} patients or slides, such as {name!r} in {count} images, and a "
-                f"split by image would put one into train and test; --group-pattern '{pattern}' keeps each together, "
-                "--group-pattern '' if those are none"
+                f"split of single files would put one into train and test; --group-pattern '{pattern}' keeps each "
+                "together, --group-pattern '' if those are none"
             )
         if shared := _in_both(listing.images, found):
             note = (

@@ -12,6 +12,7 @@ from pathlib import Path
 from fedray.data.importing.checks import check_label_splits, check_listing
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.named_groups import group_by_name
 from fedray.data.importing.splitting import split_images
 from fedray.data.slides.cutting import cut_tiles
 from fedray.data.slides.grid import Grid, choose_reading, plan_grid
@@ -89,6 +90,7 @@ def cut_slides(
     check_target(options.out.expanduser().resolve(), options.overwrite)
     _check_pictures(options.masks_folder, options.overwrite)
     listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"))
+    listing = group_by_name(listing, options.group_pattern)
     check_listing(listing, source)
     _check_twins(listing.images)
     threads = options.threads or len(os.sched_getaffinity(0))

@@ -33,6 +33,9 @@ class CutOptions:
     labels: str = ""
     """Rename labels: OLD=NEW,OLD=NEW. Two of one NEW are joined, OLD= leaves its slides out, OLD=OLD takes a label that
     was questioned as it stands."""
+    group_pattern: str | None = None
+    """Regular expression that finds the patient in a slide's path, such as 'TCGA-..-....': no split and no partition
+    separates the slides of one. '' if the paths name none; unset: names that look so are questioned."""
     val: ValidationChoice | None = None
     """What becomes of the slides of a validation split, as a store has train and test: they join one of them, or are
     left out. Unset: refused."""

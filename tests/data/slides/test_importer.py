@@ -96,6 +96,16 @@ def test_patients_domains_clients_and_splits_come_from_the_table(slides: WriteSl
     assert [store.client_names[code] for code in store.clients] == [f"site-{split}" for split in store.splits]
 
 
+def test_patients_in_the_names_of_slides_are_kept_together(slides: WriteSlides, tmp_path: Path) -> None:
+    patients = ("a/TCGA-AA-0001", "a/TCGA-AA-0002", "b/TCGA-BB-0003", "b/TCGA-BB-0004")
+    listing = slides({f"{patient}-01Z-00-DX{i}.tif": patient[0] for patient in patients for i in (1, 2)})
+    with pytest.raises(StoreError, match=r"hold 4 patients or slides, such as 'TCGA-AA-0001' in 2 images"):
+        cut(listing, tmp_path)
+    store = cut(listing, tmp_path, group_pattern="TCGA-..-....").store
+    assert set(store.group_names) == {patient[2:] for patient in patients}
+    assert len(cut(listing, tmp_path, group_pattern="", overwrite=True).store.group_names) == 8
+
+
 def test_a_split_counts_tiles_not_slides(slides: WriteSlides, tmp_path: Path, picture: Picture) -> None:
     """One slide of four is a fifth of the tiles: the small one is not taken for it."""
     listing = slides({f"{i}.tif": "a" for i in range(5)})
