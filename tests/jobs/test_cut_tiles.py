@@ -33,7 +33,10 @@ def test_a_folder_of_slides(cut_tiles: Job, slides: Path, tmp_path: Path) -> Non
     store = TileStore.open(tmp_path / "store")
     assert store.fingerprint in done.output and "[red]a/1.svs" in done.output and "edge" in done.output
     assert f"{len(store):,} tiles of 64 px from 4 slides" in done.output
-    assert "left out: 1 x no image" in done.output and "note.txt" not in done.output
+    assert (
+        "left out: 1 (--list-left-out names them)\n       1  no image\n" in done.output
+        and "note.txt" not in done.output
+    )
     assert str(tmp_path / "store-masks") in done.output and len(list((tmp_path / "store-masks").iterdir())) == 4
     assert f"python jobs/train_gan.py --data {store.path}\n" in done.output
 
@@ -51,11 +54,18 @@ def test_a_table_with_clients_says_how_to_train_on_them(cut_tiles: Job, slides: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "the slides must come from one of --slides DIR, --train DIR --test DIR and --csv FILE"),
-        (("--slides", "SLIDES", "--train", "SLIDES", "--test", "x"), "but several of them is given"),
+        (
+            (),
+            "the slides must come from one of --slides DIR, --train DIR --test DIR and --csv FILE (with",
+        ),
+        (("--slides", "SLIDES", "--train", "SLIDES", "--test", "x"), "but --slides and --train are given"),
         (("--train", "SLIDES"), "--train and --test go together"),
         (("--slides", "SLIDES", "--ignore", "x"), "--ignore says how a table is read"),
         (("--csv", "x.csv", "--domains"), "--domains and --levels say what folders are"),
+        (
+            ("--slides", "SLIDES", "--domains", "--levels", "domain/label"),
+            "--domains is short for --levels domain/label",
+        ),
         (("--slides", "SLIDES", "--resolution", 0.1), "coarser than --resolution 0.1"),
         (("--slides", "SLIDES", "--size", 20), "size must be 16 to 1024 pixels, a multiple of 8, but got 20"),
     ],

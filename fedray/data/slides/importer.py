@@ -89,7 +89,7 @@ def cut_slides(
     """
     check_target(options.out.expanduser().resolve(), options.overwrite)
     _check_pictures(options.masks_folder, options.overwrite)
-    listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"))
+    listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"), options.on_error)
     listing = group_by_name(listing, options.group_pattern)
     check_listing(listing, source)
     _check_twins(listing.images)

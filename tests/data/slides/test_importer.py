@@ -159,6 +159,16 @@ def test_a_slide_that_cannot_be_read_is_named(
         assert not of_bad and len(report.slides) == 4
 
 
+def test_a_slide_with_several_labels_in_one_is_refused_or_left_out_as_the_message_says(
+    slides: WriteSlides, tmp_path: Path
+) -> None:
+    listing = slides({**FOUR, "5.svs": "a|b"})
+    with pytest.raises(StoreError, match=r"several labels in one, such as 'a\|b'.*--on-error skip"):
+        cut(listing, tmp_path)
+    report = cut(listing, tmp_path, on_error="skip")
+    assert [entry.place for entry in report.left_out] == ["5.svs"] and report.store.label_names == ("a", "b")
+
+
 def test_the_same_slide_twice_is_refused(slides: WriteSlides, tmp_path: Path) -> None:
     listing = slides(FOUR)
     listing.images[2].path.write_bytes(listing.images[0].path.read_bytes())
