@@ -1,10 +1,9 @@
 """One image file becomes a tile, and many do on all cores."""
 
 import hashlib
-import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +13,19 @@ from PIL import Image
 from fedray.data.decoding.detail import finest_detail
 from fedray.data.decoding.dicom import decode_dicom
 from fedray.data.decoding.errors import DecodeError, MeaningError
-from fedray.data.decoding.formats import FORMATS, SLIDE_SUFFIXES, Format, format_of
+from fedray.data.decoding.formats import (
+    FORMATS,
+    SLIDE_SUFFIXES,
+    UNREAD_SLIDE_REMEDY,
+    UNREAD_SLIDE_SUFFIXES,
+    Format,
+    format_of,
+)
 from fedray.data.decoding.picture import Decoded
 from fedray.data.decoding.rasters import decode_raster
 from fedray.data.decoding.samples import Asked, Origin, Pixels, Samples, Scale, ValueRange, to_rgb
 from fedray.data.decoding.tiff import decode_tiff
+from fedray.data.parallel import in_order, num_cores
 
 DIGEST_BYTES = 16
 _NOT_ASKED = Asked()
@@ -106,6 +113,8 @@ def _digest(image: Image.Image) -> bytes:
 
 def _readable_format(path: Path) -> Format:
     """Return the format of a file that can be decoded."""
+    if path.suffix.lower() in UNREAD_SLIDE_SUFFIXES:
+        raise MeaningError(f"{path.suffix.lower()} is a slide scanner's format that is not read; {UNREAD_SLIDE_REMEDY}")
     if path.suffix.lower() in SLIDE_SUFFIXES:
         raise MeaningError(f"{path.suffix.lower()} is a slide scanner's format; cut it with jobs/cut_tiles.py")
     known = format_of(path)
@@ -147,18 +156,16 @@ def decode_all(paths: Sequence[Path], size: int, asked: Asked = _NOT_ASKED) -> I
     Threads, because the libraries decode and resize without the interpreter's lock: on 2 cores they were as fast as
     processes. A few tiles a core are decoded ahead of the consumer, so memory stays bounded.
     """
-    num_threads = os.cpu_count() or 1
-    ahead: deque[Future[DecodedTile | DecodeError]] = deque()
-    executor = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
-    try:
-        for path in paths:
-            ahead.append(executor.submit(_decode_or_error, path, size, asked))
-            if len(ahead) >= 8 * num_threads:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        executor.shutdown(cancel_futures=True)
+    num_threads = num_cores()
+
+    def decode(path: Path) -> DecodedTile | DecodeError:
+        return _decode_or_error(path, size, asked)
+
+    with (
+        ThreadPoolExecutor(num_threads, thread_name_prefix="decode") as executor,
+        closing(in_order(executor, decode, paths, 8 * num_threads)) as tiles,
+    ):
+        yield from tiles
 
 
 def _decode_or_error(path: Path, size: int, asked: Asked) -> DecodedTile | DecodeError:

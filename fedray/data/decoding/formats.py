@@ -58,8 +58,13 @@ FORMATS = (
 )
 """What is decoded."""
 
-SLIDE_SUFFIXES = (".svs", ".ndpi", ".ndpis", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".vsi", ".czi")
-"""Endings of slide scanners' files. Some of them begin as a TIFF or a JPEG file does, and hold a whole slide."""
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi")
+"""Endings of slide scanners' files that :mod:`fedray.data.slides` reads. Some begin as a TIFF or a JPEG file does."""
+
+UNREAD_SLIDE_SUFFIXES = (".ndpis", ".vsi")
+"""Endings of those that nothing here reads."""
+
+UNREAD_SLIDE_REMEDY = "export the slide as TIFF with a pyramid, and cut that"
 
 UNREADABLE = (
     Format("HEIC", (".heic", ".heif", ".hif"), _brand(b"heic", b"heix", b"mif1", b"msf1", b"hevc")),
@@ -80,7 +85,11 @@ UNREADABLE = (
 EXTENSIONS = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 """Endings of the files that are decoded."""
 
-_REFUSED_SUFFIXES = SLIDE_SUFFIXES + tuple(suffix for known in UNREADABLE for suffix in known.suffixes)
+_REFUSED_SUFFIXES = (
+    *SLIDE_SUFFIXES,
+    *UNREAD_SLIDE_SUFFIXES,
+    *(suffix for known in UNREADABLE for suffix in known.suffixes),
+)
 
 
 def format_of(path: Path) -> Format | None:

@@ -1,4 +1,4 @@
-"""What every listing must fulfil: enough of each label in both splits, every group in one."""
+"""What every tile and listing must fulfil: enough of each label in both splits, every group in one."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,6 +6,16 @@ from collections.abc import Sequence
 from fedray.data.importing.contents import describe_reasons
 from fedray.data.importing.images import Listing
 from fedray.data.store import SPLITS, StoreError
+
+
+def check_tile_size(size: int) -> None:
+    """Check the edge of a tile in pixels: networks halve it several times.
+
+    Raises:
+        StoreError: It is not 16 to 1024, or no multiple of 8.
+    """
+    if not 16 <= size <= 1024 or size % 8:
+        raise StoreError(f"size must be 16 to 1024 pixels, a multiple of 8, but got {size}")
 
 
 def check_listing(listing: Listing, origin: str) -> None:

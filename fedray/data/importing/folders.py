@@ -7,14 +7,20 @@ from pathlib import Path, PurePosixPath
 
 from fedray.data.importing.contents import TABLE, Contents, describe_reasons, list_contents
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
-from fedray.data.importing.splits import FoundSplit, ValidationChoice, mentions_split, settle_split, split_named
+from fedray.data.importing.splits import (
+    LEFT_OUT_VALIDATION,
+    FoundSplit,
+    ValidationChoice,
+    mentions_split,
+    settle_split,
+    split_named,
+)
 from fedray.data.store import SPLITS, StoreError
 
 LEVELS = ("split", "client", "domain", "label", "group")
 """What a level of folders can be. Each is a field of :class:`~fedray.data.importing.images.ListedImage`."""
 
 OUTSIDE = "a picture outside the label folders"
-VALIDATION = "a picture of a validation split, left out as asked"
 
 
 def parse_levels(text: str) -> tuple[str, ...]:
@@ -87,7 +93,7 @@ def _split_branches(
         settled = settle_split(split, validation, f"the folder {contents.root / name}")
         inside = contents.below(name)
         if settled is None:
-            left_out += [LeftOut(f"{name}/{image}", VALIDATION) for image in inside.images]
+            left_out += [LeftOut(f"{name}/{image}", LEFT_OUT_VALIDATION) for image in inside.images]
         else:
             branches.append(_Branch(inside, settled, f"{name}/", above="split/"))
     branches.sort(key=lambda branch: SPLITS.index(branch.split or "train"))
@@ -159,7 +165,7 @@ def _listing(
             if len(path.parts) <= len(levels):
                 left.append(LeftOut(source, OUTSIDE))
             elif (image := _image(branch, path, source, levels, validation)) is None:
-                left.append(LeftOut(source, VALIDATION))
+                left.append(LeftOut(source, LEFT_OUT_VALIDATION))
             else:
                 images.append(image)
     if not images:

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+OnError = Literal["fail", "skip"]
+"""What becomes of a file or row that cannot be taken: 'fail' ends the job, 'skip' goes on without it and counts it."""
 
 DEFAULT_DOMAIN = "default"
 

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from fedray.data.decoding import Asked, DecodedTile, DecodeError, decode_all
-from fedray.data.importing.checks import check_label_splits, check_listing
+from fedray.data.importing.checks import check_label_splits, check_listing, check_tile_size
 from fedray.data.importing.folders import list_folder, list_split_folders
-from fedray.data.importing.images import LeftOut, ListedImage, Listing
+from fedray.data.importing.images import LeftOut, ListedImage, Listing, OnError
 from fedray.data.importing.inspection import SAME_PIXELS, Inspection
 from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
 from fedray.data.importing.leaks import Duplicates
@@ -40,7 +39,7 @@ class ImportOptions:
     """Edge of a tile in pixels, 16 to 1024, a multiple of 8."""
     out: Path
     """The store to make."""
-    on_error: Literal["fail", "skip"] = "fail"
+    on_error: OnError = "fail"
     """What an image that cannot be decoded does, or a table's row without a picture or without one label: 'fail' ends
     the import, 'skip' goes on without it and counts it."""
     labels: str = ""
@@ -69,8 +68,7 @@ class ImportOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not 16 <= self.size <= 1024 or self.size % 8:
-            raise StoreError(f"size must be 16 to 1024 pixels, a multiple of 8, but got {self.size}")
+        check_tile_size(self.size)
         if self.on_error not in ("fail", "skip"):
             raise StoreError(f"on_error must be 'fail' or 'skip', but got {self.on_error!r}")
         if self.duplicates not in ("refuse", "first"):

@@ -6,9 +6,9 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-from fedray.data.importing.images import LeftOut, Listing
+from fedray.data.importing.images import LeftOut, Listing, OnError
 from fedray.data.store import StoreError
 
 MISSING_WORDS = {"", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "none", "nil", "-", "--", "?"}
@@ -37,7 +37,7 @@ def parse_list(text: str) -> list[str]:
     return [part.strip() for part in next(csv.reader([text], skipinitialspace=True), [])]
 
 
-def settle_labels(listing: Listing, renames: dict[str, str], on_error: Literal["fail", "skip"] = "fail") -> Listing:
+def settle_labels(listing: Listing, renames: dict[str, str], on_error: OnError = "fail") -> Listing:
     """Rename labels as asked, then question what is left; of other names too what looks like a mistake.
 
     Args:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from fedray.data.decoding import DecodedTile, tile_of_array
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
-from fedray.data.importing.splits import ValidationChoice, settle_split, split_named
+from fedray.data.importing.splits import LEFT_OUT_VALIDATION, ValidationChoice, settle_split, split_named
 from fedray.data.store import StoreError
 
 _SPLITS = ("train", "val", "test")
-VALIDATION = "a picture of the validation split, left out as asked"
 
 
 def list_medmnist(file: str | Path, validation: ValidationChoice | None = None) -> Listing:
@@ -45,7 +44,7 @@ def list_medmnist(file: str | Path, validation: ValidationChoice | None = None) 
         for index, label in enumerate(labels.tolist()):
             source = f"{split}/{index}"
             if settled is None:
-                left_out.append(LeftOut(source, VALIDATION))
+                left_out.append(LeftOut(source, LEFT_OUT_VALIDATION))
             else:
                 images.append(ListedImage(file, source, str(label), split=settled))
     fate = {"train": "joined train", "test": "joined test", "leave-out": "were left out"}[choice]

@@ -8,6 +8,9 @@ from fedray.data.store import StoreError
 ValidationChoice = Literal["train", "test", "leave-out"]
 """Where the images of a validation split go."""
 
+LEFT_OUT_VALIDATION = "in a validation split, left out as asked"
+"""Reason of a picture or row."""
+
 FoundSplit = Literal["train", "test", "val"]
 
 _WORDS: dict[str, FoundSplit] = {

@@ -5,22 +5,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from fedray.data.importing.columns import FoundColumns, find_columns
 from fedray.data.importing.contents import Contents, list_contents
-from fedray.data.importing.images import LeftOut, ListedImage, Listing
+from fedray.data.importing.images import LeftOut, ListedImage, Listing, OnError
 from fedray.data.importing.labels import MISSING_WORDS, parse_list, parse_pairs
 from fedray.data.importing.named_files import AbsentFile, AmbiguousFile, NamedFiles
-from fedray.data.importing.splits import ValidationChoice, settle_split, split_named
+from fedray.data.importing.splits import LEFT_OUT_VALIDATION, ValidationChoice, settle_split, split_named
 from fedray.data.importing.text_tables import TextTable, join_tables, read_table
 from fedray.data.store import StoreError
 
-OnError = Literal["fail", "skip"]
-
 WITHOUT_ROW = "a picture without a row in the table"
 SAME_BYTES = "a picture that is at another place too, with the same bytes"
-VALIDATION = "a row of a validation split, left out as asked"
 NO_FILE = "a row that names no picture"
 ABSENT = "a row whose picture does not exist"
 AMBIGUOUS = "a row whose picture's name has several files that differ"
@@ -97,7 +93,7 @@ def list_table(
             continue
         split = _split(row.get("split", ""), validation, f"{file}, line {line}: {row.get('split')!r}")
         if split == "":
-            left_out.append(LeftOut(place, VALIDATION))
+            left_out.append(LeftOut(place, LEFT_OUT_VALIDATION))
             continue
         more = {name: row[name] for name in row if name not in ("image", "label", "split") and row[name]}
         source = path.relative_to(contents.root).as_posix() if path.is_relative_to(contents.root) else row["image"]

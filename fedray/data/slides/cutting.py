@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from fedray.data.parallel import in_order
 from fedray.data.slides.grid import Grid
-from fedray.data.slides.parallel import in_order
 from fedray.data.slides.slide import Pixels, Region, Slide, SlideError
 
 _LANCZOS_SUPPORT = 3

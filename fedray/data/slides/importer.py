@@ -1,7 +1,6 @@
 """From slides to a store: plan every slide, split whole groups, cut, write."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -14,6 +13,7 @@ from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
 from fedray.data.importing.named_groups import group_by_name
 from fedray.data.importing.splitting import split_images
+from fedray.data.parallel import num_cores
 from fedray.data.slides.cutting import cut_tiles
 from fedray.data.slides.grid import Grid, choose_reading, plan_grid
 from fedray.data.slides.mask import find_tissue, read_overview
@@ -93,7 +93,7 @@ def cut_slides(
     listing = group_by_name(listing, options.group_pattern)
     check_listing(listing, source)
     _check_twins(listing.images)
-    threads = options.threads or len(os.sched_getaffinity(0))
+    threads = options.threads or num_cores()
     skipped: list[str] = []
     with (
         partial_directory(options.masks_folder) as pictures,

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import openslide
 
+from fedray.data.decoding.formats import UNREAD_SLIDE_REMEDY, UNREAD_SLIDE_SUFFIXES
 from fedray.data.importing.contents import describe_reasons
 from fedray.data.importing.folders import list_folder, list_split_folders
-from fedray.data.importing.images import LeftOut, ListedImage, Listing
+from fedray.data.importing.images import LeftOut, ListedImage, Listing, OnError
 from fedray.data.importing.splits import ValidationChoice
-from fedray.data.importing.tables import OnError, TableOptions, list_table
+from fedray.data.importing.tables import TableOptions, list_table
 from fedray.data.importing.text_tables import read_table
 from fedray.data.slides.opening import SUFFIXES
 from fedray.data.store import StoreError
 
 NO_SLIDE = "a picture that is no slide: jobs/prepare_data.py imports it"
+UNREAD_SLIDE = f"a slide in a format that is not read: {UNREAD_SLIDE_REMEDY}"
 SAME_SLIDE = "a further file of a DICOM slide"
 COLUMN = "slide"
 """What the column of the files is called in a table of slides."""
@@ -68,7 +70,7 @@ def list_slide_table(
 def _slides_of(listing: Listing, place: str) -> Listing:
     """Take the slides among the pictures that were found."""
     found = [image for image in listing.images if image.path.suffix.lower() in SUFFIXES]
-    others = [LeftOut(i.source, NO_SLIDE) for i in listing.images if i.path.suffix.lower() not in SUFFIXES]
+    others = [LeftOut(i.source, _why_none(i.path)) for i in listing.images if i.path.suffix.lower() not in SUFFIXES]
     slides, files = one_file_a_slide(found)
     left_out = (*listing.left_out, *others, *files)
     if not slides:
@@ -77,6 +79,10 @@ def _slides_of(listing: Listing, place: str) -> Listing:
             "slides"
         )
     return replace(listing, images=tuple(slides), left_out=left_out)
+
+
+def _why_none(path: Path) -> str:
+    return UNREAD_SLIDE if path.suffix.lower() in UNREAD_SLIDE_SUFFIXES else NO_SLIDE
 
 
 def one_file_a_slide(images: list[ListedImage]) -> tuple[list[ListedImage], list[LeftOut]]:

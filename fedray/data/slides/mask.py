@@ -10,7 +10,7 @@ import skimage
 from numpy.typing import NDArray
 from PIL import Image
 
-from fedray.data.slides.parallel import in_order
+from fedray.data.parallel import in_order
 from fedray.data.slides.slide import Pixels, Region, Slide
 
 MASK_MPP = 8.0

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import tifffile
 
-from fedray.data.decoding.formats import format_of
+from fedray.data.decoding.formats import SLIDE_SUFFIXES, format_of
 from fedray.data.slides.slide import Slide, SlideError
 from fedray.data.slides.with_openslide import NO_VENDOR, VendorSlide, vendor_of
 from fedray.data.slides.with_tifffile import TiffSlide
 
-SUFFIXES = (".svs", ".ndpi", ".mrxs", ".tif", ".tiff", ".btf", ".scn", ".bif", ".svslide", ".czi", ".dcm")
+SUFFIXES = (*SLIDE_SUFFIXES, ".tif", ".tiff", ".btf", ".dcm")
 """Endings of the files that may be slides."""
 
 

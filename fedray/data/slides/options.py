@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from fedray.data.importing.checks import check_tile_size
+from fedray.data.importing.images import OnError
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.store import StoreError
 
@@ -28,7 +29,7 @@ class CutOptions:
     """Saturation above which a pixel is tissue, in (0, 1), in place of Otsu's: for slides without glass."""
     masks: Path | None = None
     """Folder for a picture of each slide's tissue and tiles. Unset: beside the store, with '-masks' behind its name."""
-    on_error: Literal["fail", "skip"] = "fail"
+    on_error: OnError = "fail"
     """What a slide or tile that cannot be read does: 'fail' ends the job, 'skip' goes on without it and names it."""
     labels: str = ""
     """Rename labels: OLD=NEW,OLD=NEW. Two of one NEW are joined, OLD= leaves its slides out, OLD=OLD takes a label that
@@ -50,8 +51,7 @@ class CutOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not 16 <= self.size <= 1024 or self.size % 8:
-            raise StoreError(f"size must be 16 to 1024 pixels, a multiple of 8, but got {self.size}")
+        check_tile_size(self.size)
         for name, value, low, high in (
             ("resolution", self.resolution, 0.05, 100.0),
             ("mpp", self.mpp, 0.05, 10.0),

@@ -214,6 +214,7 @@ def test_refused(tmp_path: Path, write: Write, asked: Asked, reason: str) -> Non
         (lambda folder: _large_png(folder, 60_000), "more than 179 megapixels.*jobs/cut_tiles.py"),
         (lambda folder: _large_tiff(folder), "20000 x 20000 = 400 megapixels.*jobs/cut_tiles.py"),
         (raw("slide.svs", b"II*\0"), "slide scanner's format.*jobs/cut_tiles.py"),
+        (raw("slide.vsi", b"II*\0"), "slide scanner's format that is not read; export the slide as TIFF"),
         (raw("slide.mrxs", b"\xff\xd8\xff"), "slide scanner's format.*jobs/cut_tiles.py"),
     ],
 )  # fmt: skip

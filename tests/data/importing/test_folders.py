@@ -3,7 +3,8 @@
 import pytest
 
 from fedray.data import StoreError
-from fedray.data.importing.folders import OUTSIDE, VALIDATION, list_folder, list_split_folders, parse_levels
+from fedray.data.importing.folders import OUTSIDE, list_folder, list_split_folders, parse_levels
+from fedray.data.importing.splits import LEFT_OUT_VALIDATION
 from tests.data.importing.conftest import Touch
 
 
@@ -48,7 +49,7 @@ def test_a_validation_split_goes_where_it_is_asked_to(touch: Touch, val: str) ->
     listing = list_folder(root, validation="leave-out")
     assert len(listing.images) == 4
     assert [(entry.place, entry.reason) for entry in listing.left_out] == [
-        (f"{val}/a/0.png", VALIDATION), (f"{val}/a/1.png", VALIDATION),
+        (f"{val}/a/0.png", LEFT_OUT_VALIDATION), (f"{val}/a/1.png", LEFT_OUT_VALIDATION),
     ]  # fmt: skip
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fedray.data import ImportOptions, StoreError, import_medmnist
-from fedray.data.importing.medmnist import VALIDATION, list_medmnist
+from fedray.data.importing.medmnist import list_medmnist
+from fedray.data.importing.splits import LEFT_OUT_VALIDATION
 
 COUNTS = {"train": 24, "val": 12, "test": 12}
 
@@ -51,7 +52,7 @@ def test_the_validation_split_goes_where_it_is_asked_to(tmp_path: Path) -> None:
     assert [image.split for image in list_medmnist(file, "test").images].count("test") == 24
     listing = list_medmnist(file, "leave-out")
     assert len(listing.images) == 36 and "were left out" in listing.notes[0]
-    assert [entry.reason for entry in listing.left_out] == [VALIDATION] * 12
+    assert [entry.reason for entry in listing.left_out] == [LEFT_OUT_VALIDATION] * 12
     options = ImportOptions(size=24, out=tmp_path / "store", val="leave-out", labels="0=fat,1=debris,2=")
     report = import_medmnist(file, options)
     assert report.store.label_names == ("debris", "fat") and len(report.store) == 24

@@ -8,6 +8,7 @@ import pytest
 
 from fedray.data import StoreError, TableOptions
 from fedray.data.importing import contents, tables
+from fedray.data.importing.splits import LEFT_OUT_VALIDATION
 from fedray.data.importing.tables import list_table
 from tests.data.importing.conftest import Touch
 
@@ -221,7 +222,7 @@ def test_a_validation_split_in_a_table(files: Path) -> None:
     assert [i.split for i in list_table(table, validation="train").images] == ["train", "train", "test"]
     listing = list_table(table, validation="leave-out")
     assert [i.split for i in listing.images] == ["train", "test"]
-    assert [entry.reason for entry in listing.left_out] == [tables.VALIDATION]
+    assert [entry.reason for entry in listing.left_out] == [LEFT_OUT_VALIDATION]
 
 
 def test_a_second_table_of_the_same_images(files: Path) -> None:

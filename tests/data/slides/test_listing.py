@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from fedray.data import StoreError
+from fedray.data.decoding import SLIDE_SUFFIXES, DecodeError, decode_tile
 from fedray.data.slides import list_slide_folder, list_slide_split_folders, list_slide_table
-from fedray.data.slides.listing import NO_SLIDE, SAME_SLIDE
+from fedray.data.slides.listing import NO_SLIDE, SAME_SLIDE, UNREAD_SLIDE
 from tests.support.slides import Picture, write_dicom, write_mirax, write_svs
 
 
@@ -22,6 +23,7 @@ def folder(tmp_path: Path, picture: Picture) -> Path:
     (root / "normal").mkdir()
     write_mirax(root / "normal" / "2.mrxs", picture)
     (root / "normal" / "Thumbs.db").touch()
+    (root / "normal" / "olympus.vsi").touch()
     return root
 
 
@@ -34,9 +36,19 @@ def test_every_slide_is_listed_once_and_all_else_with_its_reason(folder: Path) -
         ("tumour/p1/1.svs", "tumour"),
     ]
     reasons = {entry.place: entry.reason for entry in listing.left_out}
-    assert reasons["tumour/p1/photo.jpg"] == NO_SLIDE
+    assert reasons["tumour/p1/photo.jpg"] == NO_SLIDE and reasons["normal/olympus.vsi"] == UNREAD_SLIDE
     assert reasons["tumour/d1/2.dcm"] == reasons["tumour/d2/2.dcm"] == SAME_SLIDE
     assert {"normal/Thumbs.db", "normal/2/Index.dat", "normal/2/Slidedat.ini"} <= set(reasons)
+
+
+@pytest.mark.parametrize("suffix", SLIDE_SUFFIXES)
+def test_what_the_import_calls_a_slide_is_listed_as_one(tmp_path: Path, suffix: str) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / f"1{suffix}").touch()
+    with pytest.raises(DecodeError, match=f"{suffix} is a slide scanner's format; cut it with jobs/cut_tiles.py"):
+        decode_tile(tmp_path / "a" / f"1{suffix}", 16)
+    assert len(list_slide_folder(tmp_path).images) == 2
 
 
 def test_a_table_names_slides_in_its_column_slide(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""Work on several threads that keeps its order, and never outlives the slide that it reads."""
+"""Work on several threads that keeps its order, and never outlives the file that it reads."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, wait
@@ -7,6 +8,11 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def num_cores() -> int:
+    """Count the cores that this process may use: a batch system may give it fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
 
 
 def in_order(

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from fedray.data.slides.parallel import in_order
+from fedray.data.parallel import in_order
 
 
 def test_results_come_in_order_and_few_are_worked_on() -> None:
