@@ -54,6 +54,15 @@ def why_not_writable(folder: Path) -> str | None:
     return None
 
 
+def why_not_made(folder: Path) -> str | None:
+    """Say why a folder cannot be made, or written into where it is there; None where it can be."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        return f"{there} is no folder"
+    problem = why_not_writable(there)
+    return f"{there} takes no file ({problem})" if problem else None
+
+
 def write_whole(path: Path, content: bytes, *, through: Path | None = None) -> None:
     """Write a file so that whoever reads it finds all of it, or what was there before.
 

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,7 +13,7 @@ from fedray.config import ConfigError, flatten, save_config
 from fedray.experiment.basis import Basis, changes, this_fedray
 from fedray.experiment.place import TUNE_STATE, Place
 from fedray.experiment.prepare import KEPT
-from fedray.storage import private_folder, why_not_writable, write_whole
+from fedray.storage import private_folder, why_not_made, write_whole
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,13 @@ def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseMo
     Raises:
         ConfigError: The message says what is there and the remedy.
     """
-    there = next(parent for parent in (out.folder, *out.folder.absolute().parents) if parent.exists())
-    problem = why_not_writable(there) if there.is_dir() else None
-    if problem or not there.is_dir():
-        why = f"takes no file ({problem})" if problem else "is no folder"
-        raise ConfigError(f"--out {out} cannot be used: {there} {why}; choose another --out")
+    if problem := why_not_made(out.folder):
+        raise ConfigError(f"--out {out} cannot be used: {problem}; choose another --out")
     if saved is not None:
         if others := _differences(_flat(saved), _flat(started), "{path} is {old!r} there, not {new!r}"):
             raise ConfigError(
-                f"{out} holds another {kind.name} ({others}); continue that one with --resume {out}, or choose "
-                f"another --out"
+                f"{out} holds another {kind.name} ({others}); continue that one with --resume {quote(str(out))}, or "
+                "choose another --out"
             )
         return
     other = SWEEP if kind is EXPERIMENT else EXPERIMENT
@@ -120,8 +118,8 @@ def check_unedited(out: Place, kind: FolderKind, saved: BaseModel) -> None:
         check_basis(out, kind, this_fedray())  # another one may have other fields
         raise ConfigError(
             f"{out}/{kind.config} was changed after the {kind.name} was started ({edits}), but it can only go on as it "
-            f"began: change that back; or start a new {kind.name} with {kind.option} {out}/{kind.config} and another "
-            "--out"
+            f"began: change that back; or start a new {kind.name} with {kind.option} "
+            f"{quote(f'{out}/{kind.config}')} and another --out"
         )
 
 
@@ -153,7 +151,7 @@ def _identity(out: Place, kind: FolderKind) -> Mapping[str, Any]:
         raise ConfigError(
             f"{path} does not say what the {kind.name} was started with and what it rests on: an older FedRay has "
             f"written it, or it was changed; start a new {kind.name} with {kind.option} "
-            f"{out}/{kind.config} and another --out"
+            f"{quote(f'{out}/{kind.config}')} and another --out"
         )
     return found
 

@@ -18,7 +18,7 @@ from fedray.config import ConfigError, DataConfig, ExperimentConfig
 from fedray.data import StoreError, absolute_store, cache_dir, open_store
 from fedray.experiment import ClusterSize, Place, ResourceError, cluster_name, connect
 from fedray.experiment.upload import UPLOAD_REMEDY, submitted_folder, to_be_sent, was_sent
-from fedray.storage import SharedFolder, StorageError, why_not_writable
+from fedray.storage import SharedFolder, StorageError, why_not_made
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.space import load_space
 from fedray.tracking import TrackingError, check_tracking, shown
@@ -223,8 +223,10 @@ def _about_results(out: str, num_nodes: int) -> Finding:
         place = Place.at(out)
         if place.shared is None:
             text = f"{out} on this machine"
-            if problem := _why_not_made(place.folder):
-                return Finding("results", "problem", f"{text} {problem}", "name another by --out or FEDRAY_RESULTS")
+            if problem := why_not_made(place.folder):
+                return Finding(
+                    "results", "problem", f"{text} cannot be used: {problem}", "name another by --out or FEDRAY_RESULTS"
+                )
             if num_nodes > 1:
                 remedy = "name an address on shared storage by --out or FEDRAY_RESULTS, or a folder all nodes mount"
                 return Finding("results", "note", f"{text}: trials on other nodes need to see it too", remedy)
@@ -233,14 +235,6 @@ def _about_results(out: str, num_nodes: int) -> Finding:
     except (StorageError, OSError) as error:
         return Finding("results", "problem", str(error))
     return Finding("results", "ok", f"{out} can be written")
-
-
-def _why_not_made(folder: Path) -> str | None:
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    if not there.is_dir():
-        return f"cannot be made: {there} is no folder"
-    problem = why_not_writable(there)
-    return f"cannot be written: {there} takes no file ({problem})" if problem else None
 
 
 def _probe(shared: SharedFolder) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from fedray.data.importing.contents import describe_reasons
 from fedray.data.importing.images import Listing
+from fedray.data.importing.labels import leave_out
 from fedray.data.store import SPLITS, StoreError
 
 
@@ -35,7 +36,7 @@ def check_listing(listing: Listing, origin: str) -> None:
         if count < 2:
             raise StoreError(
                 f"the label {label!r} must have at least 2 images, 1 to train and 1 to test, but has {count} in "
-                f"{origin}; add images, or leave it out: --labels '{label}='"
+                f"{origin}; add images, or leave it out: {leave_out(label)}"
             )
     check_label_splits([(image.label, image.split) for image in listing.images if image.split], origin)
     split_of: dict[str, str | None] = {}
@@ -59,5 +60,5 @@ def check_label_splits(pairs: Sequence[tuple[str, str | None]], origin: str) -> 
             if (label, split) not in present:
                 raise StoreError(
                     f"the label {label!r} must have images in train and in test, but has none in {split} ({origin}); "
-                    f"add some, or leave it out: --labels '{label}='"
+                    f"add some, or leave it out: {leave_out(label)}"
                 )

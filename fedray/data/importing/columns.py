@@ -1,12 +1,12 @@
 """The columns of a table that the import knows, and which column of a user's table is which."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from fedray.data.importing.option_texts import typed
 from fedray.data.store import StoreError
 
 
@@ -89,17 +89,18 @@ def find_columns(
     if one_hot and "label" in names:
         raise StoreError(
             f"{table} has the label in the column {names['label']!r} and in those of --one-hot; leave one out: "
-            f"--one-hot, or --ignore {names['label']}"
+            f"--one-hot, or {typed('--ignore', [names['label']])}"
         )
     unused = [name for name in header if name and name not in (*names.values(), *one_hot, *ignored)]
     missing = [
         role for role in COLUMNS if COLUMNS[role].required and role not in names and not (role == "label" and one_hot)
     ]
     if missing:
+        likely = [f"{role}={_candidate(role, unused)}" for role in missing]
         raise StoreError(
             f"{table} must have the columns {_roles(required=True)} (and may have {_roles(required=False)}), but has "
             f"no {' and no '.join(missing)}; say which of its columns that is: "
-            f"--columns {','.join(f'{role}={_candidate(role, unused)}' for role in missing)}; it has {_quoted(header)}"
+            f"{typed('--columns', likely)}; it has {_quoted(header)}"
         )
     _question_unused(unused, names, bool(given or one_hot), table)
     return FoundColumns(names, tuple(one_hot), tuple(unused))
@@ -113,16 +114,16 @@ def _question_unused(unused: Sequence[str], names: dict[str, str], chosen: bool,
     asked = [name for name in unused if name in likely or not chosen]
     if not asked:
         return
-    meant = ",".join(f"{role}={name}" for name, role in likely.items())
+    meant = [f"{role}={name}" for name, role in likely.items()]
     roles = dict.fromkeys(likely.values())
     way = (
-        f"such as --columns {shlex.quote(meant)} ({'; '.join(f'{role}: {COLUMNS[role].meaning}' for role in roles)})"
+        f"such as {typed('--columns', meant)} ({'; '.join(f'{role}: {COLUMNS[role].meaning}' for role in roles)})"
         if likely
         else f"--columns NAME=COLUMN, with a NAME of {', '.join(COLUMNS)}"
     )
     raise StoreError(
         f"{table} has columns that are not read, {_quoted(asked)}; say what each is, {way}, or that it is not needed: "
-        f"--ignore {shlex.quote(','.join(asked))}"
+        f"{typed('--ignore', asked)}"
     )
 
 

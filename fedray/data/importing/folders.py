@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from shlex import quote
 
 from fedray.data.importing.contents import TABLE, Contents, describe_reasons, list_contents
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
@@ -172,7 +173,7 @@ def _listing(
         raise StoreError(
             f"{' and '.join(str(branch.contents.root) for branch in branches)} must hold folders as "
             f"{'/'.join(levels).upper()}/IMAGE, but all images lie further up; sort them into such folders, or name "
-            f"them and their labels in a table: --csv {tables[0] if tables else 'FILE'}"
+            f"them and their labels in a table: --csv {_place(tables[0]) if tables else 'FILE'}"
         )
     return Listing(tuple(images), tuple(left), tuple(_note_tables(tables)))
 
@@ -200,7 +201,8 @@ def _check_split_folders(contents: Contents, names: Sequence[str], found: dict[s
     """Check that splits stand alone at the top, each once."""
     if others := [name for name in names if name not in found]:
         train, test = (
-            next((contents.root / name for name in found if found[name] == split), "DIR") for split in SPLITS
+            quote(next((str(contents.root / name) for name in found if found[name] == split), "DIR"))
+            for split in SPLITS
         )
         raise StoreError(
             f"{contents.root} must hold either folders of splits or label folders, but beside {_some(found)} it holds "
@@ -217,7 +219,10 @@ def _check_split_folders(contents: Contents, names: Sequence[str], found: dict[s
 
 def _refuse_one_split(contents: Contents, found: dict[str, FoundSplit], validation: ValidationChoice | None) -> None:
     first = next(iter(found))
-    ways = [f"have one folder split here (--images {contents.root / first})", "name both (--train DIR --test DIR)"]
+    ways = [
+        f"have one folder split here (--images {_place(contents.root / first)})",
+        "name both (--train DIR --test DIR)",
+    ]
     if "val" in found.values():
         ways.insert(0, "choose another --val" if validation else "take the validation split for it (--val test)")
     raise StoreError(
@@ -238,7 +243,7 @@ def _check_no_split_below(branch: _Branch, domains: bool) -> None:
         if splits := [child for child in children if split_named(child)]:
             raise StoreError(
                 f"it is in doubt what {_some(splits)} in {root / name} are; --levels {above}{here}/split{below} if "
-                f"they are splits, --images {root / name} if the data set begins there"
+                f"they are splits, --images {_place(root / name)} if the data set begins there"
             )
 
 
@@ -249,7 +254,7 @@ def _check_label_level(branch: _Branch) -> None:
     direct = {path.parts[0] for path in branch.contents.images if len(path.parts) == 2}
     apart = "--train DIR --test DIR"
     if len(names) == 1 and names[0] not in direct and inner[names[0]]:
-        way = f"--images {root / names[0]}" if branch.split is None else f"the folders that hold them ({apart})"
+        way = f"--images {_place(root / names[0])}" if branch.split is None else f"the folders that hold them ({apart})"
         raise StoreError(
             f"it is in doubt which folders are the labels: {root} holds the folder {names[0]!r} alone, and that holds "
             f"{_some(inner[names[0]])}; {way} if those are the labels, --domains if {names[0]!r} is a scanner or site, "
@@ -298,7 +303,7 @@ def _note_tables(tables: Sequence[Path]) -> Iterator[str]:
     if tables:
         yield (
             f"{_some(table.name for table in tables)} was not read; if it says which label, patient, site or split a "
-            f"picture has, import by it: --csv {tables[0]}"
+            f"picture has, import by it: --csv {_place(tables[0])}"
         )
 
 
@@ -328,6 +333,11 @@ def _inner_folders(contents: Contents) -> defaultdict[str, list[str]]:
     for top, child in dict.fromkeys(path.parts[:2] for path in contents.images if len(path.parts) > 2):
         inner[top].append(child)
     return inner
+
+
+def _place(path: Path) -> str:
+    """Write a path as a shell takes it."""
+    return quote(str(path))
 
 
 def _some(names: Iterable[str], limit: int = 4) -> str:

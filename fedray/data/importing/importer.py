@@ -9,10 +9,11 @@ from fedray.data.importing.checks import check_label_splits, check_listing, chec
 from fedray.data.importing.folders import list_folder, list_split_folders
 from fedray.data.importing.images import LeftOut, ListedImage, Listing, OnError
 from fedray.data.importing.inspection import SAME_PIXELS, Inspection
-from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.labels import settle_labels, sorted_names
 from fedray.data.importing.leaks import Duplicates
 from fedray.data.importing.medmnist import list_medmnist, medmnist_tiles
 from fedray.data.importing.named_groups import group_by_name
+from fedray.data.importing.option_texts import parse_pairs
 from fedray.data.importing.patients import group_by_patient
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.splitting import split_images

@@ -1,6 +1,5 @@
 """Labels as the user means them: renamed, joined, left out as asked; questioned where they look like a mistake."""
 
-import csv
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -9,32 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from fedray.data.importing.images import LeftOut, Listing, OnError
+from fedray.data.importing.option_texts import typed
 from fedray.data.store import StoreError
 
 MISSING_WORDS = {"", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "none", "nil", "-", "--", "?"}
 """How tables spell that a value is missing, in lower case."""
 
 SEVERAL_IN_ONE = "a picture with several labels in one"
-
-
-def parse_pairs(text: str, option: str, form: str) -> dict[str, str]:
-    """Parse ``a=b,c=d``; a pair with a comma stands in double quotes. ``form`` shows it in the message.
-
-    Raises:
-        StoreError: A part is no pair, or a left side is repeated or empty.
-    """
-    pairs: dict[str, str] = {}
-    for part in parse_list(text):
-        left, equals, right = (side.strip() for side in part.partition("="))
-        if not equals or not left or left in pairs:
-            raise StoreError(f"{option} must be pairs {form}, each left side once, but got {part!r} in {text!r}")
-        pairs[left] = right
-    return pairs
-
-
-def parse_list(text: str) -> list[str]:
-    """Parse ``a,b,c``; a part with a comma stands in double quotes."""
-    return [part.strip() for part in next(csv.reader([text], skipinitialspace=True), [])]
 
 
 def settle_labels(listing: Listing, renames: dict[str, str], on_error: OnError = "fail") -> Listing:
@@ -58,8 +38,8 @@ def settle_labels(listing: Listing, renames: dict[str, str], on_error: OnError =
         first = min(several)
         raise StoreError(
             f"{sum(counts[label] for label in several)} images have several labels in one, such as {first!r}, but a "
-            f"picture needs one label; leave them out with --on-error skip, or take one as it stands: --labels "
-            f"'{first}={first}'"
+            f"picture needs one label; leave them out with --on-error skip, or take one as it stands: "
+            f"{typed('--labels', [f'{first}={first}'])}"
         )
     images, left_out = [], list(listing.left_out)
     for image in listing.images:
@@ -74,6 +54,11 @@ def settle_labels(listing: Listing, renames: dict[str, str], on_error: OnError =
     _question_names("domain", (image.domain for image in listing.images))
     _question_names("client", (image.client for image in listing.images))
     return replace(listing, images=tuple(images), left_out=tuple(left_out))
+
+
+def leave_out(label: str) -> str:
+    """Write the option that leaves a label's images out."""
+    return typed("--labels", [f"{label}="])
 
 
 def _is_several(label: str, labels: Container[str]) -> bool:
@@ -94,8 +79,8 @@ def _question(counts: dict[str, int], meant: set[str]) -> None:
     for label, count in counts.items():
         if label.strip().lower() in MISSING_WORDS:
             raise StoreError(
-                f"{count} images have the label {label!r}, which often stands for a missing one; --labels '{label}=' "
-                f"leaves them out, --labels '{label}={label}' takes it as a label"
+                f"{count} images have the label {label!r}, which often stands for a missing one; "
+                f"{leave_out(label)} leaves them out, {typed('--labels', [f'{label}={label}'])} takes it as a label"
             )
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for label in [*counts, *(name for name in meant if name)]:
@@ -106,8 +91,9 @@ def _question(counts: dict[str, int], meant: set[str]) -> None:
         if len(labels) > 1 and any(label in counts for label in labels):
             first, second = labels[0], labels[1]
             raise StoreError(
-                f"the labels {first!r} and {second!r} differ by no more than case and punctuation; --labels "
-                f"'{second}={first}' joins them, --labels '{first}={first},{second}={second}' keeps them apart"
+                f"the labels {first!r} and {second!r} differ by no more than case and punctuation; "
+                f"{typed('--labels', [f'{second}={first}'])} joins them, "
+                f"{typed('--labels', [f'{first}={first}', f'{second}={second}'])} keeps them apart"
             )
 
 

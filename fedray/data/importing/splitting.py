@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from fedray.data.importing.images import ListedImage
+from fedray.data.importing.labels import leave_out
 from fedray.data.store import StoreError
 from fedray.randomness import stream
 
@@ -43,7 +44,7 @@ def split_images(
         if not 0 < tested < groups:
             raise StoreError(
                 f"the label {label!r} cannot be split into train and test without separating a group: its images are "
-                f"in {groups} group(s); add groups, leave the label out (--labels '{label}='), or give the split in a "
+                f"in {groups} group(s); add groups, leave the label out ({leave_out(label)}), or give the split in a "
                 "table's column 'split'"
             )
     split = ["train"] * len(images)

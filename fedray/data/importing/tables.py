@@ -9,8 +9,9 @@ from pathlib import Path
 from fedray.data.importing.columns import FoundColumns, find_columns
 from fedray.data.importing.contents import Contents, list_contents
 from fedray.data.importing.images import LeftOut, ListedImage, Listing, OnError
-from fedray.data.importing.labels import MISSING_WORDS, parse_list, parse_pairs
+from fedray.data.importing.labels import MISSING_WORDS
 from fedray.data.importing.named_files import AbsentFile, AmbiguousFile, NamedFiles
+from fedray.data.importing.option_texts import parse_list, parse_pairs, typed
 from fedray.data.importing.splits import LEFT_OUT_VALIDATION, ValidationChoice, settle_split, split_named
 from fedray.data.importing.text_tables import TextTable, join_tables, read_table
 from fedray.data.store import StoreError
@@ -159,7 +160,7 @@ def _suggest_one_hot(table: TextTable) -> None:
     if len(binary) > 1:
         raise StoreError(
             f"{table.name} has no column 'label', but {len(binary)} columns of zeros and ones; if each is a label: "
-            f"--one-hot {','.join(binary)}"
+            f"{typed('--one-hot', binary)}"
         )
 
 
@@ -201,7 +202,7 @@ class _Cells:
         for (name, cell), count in self._doubtful.most_common(1):
             raise StoreError(
                 f"{self._table.name} has {cell!r} as {name} in {count} rows, which often stands for a missing one; "
-                f"--missing '{cell}' reads it as an empty cell, --missing '' takes it as it stands"
+                f"{typed('--missing', [cell])} reads it as an empty cell, --missing '' takes it as it stands"
             )
 
 

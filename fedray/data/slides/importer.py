@@ -10,8 +10,9 @@ from pathlib import Path
 
 from fedray.data.importing.checks import check_label_splits, check_listing
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
-from fedray.data.importing.labels import parse_pairs, settle_labels, sorted_names
+from fedray.data.importing.labels import settle_labels, sorted_names
 from fedray.data.importing.named_groups import group_by_name
+from fedray.data.importing.option_texts import parse_pairs
 from fedray.data.importing.splitting import split_images
 from fedray.data.parallel import num_cores
 from fedray.data.slides.cutting import cut_tiles

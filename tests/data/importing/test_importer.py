@@ -41,7 +41,7 @@ def test_a_csv_file_becomes_a_store_with_domains_and_groups(write_images: WriteI
         ({"train/Tumour": 2, "test/tumour": 2}, r"'Tumour' and 'tumour' differ by no more than case"),
         ({"nan": 2, "a": 2}, r"2 images have the label 'nan', which often stands for a missing one"),
         ({"train/a": 2, "test/b": 2}, r"label 'a' must have images in train and in test, but has none in test"),
-        ({"a": 5, "b": 1}, r"label 'b' must have at least 2 images.*but has 1.*--labels 'b='"),
+        ({"a": 5, "b": 1}, r"label 'b' must have at least 2 images.*but has 1.*--labels b="),
     ],
 )
 def test_labels_of_folders_are_settled_before_an_image_is_decoded(

@@ -212,7 +212,7 @@ def test_patients_called_nan_are_not_one_patient(files: Path, word: str) -> None
         StoreError, match=f"'{word}' as group in 2 rows, which often stands for a missing one"
     ) as refused:
         list_table(table)
-    assert f"--missing '{word}' reads it as an empty cell" in str(refused.value)
+    assert f"--missing {word} reads it as an empty cell" in str(refused.value)
     assert [i.group for i in list_table(table, options=TableOptions(missing=word)).images] == ["p1", "", ""]
     assert [i.group for i in list_table(table, options=TableOptions(missing="")).images] == ["p1", word, word]
 
