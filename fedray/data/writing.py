@@ -236,7 +236,7 @@ def _lock(descriptor: int, partial: Path, path: Path) -> None:
     except BlockingIOError:
         ours = False
     if not ours:
-        raise StoreError(f"another process is writing the tile store {path}; wait for it, or choose another path")
+        raise StoreError(f"another process is writing {path}; wait for it, or choose another path")
 
 
 def _move_into_place(partial: Path, path: Path, overwrite: bool) -> None:
