@@ -52,24 +52,26 @@ def main(argv: Sequence[str]) -> None:
     check_sources(source, options.table, "slides", ("--slides", options.slides))
     if source.upload is not None:
         check_shared_target(source.upload, options.tiles.overwrite)
-    listing, place = list_slides(options)
+    listing = list_slides(options)
+    places = [source.csv] if source.csv else [place for place in (source.train, source.test, options.slides) if place]
+    name = " and ".join(place.resolve().name for place in places)
     with progress_bar() as show:
-        report = cut_slides(listing, options.tiles, place.resolve().name, show)
+        report = cut_slides(listing, options.tiles, name, show)
     if source.upload is not None:
         upload_store(report.store, source.upload)
     print_report(report, source.upload or str(report.store.path), source.list_left_out)
 
 
-def list_slides(options: CutJobOptions) -> tuple[Listing, Path]:
-    """List the slides of the source that was given, and name it."""
+def list_slides(options: CutJobOptions) -> Listing:
+    """List the slides of the source that was given."""
     source, tiles = options.source, options.tiles
     if source.csv is not None:
-        return list_slide_table(source.csv, options.slides, options.table, tiles.val, tiles.on_error), source.csv
+        return list_slide_table(source.csv, options.slides, options.table, tiles.val, tiles.on_error)
     levels = source.parsed_levels
     if source.train is not None and source.test is not None:
-        return list_slide_split_folders(source.train, source.test, levels, source.domains), source.train
+        return list_slide_split_folders(source.train, source.test, levels, source.domains)
     assert options.slides is not None
-    return list_slide_folder(options.slides, levels, source.domains, tiles.val), options.slides
+    return list_slide_folder(options.slides, levels, source.domains, tiles.val)
 
 
 def print_report(report: CutReport, place: str, list_left_out: bool) -> None:

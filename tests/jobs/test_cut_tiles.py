@@ -1,5 +1,6 @@
 """The job as a user runs it: slides in, a store, pictures and a table out."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,19 @@ def test_a_folder_of_slides(cut_tiles: Job, slides: Path, tmp_path: Path) -> Non
     )
     assert str(tmp_path / "store-masks") in done.output and len(list((tmp_path / "store-masks").iterdir())) == 4
     assert f"python jobs/train_gan.py --data {store.path}\n" in done.output
+
+
+def test_two_folders_are_two_splits_and_both_are_named_as_the_source(
+    cut_tiles: Job, slides: Path, tmp_path: Path
+) -> None:
+    for split, names in {"here": ("[red]a/1.svs", "b/3.svs"), "there": ("[red]a/2.tif", "b/4.tif")}.items():
+        for name in names:
+            (tmp_path / split / name).parent.mkdir(parents=True)
+            (slides / name).rename(tmp_path / split / name)
+    options = ("--size", 64, "--resolution", 1, "--out", tmp_path / "store")
+    done = cut_tiles("--train", tmp_path / "here", "--test", tmp_path / "there", *options)
+    assert done.status == 0, done.errors
+    assert json.loads((tmp_path / "store" / "store.json").read_text())["source"] == "here and there"
 
 
 def test_a_table_with_clients_says_how_to_train_on_them(cut_tiles: Job, slides: Path, tmp_path: Path) -> None:
