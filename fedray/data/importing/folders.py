@@ -269,6 +269,14 @@ def _check_label_level(branch: _Branch) -> None:
             f"the upper ones are labels and patients or slides below, --levels {above}group/label if it is the other "
             f"way round, --levels {above}label if what is below does not matter{way}"
         )
+    lower = [f"{top}/{child}" for top, children in inner.items() for child in children]
+    if not direct and len(lower) > len(names):
+        raise StoreError(
+            f"it is in doubt which folders are the labels: all images in {root} lie a level deeper, in {_some(lower)}; "
+            f"--levels {above}label/group if the upper folders are labels and patients or slides below, --domains if "
+            f"the upper ones are organs, scanners or sites and the labels below, --levels {above}label if the upper "
+            "ones are labels and what is below does not matter"
+        )
 
 
 def _shared(inner: dict[str, list[str]]) -> tuple[str, list[str]] | None:

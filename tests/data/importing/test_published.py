@@ -126,15 +126,13 @@ def test_nct_crc(tmp_path: Path) -> None:
 
 
 def test_lc25000(tmp_path: Path) -> None:
-    """The labels are one level below two organs; whether they are patients cannot be seen, so it is said."""
+    """The labels are one level below two organs; whether they are patients cannot be seen, so it is asked."""
     root = tmp_path / "lung_colon_image_set"
     for number, label in enumerate(("lung/lung_n", "lung/lung_aca", "colon/colon_n", "colon/colon_aca")):
         for i in range(2):
             draw(root / label / f"{i}.jpeg", seed=10 * number + i)
-    report = import_folder(root, ImportOptions(size=16, out=tmp_path / "store"))
-    assert report.store.label_names == ("colon", "lung")
-    assert "4 folders of their own, such as colon/colon_aca" in report.notes[0]
-    assert "if those are the labels, --levels domain/label" in report.notes[0]
+    with pytest.raises(StoreError, match=r"which folders are the labels: all images .* 'colon/colon_aca'.*--domains"):
+        import_folder(root, ImportOptions(size=16, out=tmp_path / "store"))
     options = ImportOptions(size=16, out=tmp_path / "labels")
     store = import_folder(root, options, levels=("domain", "label")).store
     assert store.label_names == ("colon_aca", "colon_n", "lung_aca", "lung_n")
