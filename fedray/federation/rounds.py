@@ -302,5 +302,6 @@ def _as_before(arrays: ArrayRecord, before: ArrayRecord) -> Arrays:
     typed = {}
     for name, array in arrays.items():
         value, dtype = array.numpy(), np.dtype(before[name].dtype)
-        typed[name] = (np.rint(value) if dtype.kind in "iu" else value).astype(dtype, copy=False)
+        with np.errstate(over="ignore"):  # what becomes infinite is seen by check_finite, and named
+            typed[name] = (np.rint(value) if dtype.kind in "iu" else value).astype(dtype, copy=False)
     return typed

@@ -161,13 +161,13 @@ def test_no_checkpoint_is_written_and_an_old_one_is_not_continued(tmp_path, plac
         load_checkpoint(tmp_path / "c")
 
 
-def test_no_generator_is_logged_and_no_tile_drawn(small_config):
+def test_no_generator_is_logged_and_no_tile_drawn(small_config, small_store):
     config = small_config()
     arrays = {"generator_ema.body.0.weight": np.array([1.0, np.nan], np.float32)}
     with pytest.raises(
         DivergedError, match=r"the generator to be logged: generator_ema\.body\.0\.weight is not finite"
     ):
-        log_generator(None, config, arrays)
+        log_generator(None, config, arrays, small_store, 1, {})
     gan = Gan(gan_config(), SHAPE, seed=0)
     gan.generator_ema.get_parameter("project.bias").data.fill_(float("nan"))
     with pytest.raises(DivergedError, match="the generator's tiles are not finite"):

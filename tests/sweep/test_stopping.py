@@ -2,11 +2,12 @@
 
 import math
 import pickle
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune.result import TRAINING_ITERATION
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
@@ -147,7 +148,7 @@ def test_the_same_trials_are_stopped_at_the_same_rounds_whatever_was_killed_when
 
 
 def trainable():
-    """A trial that scores as above; its class travels by value, so that its process imports Ray alone."""
+    """A trial that scores as above."""
     rounds, level = NUM_ROUNDS, score
 
     class Scores(tune.Trainable):
@@ -178,7 +179,16 @@ def trainable():
     return Scores
 
 
-def test_ray_tune_stops_the_same_trials_after_ctrl_c(tmp_path, ray_session, monkeypatch):
+@pytest.fixture
+def travels_by_value():
+    """What this module defines is sent to trials as it is: their processes find no tests to import."""
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    yield
+    cloudpickle.unregister_pickle_by_value(module)
+
+
+def test_ray_tune_stops_the_same_trials_after_ctrl_c(tmp_path, ray_session, travels_by_value, monkeypatch):
     """The real controller, interrupted, one trial at a time (with more, who comes first is up to the clock)."""
     small, plan = space(num_trials=6), SweepPlan(WorkerResources(1), 1, ClusterSize((NodeSize(4.0),)))
     trial = tune.with_resources(trainable(), {"CPU": 1})
