@@ -158,7 +158,9 @@ POSTGRES = {"MLFLOW_BACKEND_STORE_URI": "postgresql://user:pass%40word@127.0.0.1
 def test_a_failed_or_ended_backup_leaves_nothing(filled: Place, tmp_path: Path, stand_ins) -> None:
     folder = tmp_path / "backups"
     failing = stand_ins(
-        "pg_dump", 'echo "$@"; echo $PGPASSWORD >"$0.password"; echo half >half; echo broken >&2; exit 1'
+        "pg_dump",
+        'echo "$@"; echo $PGPASSWORD >"$0.password"; for file; do :; done; '
+        'echo half >"${file#--file=}"; echo broken >&2; exit 1',
     )
     failed = run_script("backup.sh", folder / "one", **(filled.environment | POSTGRES | failing))
     assert failed.returncode == 1 and "pg_dump failed" in failed.stderr and "broken" in failed.stderr
