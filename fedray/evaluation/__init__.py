@@ -3,8 +3,8 @@
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.evaluator import Evaluator, cached_evaluator
 from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality, check_extractor
+from fedray.evaluation.metrics import Scores, mode_of
 from fedray.evaluation.reference import compared_indices, score_names
-from fedray.evaluation.scores import Scores
 
 __all__ = [
     "EXTRACTORS",
@@ -16,5 +16,6 @@ __all__ = [
     "cached_evaluator",
     "check_extractor",
     "compared_indices",
+    "mode_of",
     "score_names",
 ]

@@ -12,8 +12,9 @@ from fedray.data import TileStore
 from fedray.evaluation.cache import CacheFiles, install_files, with_used_files
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality
+from fedray.evaluation.metrics import Scores, compare
 from fedray.evaluation.reference import Reference, load_reference
-from fedray.evaluation.scores import Scores, Statistics, compare, statistics
+from fedray.evaluation.samples import sample_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,6 @@ class Evaluator:
     Attributes:
         extractor: What maps tiles to features; ``extractor.quality`` says how far to trust a trained one.
         reference: The real tiles compared with.
-        statistics: Mean and covariance of their features.
         label_names: Names of the store's labels.
         tile_shape: (H, W, C) of a tile.
         device: Where features are computed.
@@ -31,7 +31,6 @@ class Evaluator:
 
     extractor: Extractor
     reference: Reference
-    statistics: Statistics
     label_names: tuple[str, ...]
     tile_shape: tuple[int, int, int]
     device: torch.device
@@ -60,7 +59,6 @@ class Evaluator:
         return cls(
             extractor=extractor,
             reference=reference,
-            statistics=statistics(reference.features),
             label_names=store.label_names,
             tile_shape=(store.tile_size, store.tile_size, store.channels),
             device=on,
@@ -118,9 +116,8 @@ class Evaluator:
             EvaluationError: Number, shape or type of the tiles, or their labels, are not the ones compared with.
         """
         self._check(generated, labels)
-        fake = (self.extractor.features(generated, self.device), labels)
-        real = (self.reference.features, self.reference.labels)
-        return compare(self.extractor.name, self.label_names, real, fake, self.statistics)
+        fake = sample_of(generated, labels, self.extractor, self.device)
+        return compare(self.extractor.name, self.label_names, self.reference.samples, fake)
 
     def _check(self, generated: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         n = self.num_samples

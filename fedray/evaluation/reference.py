@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +15,14 @@ from fedray.data import TileStore
 from fedray.evaluation.cache import Stored, cache_path, load_or_build
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors import Extractor
-from fedray.evaluation.scores import Scores, compare, score_names_for
+from fedray.evaluation.metrics import Sample, Scores, compare, score_names_for
+from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
 DEFAULT_SAMPLES = 256
 """Tiles that are compared where ``num_samples`` is unset and the split has as many."""
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of how tiles are chosen and features computed; a change of either must raise it."""
 
 _log = logging.getLogger(__name__)
@@ -31,14 +33,17 @@ class Reference:
     """The real side of every comparison.
 
     Attributes:
-        labels: Labels of the real tiles, int64 [n].
-        features: Their features, float32 [n, d].
+        samples: The real tiles by name of the features.
         floor: The scores of n other real tiles, with the same number of each label, against these.
     """
 
-    labels: NDArray[np.int64]
-    features: NDArray[np.float32]
+    samples: Mapping[str, Sample]
     floor: Scores
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels of the real tiles, int64 [n]."""
+        return next(iter(self.samples.values())).labels
 
 
 def score_names(config: EvaluationConfig, store: TileStore, seed: int = 0) -> list[str]:
@@ -83,17 +88,19 @@ def load_reference(
     name = f"reference{PROTOCOL}-{extractor.name}-{extractor.identity[:16]}-{config.split}-{n}-seed{seed}"
 
     def build() -> Stored:
-        labels = store.labels[indices].astype(np.int64)
-        features = extractor.features(store.tiles(indices), device)
-        floor = _floor(store, config, extractor, device, (features, labels), indices, seed)
-        return Stored({"features": features, "labels": labels, "indices": indices}, {"floor": json.dumps(floor)})
+        real = sample_of(store.tiles(indices), store.labels[indices], extractor, device)
+        floor = _floor(store, config, extractor, device, real, indices, seed)
+        features = {f"features/{name}": sample.features for name, sample in real.items()}
+        return Stored(features | {"indices": indices}, {"floor": json.dumps(floor)})
 
     stored = load_or_build(cache_path(store.fingerprint, name), build)
-    return Reference(
-        labels=stored.arrays["labels"].astype(np.int64),
-        features=stored.arrays["features"].astype(np.float32),
-        floor=json.loads(stored.metadata["floor"]),
-    )
+    labels = store.labels[indices].astype(np.int64)
+    samples = {
+        name.removeprefix("features/"): Sample(array.astype(np.float32), labels)
+        for name, array in stored.arrays.items()
+        if name.startswith("features/")
+    }
+    return Reference(samples, json.loads(stored.metadata["floor"]))
 
 
 def _floor(
@@ -101,19 +108,19 @@ def _floor(
     config: EvaluationConfig,
     extractor: Extractor,
     device: torch.device,
-    real: tuple[NDArray[np.float32], NDArray[np.int64]],
+    real: Mapping[str, Sample],
     indices: NDArray[np.int64],
     seed: int,
 ) -> Scores:
     """Score real tiles against the reference: of the other split or, if it has too few, unused ones of the same."""
-    wanted = dict(zip(*(part.tolist() for part in np.unique(real[1], return_counts=True)), strict=True))
+    wanted = dict(zip(*(part.tolist() for part in np.unique(store.labels[indices], return_counts=True)), strict=True))
     other = "train" if config.split == "test" else "test"
     rng = stream(seed, "evaluation", "floor", config.split)
     unused = np.setdiff1d(store.indices(config.split), indices)
     for candidates in (store.indices(other), unused):
         chosen = _draw(store, candidates, wanted, rng)
         if chosen is not None:
-            fake = (extractor.features(store.tiles(chosen), device), store.labels[chosen].astype(np.int64))
+            fake = sample_of(store.tiles(chosen), store.labels[chosen], extractor, device)
             return compare(extractor.name, store.label_names, real, fake)
     _log.warning(
         "no real-against-real floor for %s: neither split %r nor the unused tiles of split %r have %s tiles by label; "

@@ -34,7 +34,9 @@ def test_the_second_prepare_only_reads(cache: Path, store: TileStore, evaluator:
     assert files(cache, store) == before
     assert sum(name.startswith("domain-cnn") for name in before) == 1
     assert again.floor == evaluator.floor
-    assert np.array_equal(again.reference.features, evaluator.reference.features)
+    assert np.array_equal(
+        again.reference.samples["domain-cnn"].features, evaluator.reference.samples["domain-cnn"].features
+    )
 
 
 def test_another_number_or_split_shares_the_extractor(cache: Path, store: TileStore, evaluator: Evaluator) -> None:

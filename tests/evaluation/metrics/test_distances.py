@@ -5,13 +5,18 @@ import pytest
 import scipy.linalg
 
 from fedray.data import TileStore
-from fedray.evaluation import Evaluator, scores
-from fedray.evaluation.scores import compare, fid, kid, score_names_for, statistics
+from fedray.evaluation import Evaluator
+from fedray.evaluation.metrics import Sample, compare, distances, score_names_for
+from fedray.evaluation.metrics.distances import fid, kid
 
 
 @pytest.fixture(scope="module")
 def features(store: TileStore, evaluator: Evaluator, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return evaluator.reference.features, evaluator.extractor.features(real, evaluator.device)
+    return evaluator.reference.samples["domain-cnn"].features, evaluator.extractor.features(real, evaluator.device)
+
+
+def statistics(features: np.ndarray) -> dict[str, np.ndarray]:
+    return Sample(features, np.zeros(len(features), np.int64)).statistics
 
 
 def fid_by_sqrtm(x: np.ndarray, y: np.ndarray) -> float:
@@ -50,7 +55,7 @@ def test_kid_equals_the_double_loop(features: tuple[np.ndarray, np.ndarray]) -> 
 
 
 def test_kid_of_large_sets_estimates_the_exact_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scores, "KID_SUBSET_SIZE", 200)
+    monkeypatch.setattr(distances, "KID_SUBSET_SIZE", 200)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 4)), rng.normal(0.5, size=(400, 4))
     assert kid(x, y) == kid(x, y)
@@ -60,6 +65,8 @@ def test_kid_of_large_sets_estimates_the_exact_value(monkeypatch: pytest.MonkeyP
 def test_a_label_of_one_tile_has_no_score_of_its_own(features: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = features[0][:20], features[1][:20]
     labels = np.array([0] * 19 + [1])
-    found = compare("domain-cnn", ("gland", "stroma"), (x, labels), (y, labels))
+    found = compare(
+        "domain-cnn", ("gland", "stroma"), {"domain-cnn": Sample(x, labels)}, {"domain-cnn": Sample(y, labels)}
+    )
     assert list(found) == score_names_for("domain-cnn", labels, ("gland", "stroma"))
     assert list(found) == ["fid/domain-cnn/20", "kid/domain-cnn/20", "kid/domain-cnn/20/label/gland"]

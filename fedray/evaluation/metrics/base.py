@@ -1,0 +1,109 @@
+"""What every metric is: names that follow from labels, and values that are computed under just these names."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Scores = dict[str, float]
+"""Scores by name; a name says its protocol: ``<kind>/<features>/<n>`` or ``<kind>/<features>/<n>/label/<label>``."""
+
+Features = NDArray[np.float32]
+Statistics = dict[str, NDArray[np.float64]]
+Mode = Literal["min", "max"]
+"""Which values of a score are good, in the words of a sweep's goal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Features of a set of tiles, and the tiles' labels.
+
+    Attributes:
+        features: float32 [n, d].
+        labels: int64 [n].
+    """
+
+    features: Features
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Count the tiles."""
+        return len(self.labels)
+
+    def of(self, label: int) -> "Sample":
+        """Take the tiles of one label."""
+        chosen = self.labels == label
+        return Sample(self.features[chosen], self.labels[chosen])
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean, float64 [d], and covariance, float64 [d, d]; computed once, and the real tiles are met every round."""
+        from torch_fidelity.metric_fid import fid_features_to_statistics
+
+        # float64: cancellation in the covariance biases FID
+        found: Statistics = fid_features_to_statistics(torch.from_numpy(self.features.astype(np.float64)))
+        return found
+
+
+class Metric(ABC):
+    """A metric of generated against real tiles, in one kind of features; a subclass says what it is for two sets.
+
+    Names and values come from the same kinds and the same labels, so they cannot disagree.
+    """
+
+    kinds: ClassVar[dict[str, Mode | None]]
+    """First parts of the names of its scores, in order, and which values are good; None: an end of an interval, which
+    is no score of its own and no goal of a sweep."""
+    min_label_tiles: ClassVar[int | None]
+    """Tiles that a label must have, real as generated, for scores of its own; None: no label has any."""
+
+    def __init__(self, features: str, label_names: Sequence[str]) -> None:
+        """Stand ready to compare.
+
+        Args:
+            features: Name of the features, for the names of the scores.
+            label_names: Names of the labels, by label.
+        """
+        self.features, self.label_names = features, label_names
+
+    @abstractmethod
+    def measure(self, real: Sample, fake: Sample) -> Sequence[float]:
+        """Compare two equally large sets, whatever their labels. Returns a value for each of :attr:`kinds`."""
+
+    def names(self, labels: NDArray[np.int64]) -> list[str]:
+        """Name the scores of a comparison with real tiles that carry these labels, int64 [n].
+
+        n is always the number of all tiles compared, on either side. What follows from n and the store, such as the
+        tiles of one label, is not repeated in the name.
+        """
+        return [self._name(kind, len(labels), label) for label in self._parts(labels) for kind in self.kinds]
+
+    def values(self, real: Sample, fake: Sample) -> Scores:
+        """Compute the scores that :meth:`names` lists for the labels of the real tiles; order has no meaning.
+
+        Args:
+            real: The real tiles.
+            fake: The generated ones: as many, and as many of each label.
+        """
+        scores = {}
+        for label in self._parts(real.labels):
+            found = self.measure(real, fake) if label is None else self.measure(real.of(label), fake.of(label))
+            for kind, value in zip(self.kinds, found, strict=True):
+                scores[self._name(kind, len(real), label)] = float(value)
+        return scores
+
+    def _parts(self, labels: NDArray[np.int64]) -> Iterator[int | None]:
+        """All tiles (None), then the labels, in order, that enough of them carry."""
+        yield None
+        if self.min_label_tiles is not None:
+            present, counts = np.unique(labels, return_counts=True)
+            yield from present[counts >= self.min_label_tiles].tolist()
+
+    def _name(self, kind: str, n: int, label: int | None) -> str:
+        name = f"{kind}/{self.features}/{n}"
+        return name if label is None else f"{name}/label/{self.label_names[label]}"

@@ -1,0 +1,18 @@
+"""Tiles as metrics see them: in every kind of features that scores are computed in."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedray.evaluation.extractors import Extractor
+from fedray.evaluation.metrics import Sample
+
+
+def sample_of(
+    tiles: NDArray[np.uint8], labels: NDArray[np.int64], extractor: Extractor, device: torch.device
+) -> dict[str, Sample]:
+    """Compute the features of tiles, uint8 [n, H, W, C] with labels [n], by name of the features.
+
+    The extractor's network has to be on ``device``.
+    """
+    return {extractor.name: Sample(extractor.features(tiles, device), labels.astype(np.int64))}
