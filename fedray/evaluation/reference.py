@@ -72,7 +72,7 @@ def compared_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) 
         )
     num = min(config.num_samples or DEFAULT_SAMPLES, len(indices))
     present, counts = np.unique(store.labels[indices], return_counts=True)
-    wanted = dict(zip(present.tolist(), _shares(counts, num).tolist(), strict=True))
+    wanted = dict(zip(present.tolist(), shares(counts, num).tolist(), strict=True))
     chosen = _draw(store, indices, wanted, stream(seed, "evaluation", "reference", config.split))
     assert chosen is not None and len(chosen) == num
     return chosen
@@ -143,13 +143,13 @@ def _draw(
     return sorted_indices
 
 
-def _shares(counts: NDArray[np.int64], num: int) -> NDArray[np.int64]:
+def shares(counts: NDArray[np.int64], num: int) -> NDArray[np.int64]:
     """Split ``num`` in proportion to ``counts`` by largest remainders; no share exceeds its count if num <= sum."""
     exact = counts * num / counts.sum()
-    shares: NDArray[np.int64] = np.floor(exact).astype(np.int64)
-    rest = num - int(shares.sum())
-    shares[np.argsort(shares - exact, kind="stable")[:rest]] += 1
-    return shares
+    whole: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    rest = num - int(whole.sum())
+    whole[np.argsort(whole - exact, kind="stable")[:rest]] += 1
+    return whole
 
 
 @functools.cache
