@@ -8,7 +8,7 @@ from fedray.config import ExperimentConfig
 from fedray.data import TileStore
 from fedray.models import weights_file
 
-FOLDER_FORMAT = 2
+FOLDER_FORMAT = 3
 """Raise it when a folder's checkpoints or its sweep's state are written in another way."""
 
 Basis = Mapping[str, str]

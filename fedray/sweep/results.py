@@ -1,9 +1,10 @@
 """What a sweep leaves: a table of trials best first, the best configuration, a picture, and all of it as Parquet."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
@@ -12,13 +13,17 @@ from rich.console import Console
 from rich.table import Table
 
 from fedray.config import ExperimentConfig, save_config
+from fedray.evaluation import Scores
 from fedray.experiment.ledger import Ledger
 from fedray.federation import Releases, epsilon_of
-from fedray.sweep.searcher import OptunaSearcher
+from fedray.sweep.searcher import GENERATOR_STEPS, SCORES, SECONDS, SPENT, OptunaSearcher
 from fedray.sweep.space import SearchSpace
 
 PRIVACY_SPENT = "privacy/epsilon"
 """Metric of a sweep's run: epsilon of all its trials together."""
+
+FLOOR, RUN_ID = "floor/", "run_id"
+"""Columns of a sweep's table: beginnings of those that say what real tiles score; MLflow's id of each trial's run."""
 
 OUTCOMES = {
     TrialState.COMPLETE: "complete",
@@ -35,7 +40,9 @@ class SweepResult:
 
     space: SearchSpace
     trials: pd.DataFrame
-    """A row a trial, best first: trial, number, outcome, rounds, score, start_point, then the searched paths."""
+    """A row a trial, best first: trial, number, outcome, rounds, score, start_point, the searched paths; then, as far
+    as they are known: all scores of its last evaluation by name, seconds, generator-steps, run_id, and the same for all
+    trials, as ``floor/`` and a score's name, what real tiles score in the generator's place."""
     out: Path
     """Folder with ``results.parquet``, ``best.yaml``, ``samples.png`` and ``sweep.yaml``."""
     compare_url: str | None = None
@@ -45,6 +52,12 @@ class SweepResult:
     def best(self) -> "pd.Series[Any]":
         """The best complete trial."""
         return self.trials.iloc[0]
+
+    @property
+    def floor(self) -> Scores:
+        """What real tiles score in the generator's place, by name; empty where the store has too few for it."""
+        names = [name for name in map(str, self.trials) if name.startswith(FLOOR)]
+        return {name.removeprefix(FLOOR): float(self.trials[name].iloc[0]) for name in names}
 
     @property
     def best_config(self) -> ExperimentConfig:
@@ -59,6 +72,12 @@ def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
     sign = 1 if space.goal.mode == "min" else -1
     rows.sort(key=lambda row: (order.index(row["outcome"]), sign * row["score"] if row["score"] is not None else 0))
     return pd.DataFrame(rows)
+
+
+def with_context(trials: pd.DataFrame, floor: Scores, run_ids: Sequence[str]) -> pd.DataFrame:
+    """Add the columns ``run_id``, of MLflow, and ``floor/...``, what real tiles score in the generator's place."""
+    floors: dict[str, float] = {FLOOR + name: value for name, value in floor.items()}
+    return trials.assign(**floors).assign(run_id=list(run_ids))
 
 
 def with_epsilon(trials: pd.DataFrame, space: SearchSpace, ledger: Ledger) -> pd.DataFrame:
@@ -81,42 +100,105 @@ def write_results(result: SweepResult) -> None:
 
 
 def print_trials(console: Console, result: SweepResult, spent: float | None = None) -> None:
-    """Print the trials, best first; start points are marked.
+    """Print the trials, best first, below what real tiles score; start points are marked.
+
+    Where scores and searched values do not fit beside each other, they are two tables.
 
     Args:
         console: Where to.
         result: Of the sweep.
         spent: Epsilon of all trials together, where they have differential privacy.
     """
-    space, private = result.space, spent is not None
+    space, trials = result.space, result.trials.to_dict("records")
     better = "lower" if space.goal.mode == "min" else "higher"
-    table = Table(
-        title=f"{space.name}: {space.goal.metric} ({better} is better)",
-        box=box.SIMPLE_HEAD,
-        collapse_padding=True,
-        pad_edge=False,
-        show_edge=False,
-    )
-    for name in ("trial", "outcome", "rounds", "score"):
-        table.add_column(name, justify="left" if name in ("trial", "outcome") else "right", no_wrap=True)
-    if private:
-        table.add_column("epsilon", justify="right", no_wrap=True)
-    for path in space.search:  # a heading of several lines, so that the table fits into 80 columns
-        table.add_column(path.split(".")[-1].replace("_", "\n"), justify="right", no_wrap=True)
-    for row in result.trials.to_dict("records"):
-        mark = " *" if row["start_point"] else ""
-        score = "" if pd.isna(row["score"]) else f"{row['score']:.4g}"
-        values = [_shown(row[path]) for path in space.search]
-        epsilon = [f"{row['epsilon']:.3g}"] if private else []
-        table.add_row(f"{row['trial']}{mark}", row["outcome"], f"{row['rounds']:g}", score, *epsilon, *values)
-    console.print(table)
-    if private:
+    title = f"{space.name}: {space.goal.metric} ({better} is better)"
+    scores, values = list(_score_columns(result, private=spent is not None)), _value_columns(space)
+    whole = _table(title, [_NAME, *scores, *values], trials, result.floor)
+    if console.measure(whole, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
+        console.print(whole)
+    else:
+        console.print(_table(title, [_NAME, *scores], trials, result.floor, padding=0))
+        console.print(_table("searched values", [_NAME, *values], trials))
+    if spent is not None:
         console.print(
             f"Privacy spent by all trials together, failed and stopped ones too: epsilon {spent:.4g} at delta "
             f"{space.fixed.privacy.delta:g}", soft_wrap=True,
         )  # fmt: skip
     if any(result.trials["start_point"]):
         console.print("* start point")
+
+
+_ENDLESS = 10_000  # columns: a table is measured as wide as it would like to be
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the printed table: its heading, the text of a trial's row, and the score whose floor it shows."""
+
+    heading: str
+    text: Callable[[dict[Any, Any]], str]
+    score: str = ""
+    justify: Literal["left", "right"] = "right"
+
+
+_NAME = _Column("trial", lambda row: f"{row['trial']}{' *' if row['start_point'] else ''}", justify="left")
+
+_CONTEXT = {"KID": "kid/", "c2st": "c2st/", "cover": "coverage/"}
+"""Scores that stand beside the goal's: heading, and how their names begin."""
+
+
+def _score_columns(result: SweepResult, *, private: bool) -> Iterator[_Column]:
+    goal = result.space.goal.metric
+    yield _Column("outcome", lambda row: str(row["outcome"]), justify="left")
+    yield _Column("rounds", lambda row: f"{row['rounds']:g}")
+    yield _Column("score", _number("score", ".4g"), goal)
+    for heading, beginning in _CONTEXT.items():
+        names = [name for name in map(str, result.trials) if name.startswith(beginning) and "/label/" not in name]
+        if names and goal not in names:
+            yield _Column(heading, _number(names[0], ".3g"), names[0])
+    if private:
+        yield _Column("epsilon", _number("epsilon", ".3g"))
+    for heading, name in {"secs": SECONDS, "steps": GENERATOR_STEPS}.items():
+        if name in result.trials:
+            yield _Column(heading, _number(name, ".0f"))
+    if RUN_ID in result.trials:
+        yield _Column("run", lambda row: str(row[RUN_ID])[:8], justify="left")
+
+
+def _value_columns(space: SearchSpace) -> list[_Column]:
+    # Headings of several lines keep the table narrow.
+    headings = {path: path.split(".")[-1].replace("_", "\n") for path in space.search}
+    return [_Column(heading, partial(_shown, path)) for path, heading in headings.items()]
+
+
+def _table(
+    title: str,
+    columns: Sequence[_Column],
+    trials: list[dict[Any, Any]],
+    floor: Scores | None = None,
+    padding: int = 1,
+) -> Table:
+    """Lay out trials; with the floor as a row above them, where it is given and known."""
+    table = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        padding=(0, padding),
+        collapse_padding=True,
+        pad_edge=False,
+        show_edge=False,
+    )
+    for column in columns:
+        table.add_column(column.heading, justify=column.justify, no_wrap=True)
+    if floor:  # in the columns after the trial and its outcome
+        scores = (f"{floor[column.score]:.4g}" if column.score in floor else "" for column in columns[2:])
+        table.add_row("real tiles", "(floor)", *scores)
+    for row in trials:
+        table.add_row(*(column.text(row) for column in columns))
+    return table
+
+
+def _number(name: str, form: str) -> Callable[[dict[Any, Any]], str]:
+    return lambda row: "" if pd.isna(row[name]) else format(row[name], form)
 
 
 def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
@@ -131,6 +213,8 @@ def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
         "score": score,
         "start_point": "fixed_params" in trial.system_attrs,
         **trial.params,
+        **trial.user_attrs.get(SCORES, {}),
+        **trial.user_attrs.get(SPENT, {}),
     }
 
 
@@ -138,5 +222,6 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _shown(value: Any) -> str:
+def _shown(path: str, row: dict[Any, Any]) -> str:
+    value = row[path]
     return f"{value:.3g}" if isinstance(value, float) else str(value)

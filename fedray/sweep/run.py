@@ -50,7 +50,14 @@ from fedray.storage import SharedFolder, private_folder
 from fedray.sweep.checkpoints import DropCheckpoints, drop_checkpoints
 from fedray.sweep.plan import SweepPlan, plan_sweep
 from fedray.sweep.progress import SweepProgress
-from fedray.sweep.results import PRIVACY_SPENT, SweepResult, trial_table, with_epsilon, write_results
+from fedray.sweep.results import (
+    PRIVACY_SPENT,
+    SweepResult,
+    trial_table,
+    with_context,
+    with_epsilon,
+    write_results,
+)
 from fedray.sweep.searcher import OptunaSearcher, SweepSearch
 from fedray.sweep.space import SearchSpace, load_space
 from fedray.sweep.state import put_state_back
@@ -133,6 +140,7 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
                 space.fixed.federation.num_rounds, {PRIVACY_SPENT: ledger.epsilon(space.fixed.privacy.delta)}
             )
         run_ids = _end_trials(space, trials, tracker, parent.run_id)
+        trials = with_context(trials, evaluator.floor, run_ids)
         compare_url = tracker.compare_url(run_ids[:COMPARED_RUNS])
         result = SweepResult(space, trials, out.folder, compare_url)
         _conclude(result, grid, store, parent)

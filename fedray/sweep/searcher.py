@@ -25,6 +25,11 @@ COMPLETED = "completed"
 """Key of a trial's result: whether it ran all its rounds."""
 DIVERGED = "diverged"
 """Key of a trial's result: the message of its DivergedError; absent where it did not diverge."""
+SCORES, SPENT = "scores/", "spent/"
+"""Beginnings of keys of a trial's result that the study keeps: all scores of an evaluation; sums over all rounds."""
+SECONDS, GENERATOR_STEPS = "seconds", "generator-steps"
+"""The sums: wall time of the rounds with their evaluations; generator steps of all clients together."""
+_ROUND = "round"
 
 
 class OptunaSearcher(Searcher):
@@ -68,6 +73,7 @@ class OptunaSearcher(Searcher):
         """Report a round's score; a round without one says nothing, nor does one that a resumed trial repeats."""
         trial, step = self._running[trial_id], result[TRAINING_ITERATION]
         known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        _keep(trial, result)
         if _scored(result, self.metric) and step not in known:
             trial.report(result[self.metric], step)
 
@@ -76,6 +82,8 @@ class OptunaSearcher(Searcher):
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
+        if result:
+            _keep(trial, result)
         if error or not result or DIVERGED in result or not _scored(result, self.metric):
             self.study.tell(trial, state=TrialState.FAIL)
         elif result.get(COMPLETED):
@@ -91,6 +99,17 @@ class OptunaSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Read back what :meth:`save` wrote; only a sweep's own folder is read."""
         self.study, self._running, self.rungs = pickle.loads(Path(checkpoint_path).read_bytes())
+
+
+def _keep(trial: Trial, result: dict[str, Any]) -> None:
+    """Keep a result's scores and sums with the study's trial, for the table; those of a repeated round are known."""
+    known = trial.user_attrs
+    if result.get(TRAINING_ITERATION, 0) < known.get(_ROUND, 0):
+        return
+    trial.set_user_attr(_ROUND, result.get(TRAINING_ITERATION, 0))
+    for kind in (SCORES, SPENT):
+        told = {name.removeprefix(kind): value for name, value in result.items() if name.startswith(kind)}
+        trial.set_user_attr(kind, {**known.get(kind, {}), **told})
 
 
 def _scored(result: dict[str, Any], metric: str) -> bool:

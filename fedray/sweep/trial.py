@@ -1,5 +1,8 @@
 """A Tune trial: one experiment whose step is one round, on workers that are kept from trial to trial."""
 
+import json
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,10 +16,12 @@ from ray.tune.result import TRAINING_ITERATION
 from safetensors import SafetensorError
 
 from fedray.config import ExperimentConfig
+from fedray.evaluation import Scores
 from fedray.experiment import (
     EVALUATION_TIMEOUT_S,
     ExperimentRun,
     Prepared,
+    RoundResult,
     log_round,
     make_grid,
     open_run,
@@ -26,12 +31,14 @@ from fedray.experiment.ledger import Ledger
 from fedray.experiment.prepare import check_tiles
 from fedray.federation import Account, DivergedError, latest_round, local_store
 from fedray.simulation import WorkerResources
-from fedray.sweep.searcher import COMPLETED, DIVERGED
+from fedray.sweep.searcher import COMPLETED, DIVERGED, GENERATOR_STEPS, SCORES, SECONDS, SPENT
 from fedray.sweep.space import SearchSpace, Value
 from fedray.tracking import Tracker
 
 PREVIEW = "preview.npy"
 """File of a checkpoint: the tiles of the last evaluation, [label, tile, H, W, C] uint8."""
+
+_SPENT_FILE = "spent.json"
 
 
 class FederatedTrial(tune.Trainable):
@@ -39,6 +46,7 @@ class FederatedTrial(tune.Trainable):
 
     _run: ExperimentRun
     _preview: NDArray[np.uint8] | None
+    _spent: dict[str, float]
 
     def setup(
         self,
@@ -77,18 +85,21 @@ class FederatedTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run one round. A diverged trial reports so and ends."""
+        started = time.monotonic()
         try:
             if self._run.done or self._result_lost:  # the driver was killed between a round's checkpoint and its result
                 return self._repeat_result()
             result = self._run.step()
         except DivergedError as error:
             self._end("FAILED")
-            return {DIVERGED: str(error), COMPLETED: False, "done": True}
+            self._spend(started)
+            return {DIVERGED: str(error), COMPLETED: False, "done": True, **_prefixed(SPENT, self._spent)}
+        self._spend(started, result)
         log_round(self._tracked, result)
         self._preview = result.evaluation.preview if result.evaluation else self._preview
         if self._run.done:
             self._end("FINISHED")
-        return self._result(result.metrics)
+        return self._result(result.metrics, result.evaluation.scores if result.evaluation else {})
 
     def _repeat_result(self) -> dict[str, Any]:
         self._result_lost = False
@@ -96,11 +107,19 @@ class FederatedTrial(tune.Trainable):
         self._preview = evaluation.preview if evaluation else self._preview
         if self._run.done:
             self._end("FINISHED")
-        return self._result(evaluation.scores if evaluation else {})
+        scores = evaluation.scores if evaluation else {}
+        return self._result(scores, scores)
 
-    def _result(self, metrics: dict[str, float]) -> dict[str, Any]:
-        done = self._run.done
-        return {**metrics, TRAINING_ITERATION: self._run.state.round_index, COMPLETED: done, "done": done}
+    def _result(self, metrics: Scores, scores: Scores) -> dict[str, Any]:
+        done, told = self._run.done, {**_prefixed(SCORES, scores), **_prefixed(SPENT, self._spent)}
+        return {**metrics, TRAINING_ITERATION: self._run.state.round_index, COMPLETED: done, "done": done, **told}
+
+    def _spend(self, started: float, result: RoundResult | None = None) -> None:
+        """Add a round to what the trial has spent; clients with differential privacy do not tell their steps."""
+        spent = {SECONDS: time.monotonic() - started}
+        if result is not None and GENERATOR_STEPS in result.report.counts:
+            spent[GENERATOR_STEPS] = result.report.counts[GENERATOR_STEPS]
+        self._spent = self._spent | {name: self._spent.get(name, 0.0) + value for name, value in spent.items()}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the federation as it is after this round, and what its last evaluation showed."""
@@ -108,6 +127,7 @@ class FederatedTrial(tune.Trainable):
         self._run.save(Path(checkpoint_dir) / "federation")
         if self._preview is not None:
             np.save(Path(checkpoint_dir) / PREVIEW, self._preview)
+        (Path(checkpoint_dir) / _SPENT_FILE).write_text(json.dumps(self._spent))
 
     def restore(self, checkpoint_path: Any) -> None:
         """Continue after the round of a checkpoint, or of the trial's newest whole one if that is gone.
@@ -140,6 +160,7 @@ class FederatedTrial(tune.Trainable):
         if latest_round(Path(checkpoint) / "federation") is None:
             raise ValueError(f"{checkpoint} holds no whole round of a federation")
         self._run.load(Path(checkpoint) / "federation")
+        self._spent = json.loads((Path(checkpoint) / _SPENT_FILE).read_text())
 
     def cleanup(self) -> None:
         """End the last trial and its workers."""
@@ -160,7 +181,7 @@ class FederatedTrial(tune.Trainable):
             tags=self._tags,
         )
         self._open = True
-        self._preview = None
+        self._preview, self._spent = None, {}
         self._result_lost = False
         evaluate = partial(self._pool.run, timeout_s=EVALUATION_TIMEOUT_S)
         self._grid = make_grid(config, self._pool)
@@ -179,3 +200,7 @@ class FederatedTrial(tune.Trainable):
             self._open = False
             self._tracked.finish(status)
             self._grid.close()
+
+
+def _prefixed(prefix: str, values: Mapping[str, float]) -> dict[str, float]:
+    return {prefix + name: value for name, value in values.items()}

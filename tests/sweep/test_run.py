@@ -77,12 +77,18 @@ def test_mlflow_has_one_child_a_trial_with_its_config_its_rounds_and_its_outcome
     for trial in result.trials.to_dict("records"):
         run = by_key[trial["trial"]]
         assert run.data.tags["fedray.outcome"] == trial["outcome"]
+        assert run.info.run_id == trial["run_id"]
         assert float(run.data.params["gan.generator_lr"]) == trial["gan.generator_lr"]
         if trial["outcome"] != "failed":
             assert run.info.status == "FINISHED"
             history = client.get_metric_history(run.info.run_id, METRIC)
             assert [metric.step for metric in history] == list(range(1, int(trial["rounds"]) + 1))
             assert history[-1].value == trial["score"]
+            assert all(run.data.metrics[mlflow_key(name)] == trial[name] for name in result.floor)
+            steps = client.get_metric_history(run.info.run_id, "round/generator-steps")
+            assert sum(metric.value for metric in steps) == trial["generator-steps"] > 0
+            seconds = client.get_metric_history(run.info.run_id, "round-seconds")
+            assert sum(metric.value for metric in seconds) < trial["seconds"]
 
 
 def test_the_results_can_be_read_and_the_best_run_again(sweep):

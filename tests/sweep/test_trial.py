@@ -41,12 +41,18 @@ def test_a_trial_continues_after_its_checkpoint_and_repeats_nothing_when_it_was_
     last = trial.train()
     trial.save(str(tmp_path / "two"))
     assert (first["completed"], last["completed"], last["done"]) == (False, True, True)
+    scores = {name for name in last if "/16" in name and not name.startswith("scores/")}
+    assert {f"scores/{name}" for name in scores} == {name for name in last if name.startswith("scores/")} != set()
+    assert all(last[f"scores/{name}"] == last[name] for name in scores)
 
     assert trial.reset(dict(VALUES))
     trial.restore(str(tmp_path / "one"))
     again = trial.train()
     assert again["training_iteration"] == 2
     assert again[METRIC] == pytest.approx(last[METRIC], rel=1e-4)
+    steps = "spent/generator-steps"
+    assert again[steps] == last[steps] == first["round/generator-steps"] + last["round/generator-steps"] > first[steps]
+    assert again["spent/seconds"] > first["spent/seconds"] > first["round-seconds"]
 
     # Killed after the last checkpoint and before its result arrived: only the result is missing.
     assert trial.reset(dict(VALUES))
@@ -54,6 +60,9 @@ def test_a_trial_continues_after_its_checkpoint_and_repeats_nothing_when_it_was_
     known = trial.train()
     assert (known["training_iteration"], known["completed"], known["done"]) == (2, True, True)
     assert known[METRIC] == pytest.approx(last[METRIC], rel=1e-4)
+    told = [{name for name in result if name.startswith("scores/")} for result in (known, last)]
+    assert told[0] == told[1]
+    assert all(known[name] == last[name] for name in last if name.startswith("spent/"))
 
 
 def test_a_trial_whose_named_checkpoint_is_gone_continues_after_the_newest_whole_one(trial, tmp_path):
