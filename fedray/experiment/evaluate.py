@@ -1,5 +1,6 @@
 """Judging one round's generator: sample tiles, score them, keep a few to look at."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ class Evaluation:
     scores: Scores
     preview: NDArray[np.uint8]
     """[label, tile, H, W, C]; the same noise every round, so that the rounds can be compared."""
+    seconds: float = 0.0
+    """What it took."""
 
 
 def evaluate_generator(config: ExperimentConfig, round_index: int, arrays: Arrays) -> Evaluation:
@@ -32,21 +35,24 @@ def evaluate_generator(config: ExperimentConfig, round_index: int, arrays: Array
         round_index: Rounds done; addresses the noise.
         arrays: At least ``generator_ema.*``.
     """
+    started = time.monotonic()
     gan = fresh_gan(config, load_weights=False)
     gan.load({name: value for name, value in arrays.items() if name.startswith("generator_ema.")})
     labels, domains = wanted_tiles(config)
     tiles = gan.sample(labels, torch_stream(config.seed, "evaluation", round_index), domains)
     preview_labels = np.repeat(np.arange(gan.shape.num_labels), PREVIEW_TILES)
     preview = gan.sample(preview_labels, torch_stream(config.seed, "preview"))
-    return Evaluation(_score(config, tiles, labels), preview.reshape(-1, PREVIEW_TILES, *preview.shape[1:]))
+    preview = preview.reshape(-1, PREVIEW_TILES, *preview.shape[1:])
+    return Evaluation(_score(config, tiles, labels), preview, time.monotonic() - started)
 
 
 def evaluate_tiles(config: ExperimentConfig, tiles: NDArray[np.uint8]) -> Evaluation:
     """Score tiles that were generated elsewhere, one for each of :func:`wanted_tiles`."""
+    started = time.monotonic()
     labels, _ = wanted_tiles(config)
     num_labels = tile_shape(config.data).num_labels
     chosen = [np.resize(np.flatnonzero(labels == label), PREVIEW_TILES) for label in range(num_labels)]
-    return Evaluation(_score(config, tiles, labels), tiles[np.stack(chosen)])
+    return Evaluation(_score(config, tiles, labels), tiles[np.stack(chosen)], time.monotonic() - started)
 
 
 def wanted_tiles(config: ExperimentConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

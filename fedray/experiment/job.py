@@ -5,20 +5,22 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.console import Console
 
 from fedray.config import ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
 from fedray.config.cli import JobOptions, parse_job, plain_console
 from fedray.data import PartitionError, StoreError
-from fedray.evaluation import EvaluationError
+from fedray.evaluation import EvaluationError, score_names
 from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.notes import notes
 from fedray.experiment.place import Place, new_place, results_root, resumable
-from fedray.experiment.report import print_scores, round_line
+from fedray.experiment.progress import LINE_LENGTH, RoundLines
+from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import RoundResult
-from fedray.experiment.run import check_experiment, finished_experiment, run_experiment, saved_config
+from fedray.experiment.run import OnRound, check_experiment, finished_experiment, run_experiment, saved_config
 from fedray.experiment.upload import UploadError, check_upload
-from fedray.federation import DivergedError, FederationError, TooFewRepliesError
+from fedray.federation import DivergedError, FederationError, TooFewRepliesError, local_store
 from fedray.models import ModelError
 from fedray.simulation import SimulationError
 from fedray.storage import StorageError
@@ -89,11 +91,10 @@ def train(argv: Sequence[str], description: str) -> None:
     for note in ([f"came with the job: {package}"] if package else []) + told:
         console.print(f"note: {note}", soft_wrap=True)
 
-    def show(result: RoundResult) -> None:
-        console.print(round_line(result, config.federation.num_rounds), soft_wrap=True)
-
     with resumable(out):
-        result = finished or run_experiment(config, out=out, tracking_uri=tracking_uri, on_round=show)
+        result = finished or run_experiment(
+            config, out=out, tracking_uri=tracking_uri, on_round=_shown(console, config)
+        )
     delta = result.config.privacy.delta
     spent = (Ledger.at(out).epsilon(delta), delta) if result.config.privacy.on else None
     print_scores(console, result.scores, result.floor, spent)
@@ -101,3 +102,14 @@ def train(argv: Sequence[str], description: str) -> None:
         f"Results:             {out}/: results.parquet, config.yaml, samples.png, checkpoint/", soft_wrap=True
     )
     console.print(f"Compare in MLflow:   {ui_command(tracking_uri)}", soft_wrap=True)
+
+
+def _shown(console: Console, config: ExperimentConfig) -> OnRound:
+    """Return what prints a line a round: as long as the terminal allows, and at full length into a file."""
+    length = min(LINE_LENGTH, console.width) if console.is_terminal else LINE_LENGTH
+    lines = RoundLines(config, score_names(config.evaluation, local_store(config.data)), length)
+
+    def show(result: RoundResult) -> None:
+        console.print(lines.line(result), soft_wrap=True)
+
+    return show

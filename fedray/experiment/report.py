@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedray.data import TileStore
-from fedray.experiment.rounds import RoundResult, tile_sheet
+from fedray.experiment.rounds import tile_sheet
 from fedray.randomness import stream
 
 if TYPE_CHECKING:  # imported where it draws: every trial imports this module, and matplotlib costs it half a second
@@ -45,35 +45,6 @@ def draw_samples(store: TileStore, preview: NDArray[np.uint8], title: str) -> "F
 def save_samples(path: Path, store: TileStore, preview: NDArray[np.uint8], title: str) -> None:
     """Write :func:`draw_samples` as PNG."""
     draw_samples(store, preview, title).savefig(path, dpi=150)
-
-
-LINE_LENGTH = 80
-"""Columns of the narrowest terminal: a longer line would wrap."""
-
-_COLUMNS = {
-    "fid": ("fid/", ".4g", 9),
-    "kid": ("kid/", ".3g", 9),
-    "eps": ("privacy/epsilon", ".3g", 4),
-    "D": ("loss/discriminator/loss", ".3g", 9),
-    "G": ("loss/generator/loss", ".3g", 9),
-}
-"""By heading: how the name of the metric begins, its format, and the columns that it takes."""
-
-
-def round_line(result: RoundResult, num_rounds: int) -> str:
-    """Say a round in one line of fixed columns, for a terminal: scores, epsilon, the losses of both networks.
-
-    All figures, at their full length, are in ``results.parquet`` and in MLflow.
-    """
-    line = f"round {result.report.round_index:>{len(str(num_rounds))}}/{num_rounds}"
-    for heading, (begin, form, width) in _COLUMNS.items():
-        found = [value for name, value in result.metrics.items() if name.startswith(begin) and "/label/" not in name]
-        cell = f"  {heading} {found[0]:<{width}{form}}" if found else ""
-        if cell and len(line) + len(cell.rstrip()) <= LINE_LENGTH:
-            line += cell
-        elif heading in ("fid", "kid"):  # a round that was not evaluated: the others stay in their columns
-            line += " " * (len(heading) + 3 + width)
-    return line.rstrip()
 
 
 def print_scores(

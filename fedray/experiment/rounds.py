@@ -55,6 +55,8 @@ class RoundResult:
             figures["worker-utilisation"] = report.utilisation
         if report.epsilon is not None:
             figures["privacy/epsilon"] = report.epsilon
+        if self.evaluation is not None:
+            figures["scoring-seconds"] = self.evaluation.seconds
         scores = self.evaluation.scores if self.evaluation else {}
         return {
             **scores,

@@ -62,8 +62,8 @@ class RoundReport:
     losses: dict[str, float]
     """Means over clients and steps, named ``discriminator/*`` and ``generator/*``; none under differential privacy."""
     counts: dict[str, float]
-    """``num-examples``, ``discriminator-steps`` and ``generator-steps`` over all clients of the round; none under
-    differential privacy."""
+    """``num-examples``, ``discriminator-steps`` and ``generator-steps`` over all clients of the round, or the server's
+    generator steps where it has the only generator; none under differential privacy."""
     num_clients: int
     """Clients whose replies were aggregated."""
     num_failed: int
@@ -182,6 +182,7 @@ def run_md_gan_round(
     state.arrays, state.optimizer, state.round_index = to_record(arrays), moments, round_index
     counts = {name: float(cast(float, metrics[name])) for name in COUNTS}
     counts[NUM_EXAMPLES] /= len(replies) / len(clients)
+    counts["generator-steps"] /= len(clients)  # every client judges each of the server's
     duration_s = time.monotonic() - started
     parts = {part: sum(timing.parts[part] for timing in timings) for part in (timings[0].parts if timings else {})}
     return RoundReport(

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fedray.config.cli import plain_console
+from fedray.experiment.progress import clock
 from fedray.sweep.searcher import COMPLETED, DIVERGED
 from fedray.sweep.space import SearchSpace
 
@@ -94,7 +95,7 @@ class SweepProgress(tune.Callback):
 
     def _time_left(self, ended: list[Any], rounds: int) -> str:
         """Estimate from the rounds that ended trials took, and from the pace since the first round."""
-        elapsed = _clock(time.monotonic() - self._started)
+        elapsed = clock(time.monotonic() - self._started)
         if self._first_round is None or self._rounds_here < 2:
             return f"{elapsed} gone, starting workers"
         per_trial: float = self._space.fixed.federation.num_rounds
@@ -102,7 +103,7 @@ class SweepProgress(tune.Callback):
             per_trial = max(1.0, sum(_rounds(trial) for trial in ended) / len(ended))
         left = max(0, math.ceil(per_trial * self._space.num_trials) - rounds)
         pace = (time.monotonic() - self._first_round) / (self._rounds_here - 1)
-        return f"{elapsed} gone, about {_clock(left * pace)} left"
+        return f"{elapsed} gone, about {clock(left * pace)} left"
 
 
 def _last_error(trial: Any) -> str:
@@ -115,8 +116,3 @@ def _last_error(trial: Any) -> str:
 
 def _rounds(trial: Any) -> int:
     return int((trial.last_result or {}).get("training_iteration", 0))
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"

@@ -1,4 +1,4 @@
-"""What an experiment says and draws: users' words as they are, and a round in one line of a terminal."""
+"""What an experiment says and draws: users' words as they are."""
 
 import io
 
@@ -11,11 +11,8 @@ from rich.text import Text
 from fedray.config import ExperimentConfig, override
 from fedray.config.cli import plain_console
 from fedray.data import write_store
-from fedray.experiment.evaluate import Evaluation
-from fedray.experiment.report import LINE_LENGTH, draw_samples, print_scores, round_line
-from fedray.experiment.rounds import RoundResult
+from fedray.experiment.report import draw_samples, print_scores
 from fedray.experiment.tracked import default_run_name
-from fedray.federation import RoundReport
 from tests.small import random_tiles
 
 WORDS = [
@@ -28,14 +25,6 @@ WORDS = [
     "[link=file:///x]y[/link]",
 ]
 FORMULAS = ["$x_1$", r"$\frac{$", "100$ or 50$", "_hidden", "^{", "a_b", "%d"]
-
-
-def result(round_index: int, scores: dict[str, float] | None, losses: dict[str, float], epsilon: float | None = None):
-    report = RoundReport(
-        round_index, losses, {"num-examples": 40}, 2, 0, 1.5, times={}, utilisation=None, epsilon=epsilon
-    )
-    preview = np.zeros((2, 1, 16, 16, 3), np.uint8)
-    return RoundResult(report, None if scores is None else Evaluation(scores, preview))
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -61,37 +50,6 @@ def test_names_are_drawn_as_they_are(word, tmp_path):
     labels = [axes.yaxis.label for axes in figure.axes]
     assert labels[0].get_text() == f"{word}\nreal"
     assert not any(text.get_parse_math() for text in (*labels, figure._suptitle))
-
-
-LOSSES = {"discriminator/loss": -1.23456, "generator/loss": 0.000123456, "discriminator/wasserstein": 3.0}
-
-
-@pytest.mark.parametrize(
-    ("round_index", "num_rounds", "scale", "epsilon"),
-    [(1, 10, 1, None), (10, 10, 1e-9, None), (9, 100, 1e12, None), (7, 2000, -1e-30, 4.71), (12345, 99999, 1e300, 1e9)],
-)  # fmt: skip
-def test_a_round_is_one_line_of_a_terminal(round_index, num_rounds, scale, epsilon):
-    labels = {f"kid/domain-cnn/256/label/{'x' * 100} {number}": 1.0 for number in range(50)}
-    scores = {"fid/domain-cnn/256": 1234.5678 * scale, "kid/domain-cnn/256": 0.00123456 * scale, **labels}
-    losses = {name: value * scale for name, value in LOSSES.items()}
-    line = round_line(result(round_index, scores, losses, epsilon), num_rounds)
-    assert len(line) <= LINE_LENGTH == 80 and "\n" not in line
-    assert line.startswith(f"round {round_index:>{len(str(num_rounds))}}/{num_rounds}  fid ")
-    assert "  kid " in line and "  D " in line and ("  eps " in line) == (epsilon is not None)
-    assert ("  G " in line) == (num_rounds <= 100)  # the last column gives way to figures of unlikely lengths
-
-
-def test_rounds_stand_below_each_other_whether_evaluated_or_not():
-    scores = {"fid/domain-cnn/16": 1234.5678, "kid/domain-cnn/16": 0.0123456}
-    lines = [
-        round_line(result(9, scores, LOSSES), 10),
-        round_line(result(10, {name: value / 1e7 for name, value in scores.items()}, LOSSES), 10),
-        round_line(result(10, None, {name: -1e9 * value for name, value in LOSSES.items()}), 10),
-    ]
-    assert lines[0] == "round  9/10  fid 1235       kid 0.0123     D -1.23      G 0.000123"
-    for column in ("  D ", "  G "):
-        assert len({line.index(column) for line in lines}) == 1
-    assert "fid" not in lines[2]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_weights_stay_on_the_server_and_discriminators_with_the_clients(small_co
     assert all({key.split(".")[0] for key in arrays} == {"discriminator"} for arrays in discriminators(grid))
     report = reports[-1]
     assert report.counts["discriminator-steps"] == 3 * 2
-    assert report.counts["generator-steps"] == 3
+    assert report.counts["generator-steps"] == 1  # the server's, though three clients judged it
     assert report.counts["num-examples"] == sum(len(client_tiles(config, number).tiles) for number in range(3))
 
 

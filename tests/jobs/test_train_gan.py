@@ -86,7 +86,7 @@ def test_from_the_command_line_to_scores(train_gan, refused, write_config, folde
     done = train_gan("--config", config, "--out", run)
     assert done.status == 0, done.errors
     [line] = [line for line in done.output.splitlines() if line.startswith("round ")]
-    assert line.startswith("round 1/1  fid ") and len(line) <= 80
+    assert line.startswith("round 1/1  fid ") and line.endswith(" 0:00 left") and len(line) <= 120
     assert f"Results:             {run}/: " in done.output
     uri = sqlite_uri(results / "mlflow.db")
     assert f"python -m mlflow ui --backend-store-uri {shlex.quote(uri)}\n" in done.output
