@@ -1,5 +1,6 @@
 """The Adam optimisers of a GAN's two networks, and their moments as named arrays."""
 
+import inspect
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,19 @@ from torch import Tensor
 from fedray.models.gan import Arrays, Gan
 
 NETWORKS = ("generator", "discriminator")
+
+
+class _Adam(torch.optim.Adam):
+    """PyTorch's Adam without its compiler, which the original loads at its start and at every step: seconds a process.
+
+    What the compiler would do there is not to compile. The methods are PyTorch's own, below what it wraps them in.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
 class Optimizers:
@@ -55,4 +69,4 @@ def _adam(gan: Gan, network: str, lr: float) -> torch.optim.Adam:
     recipe = gan.config.recipe
     trained = [parameter for parameter in getattr(gan, network).parameters() if parameter.requires_grad]
     fused = True if gan.config.fused_optimizer else None
-    return torch.optim.Adam(trained, lr, (recipe.beta1, recipe.beta2), fused=fused)
+    return _Adam(trained, lr, (recipe.beta1, recipe.beta2), fused=fused)

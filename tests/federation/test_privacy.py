@@ -65,8 +65,7 @@ def sent(record):
     return from_record(record.content.array_records["arrays"])
 
 
-# vit_tiny stands for vit_b_16, and ResNet-18 for ResNet-50: the same code.
-MESSAGES = [("acgan", name, "both") for name in BACKBONES if name not in ("vit_b_16", "resnet50")]
+MESSAGES = [("acgan", name, "both") for name in BACKBONES]
 MESSAGES += [("cgan-hinge", "cnn", "both"), ("wgan-gp", "cnn", "generator")]
 
 

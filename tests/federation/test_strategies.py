@@ -134,10 +134,7 @@ ROUNDS += [(*pair, "generator" if position % 2 else "both") for position, pair i
 
 @pytest.mark.parametrize(("objective", "backbone", "aggregate"), ROUNDS)
 def test_exactly_the_aggregated_part_is_shared(objective, backbone, aggregate, small_config):
-    """A round of two clients, against plain passes; of a single step where networks are large.
-
-    Without the plain passes for the largest: they would take another minute, and a vit_tiny is the same code.
-    """
+    """A round of two clients, against plain passes; of a single step where networks are deep."""
     parts = SHARED[aggregate]
     config = small_config(
         gan__objective=objective, gan__discriminator=backbone, gan__n_critic=1,
@@ -154,9 +151,6 @@ def test_exactly_the_aggregated_part_is_shared(objective, backbone, aggregate, s
         for context in grid.contexts.values()
     ]
     assert all({key.split(".")[0] for key in private} == set(PARTS) - set(parts) for private in privates)
-    if backbone == "vit_b_16":
-        assert all(np.isfinite(value).all() for value in after.values())
-        return
     arrays, sizes = clients_after(config, start)
     for private, own in zip(privates, arrays, strict=True):
         assert_close(private, {key: own[key] for key in private}, 1e-5)

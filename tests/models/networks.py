@@ -6,9 +6,11 @@ from torch import nn
 from fedray.config import GanConfig
 from fedray.models import OBJECTIVES, Condition, Gan, Judgement, TileShape
 
-# One of each family that a federation may use; timm's smallest where the family has sizes.
-BACKBONES = ["cnn", "resnet18", "resnet50", "vit_b_16", "swin_t", "vit_tiny_patch16_224", "mobilenetv2_050"]
+# One of each family that a federation may use: of timm those that it keeps for tests, with 0.1 to 0.4 M parameters.
+BACKBONES = ["cnn", "test_resnet", "test_vit", "test_efficientnet"]
 PAIRS = [(objective, backbone) for backbone in BACKBONES for objective in OBJECTIVES]
+# Of S2's own choices, with 24 and 28 M: one of BatchNorm and bottlenecks, and windows: timm has no small model of them.
+FULL_SIZE = [("cgan-hinge", "resnet50"), ("wgan-gp", "swin_t")]
 SHAPE = TileShape(size=16, channels=3, num_labels=3)
 SMALL = {"latent_dim": 8, "generator_channels": 8, "discriminator_channels": 8, "batch_size": 6}
 

@@ -26,7 +26,7 @@ def tiles_and_condition(num=4):
     return tiles, Condition(torch.arange(num) % 2, torch.zeros(num, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "vit_b_16"] + CHANCY)
+@pytest.mark.parametrize("backbone", [*BACKBONES, "swin_t", *CHANCY])
 def test_the_same_tiles_get_the_same_answer_twice_in_training(backbone):
     judge = critic(backbone).train()
     before = torch.get_rng_state()

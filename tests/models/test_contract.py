@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fedray.models import OBJECTIVES, Condition, Gan, GanSteps, LabelledTiles, Optimizers, TileShape, local_pass
-from tests.models.networks import BACKBONES, PAIRS, config
+from tests.models.networks import BACKBONES, FULL_SIZE, PAIRS, config
 
 SHAPE = TileShape(size=32, channels=3, num_labels=2, num_domains=2)
 
@@ -43,7 +43,9 @@ def passed():
     return train
 
 
-@pytest.mark.parametrize(("objective", "backbone"), PAIRS, scope="module")  # all tests of a pair, then the next one
+@pytest.mark.parametrize(
+    ("objective", "backbone"), PAIRS + FULL_SIZE, scope="module"
+)  # all tests of a pair, then the next one
 class TestEveryPair:
     def test_losses_are_finite_and_named(self, passed, objective, backbone):
         gan, _, _, _, report = passed(objective, backbone)
@@ -147,7 +149,7 @@ def imagenet_file(name, folder):
     return str(path)
 
 
-@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "vit_b_16"])
+@pytest.mark.parametrize("backbone", [*BACKBONES, "resnet18", "vit_b_16", "swin_t"])
 @pytest.mark.parametrize("size", [32, 48])
 def test_backbones_take_tiles_of_several_sizes(backbone, size):
     gan = Gan(settings("acgan", backbone), SHAPE._replace(size=size), seed=0)
