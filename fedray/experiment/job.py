@@ -11,6 +11,7 @@ from fedray.config import ConfigError, ExperimentConfig, load_config, read_yaml,
 from fedray.config.cli import JobOptions, parse_job, plain_console
 from fedray.data import PartitionError, StoreError
 from fedray.evaluation import EvaluationError, score_names
+from fedray.experiment.budget import budget_lines
 from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.notes import notes
@@ -18,7 +19,14 @@ from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.progress import LINE_LENGTH, RoundLines
 from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import RoundResult
-from fedray.experiment.run import OnRound, check_experiment, finished_experiment, run_experiment, saved_config
+from fedray.experiment.run import (
+    OnRound,
+    check_experiment,
+    finished_experiment,
+    rounds_done,
+    run_experiment,
+    saved_config,
+)
 from fedray.experiment.upload import UploadError, check_upload
 from fedray.federation import DivergedError, FederationError, TooFewRepliesError, local_store
 from fedray.models import ModelError
@@ -78,18 +86,21 @@ def train(argv: Sequence[str], description: str) -> None:
     package = check_upload(config.data)
     tracking_uri, console = resolve_tracking_uri(results_root()), plain_console()
     finished = finished_experiment(config, out)
+    budget: list[str] = []
     if finished is None:
         config, store = check_experiment(config, out)
         told = notes(config, store)
+        budget = list(budget_lines(config, plan_workers(config, cluster_size()), rounds_done(out)))
     else:
         told = [f"{out} holds a finished experiment: nothing is left to run"]
     if options.dry_run:
         plan = plan_workers(config, cluster_size())
         look_at_tracking(tracking_uri)
-        print("\n# ".join([f"{to_yaml(config)}# {plan}", *told]))
+        print("\n# ".join([f"{to_yaml(config)}# {plan}", *budget, *told]))
         return
-    for note in ([f"came with the job: {package}"] if package else []) + told:
-        console.print(f"note: {note}", soft_wrap=True)
+    notes_first = [f"note: {note}" for note in ([f"came with the job: {package}"] if package else []) + told]
+    for line in (*notes_first, *budget):
+        console.print(line, soft_wrap=True)
 
     with resumable(out):
         result = finished or run_experiment(

@@ -35,7 +35,16 @@ from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.settled import settled
 from fedray.experiment.tracked import ended, log_generator, log_round, open_run
-from fedray.federation import Account, client_app, client_partition, fresh_gan, local_store, shared_arrays
+from fedray.federation import (
+    Account,
+    client_app,
+    client_partition,
+    fresh_gan,
+    latest_round,
+    load_checkpoint,
+    local_store,
+    shared_arrays,
+)
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tracking import TrackedRun, Tracker, check_tracking
 
@@ -174,6 +183,12 @@ def finished_experiment(config: ExperimentConfig, out: Place) -> Result | None:
     if config != saved:
         check_folder(out, EXPERIMENT, settled(config), saved)
     return _result(saved, out, outcome["scores"], outcome["floor"], outcome["run_id"])
+
+
+def rounds_done(out: Place) -> int:
+    """Count the rounds after which the experiment in a folder would go on; 0 where there is none."""
+    newest = latest_round(out.folder / "checkpoint")
+    return load_checkpoint(newest)[0].round_index if newest else 0
 
 
 def _result(config: ExperimentConfig, out: Place, scores: Scores, floor: Scores, run_id: str) -> Result:

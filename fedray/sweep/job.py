@@ -15,6 +15,7 @@ from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
 from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.upload import check_upload, size_text
+from fedray.sweep.budget import sweep_budget_lines
 from fedray.sweep.doctor import Level, examine
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.results import print_trials
@@ -63,18 +64,21 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     package = check_upload(space.fixed.data)
     tracking_uri, console = resolve_tracking_uri(results_root()), plain_console()
     finished = finished_sweep(space, out)
+    budget: list[str] = []
     if finished is None:
         space, store = check_sweep(space, out)
         told = notes(space.trial_config({}), store)
+        budget = list(sweep_budget_lines(space, plan_sweep(space, cluster_size())))
     else:
         told = [f"{out} holds a finished sweep: nothing is left to run"]
     if options.dry_run:
         plan = plan_sweep(space, cluster_size())
         look_at_tracking(tracking_uri)
-        print("\n# ".join([f"{to_yaml(space)}# {plan}", *told]))
+        print("\n# ".join([f"{to_yaml(space)}# {plan}", *budget, *told]))
         return
-    for note in ([f"came with the job: {package}"] if package else []) + told:
-        console.print(f"note: {note}", soft_wrap=True)
+    notes_first = [f"note: {note}" for note in ([f"came with the job: {package}"] if package else []) + told]
+    for line in (*notes_first, *budget):
+        console.print(line, soft_wrap=True)
     with resumable(out):
         result = finished or run_sweep(space, out=out, tracking_uri=tracking_uri)
     spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None

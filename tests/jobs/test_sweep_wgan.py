@@ -117,7 +117,14 @@ def test_a_dry_run_of_the_shipped_space_prints_it_and_the_plan(sweep_wgan, folde
     assert (done.status, done.errors) == (0, "")
     shown = SearchSpace.model_validate(yaml.safe_load(done.output))
     assert shown == settle(load_space(SHIPPED)).model_copy(update={"num_trials": 3})
-    assert done.output.splitlines()[-1].startswith("# ") and "at a time" in done.output.splitlines()[-1]
+    plan, *budget = [line for line in done.output.splitlines() if line.startswith("# ")]
+    assert "trials at a time, each with" in plan and all(
+        line[2:].startswith(("budget: ", "warning: ")) for line in budget
+    )
+    assert (
+        "# budget: 24 to 128 generator step(s) a round, 204 to 1,024 in all over the clients; 51 to 256 in a row"
+        in budget
+    )
     assert list(folder.iterdir()) == []
     no_new_ray()
 

@@ -63,7 +63,9 @@ def test_a_dry_run_prints_the_experiment_and_the_plan(train_gan, write_config, f
     assert (done.status, done.errors) == (0, "")
     shown = ExperimentConfig.model_validate(yaml.safe_load(done.output))
     assert (shown.gan.latent_dim, shown.gan.n_critic, shown.federation.num_clients) == (4, 2, 2)
-    assert "worker" in done.output.splitlines()[-1] and done.output.splitlines()[-1].startswith("# ")
+    plan, *budget = [line for line in done.output.splitlines() if line.startswith("# ")]
+    assert "worker" in plan and all(line[2:].startswith(("budget: ", "warning: ")) for line in budget)
+    assert "# budget: 2 client(s) with 10 training tiles each, 0 unused" in budget
     assert list(folder.iterdir()) == []
     no_new_ray()
 

@@ -1,0 +1,163 @@
+"""What an experiment will take, said before it starts: tiles, steps, seconds by steps that are timed, and a warning."""
+
+import math
+import platform
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from fedray.config import ExperimentConfig
+from fedray.experiment.progress import clock
+from fedray.experiment.timed import StepTime, time_steps
+from fedray.federation import client_partition
+from fedray.federation.budget import StepBudget, step_budget, steps_in_a_row
+from fedray.federation.sampling import num_sampled
+from fedray.simulation import WorkerResources
+
+ENOUGH_STEPS = 300
+"""Generator steps in a row below which a GAN has hardly left its noise."""
+
+ON_TOP = "start, averaging and evaluation come on top"
+
+_LARGEST = 10**7  # a remedy beyond it is none
+
+
+def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done: int = 0) -> Iterator[str]:
+    """Say what an experiment will take, a line each: tiles, generator steps, seconds; and whether to expect noise.
+
+    Args:
+        config: With all that was unset filled in.
+        workers: That it will have.
+        rounds_done: Before it goes on.
+    """
+    budget = step_budget(config)
+    yield from step_lines([budget])
+    step, rounds = timed_step(config, budget, workers), config.federation.num_rounds - rounds_done
+    round_s = round_seconds(config, budget, step, workers)
+    yield (
+        f"budget: about {clock(rounds * round_s)} of training: {rounds} rounds of {_short(round_s)} with "
+        f"{workers.num_workers} worker(s); {ON_TOP}"
+    )
+    yield time_basis(step, workers)
+    yield from noise_warning([config])
+
+
+def step_lines(budgets: Sequence[StepBudget]) -> Iterator[str]:
+    """Say the tiles of the clients and the generator's steps; of several budgets, the span over them."""
+    tiles = _span(float(end(budget.tiles)) for budget in budgets for end in (np.min, np.max))
+    yield (
+        f"budget: {_span(len(budget.tiles) for budget in budgets)} client(s) with {tiles} training tiles each, "
+        f"{_span(budget.unused for budget in budgets)} unused"
+    )
+    whole = all(float(budget.in_a_row.min()) == budget.total for budget in budgets)
+    in_a_row = _span(float(end(budget.in_a_row)) for budget in budgets for end in (np.min, np.max))
+    yield (
+        f"budget: {_span(steps for budget in budgets for steps in budget.per_round)} generator step(s) a round, "
+        f"{_span(budget.total for budget in budgets)} in all"
+        f"{'' if whole else f' over the clients; {in_a_row} in a row'}"
+    )
+
+
+def timed_step(config: ExperimentConfig, budget: StepBudget, workers: WorkerResources) -> StepTime:
+    """Time a step as a worker takes it: of a batch as large as the clients' tiles give on average."""
+    batch = config.gan.batch_size
+    if config.federation.mode != "md-gan":
+        batch = min(batch, max(2, round(float(np.average(budget.tiles, weights=budget.tiles)))))
+    return time_steps(config, batch, max(1, int(workers.cpus_per_worker)))
+
+
+def round_seconds(config: ExperimentConfig, budget: StepBudget, step: StepTime, workers: WorkerResources) -> float:
+    """Estimate the training of a round, without what comes on top of the steps.
+
+    Workers that share a GPU are taken for one; a client's steps are one after another, however many workers there are.
+    """
+    n_critic, num_clients = config.gan.recipe.n_critic, len(budget.tiles)
+    at_a_time = max(1.0, workers.num_workers * (workers.gpus_per_worker or 1.0))
+    if config.federation.mode == "md-gan":  # every iteration waits for all clients
+        iteration_s = n_critic * step.discriminator_s + step.generator_s
+        return budget.per_round[0] * math.ceil(num_clients / at_a_time) * iteration_s
+    clients_s = budget.round_steps * (step.discriminator_s + step.generator_s / n_critic)
+    if config.federation.mode == "centralised":  # a batch is divided among the workers
+        return float(clients_s.sum()) / at_a_time
+    drawn = num_sampled(num_clients, config.federation.client_fraction) / num_clients
+    return max(float(clients_s.sum()) * drawn / at_a_time, float(clients_s.max()))
+
+
+def time_basis(step: StepTime, workers: WorkerResources) -> str:
+    """Say what an estimate of seconds rests on."""
+    place = "GPU" if step.device == "cuda" else f"CPU, {max(1, int(workers.cpus_per_worker))} thread(s)"
+    some = "" if step.timed_tiles == step.batch_size else f" (by proportion, from {step.timed_tiles} tiles)"
+    gpus = "; the workers will have GPUs, which are faster" if workers.gpus_per_worker and step.device == "cpu" else ""
+    return (
+        f"budget: timed on {platform.node()} ({place}): {_short(step.discriminator_s)} a discriminator step, "
+        f"{_short(step.generator_s)} a generator step of {step.batch_size} tiles{some}; another machine takes "
+        f"its own time{gpus}"
+    )
+
+
+def noise_warning(configs: Sequence[ExperimentConfig], searched: Collection[str] = ()) -> Iterator[str]:
+    """Warn where a generator takes so few steps in a row that tiles will be noise, with options that change it.
+
+    Args:
+        configs: Of the experiment, or of a sweep's trials.
+        searched: Paths that a sweep searches, and no option fixes.
+    """
+    steps = [_usual_steps(config)() for config in configs]
+    fewest = min(steps)
+    if fewest >= ENOUGH_STEPS:
+        return
+    remedies = _remedies(configs[steps.index(fewest)], searched)
+    more = f"; for {ENOUGH_STEPS} or more, one of: {', '.join(remedies)}" if remedies else ""
+    yield (
+        f"warning: expect noise: a generator takes {_span(round(each) for each in steps)} steps in a row, and a GAN "
+        f"needs some hundred at the least{more}"
+    )
+
+
+def _usual_steps(config: ExperimentConfig) -> Callable[..., float]:
+    """Return what counts steps in a row on average by the clients' tiles, as in the server's average.
+
+    It takes a path and another value for it, or nothing.
+    """
+    sizes, counts = np.unique(client_partition(config).sizes(), return_counts=True)
+
+    def count(path: str | None = None, value: int = 0) -> float:
+        changed = config if path is None else _changed(config, path, value)
+        return float(np.average(steps_in_a_row(changed, sizes), weights=sizes * counts))
+
+    return count
+
+
+def _remedies(config: ExperimentConfig, searched: Collection[str]) -> list[str]:
+    """List options that give enough steps, each with the nearest value that does."""
+    federation, gan, usual_steps = config.federation, config.gan, _usual_steps(config)
+    away: dict[str, range] = {  # from the present value on
+        "federation.num_rounds": range(federation.num_rounds + 1, _LARGEST),
+        "federation.local_epochs": range(federation.local_epochs + 1, 0 if federation.local_steps else _LARGEST),
+        "federation.local_steps": range((federation.local_steps or 0) + 1, _LARGEST),
+        "gan.n_critic": range(gan.recipe.n_critic - 1, 0, -1),
+        "gan.batch_size": range(gan.batch_size - 1, 1, -1),
+    }
+    found = []
+    for path, values in away.items():
+        place = bisect_left(values, True, key=lambda value, path=path: usual_steps(path, value) >= ENOUGH_STEPS)  # type: ignore[misc]
+        if path not in searched and place < len(values):
+            found.append(f"--{path.replace('_', '-')} {values[place]}")
+    return found
+
+
+def _changed(config: ExperimentConfig, path: str, value: int) -> ExperimentConfig:
+    section, field = path.split(".")
+    return config.model_copy(update={section: getattr(config, section).model_copy(update={field: value})})
+
+
+def _span(numbers: Iterable[float]) -> str:
+    """Write the least and the largest of some numbers, or the one that they all are."""
+    known = sorted(numbers)
+    return " to ".join(dict.fromkeys(f"{number:,.0f}" for number in (known[0], known[-1])))
+
+
+def _short(seconds: float) -> str:
+    value, unit = (1000 * seconds, "ms") if seconds < 1 else (seconds, "s")
+    return f"{value:.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"

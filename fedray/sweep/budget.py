@@ -1,0 +1,53 @@
+"""What a sweep will take, said before it starts: tiles and steps of its trials, seconds, and a warning."""
+
+import math
+from collections.abc import Iterator
+from itertools import islice, product
+
+from fedray.config import ExperimentConfig
+from fedray.experiment.budget import ON_TOP, noise_warning, round_seconds, step_lines, time_basis, timed_step
+from fedray.experiment.progress import clock
+from fedray.federation.budget import step_budget
+from fedray.sweep.plan import SweepPlan
+from fedray.sweep.space import SearchSpace
+
+_CHANGE_STEPS = ("federation.", "partition.", "gan.batch_size", "gan.n_critic", "gan.objective")
+"""Beginnings of the config paths that the number of steps depends on."""
+
+_MOST_TRIALS = 64  # combinations of searched values that are looked at
+
+
+def sweep_budget_lines(space: SearchSpace, plan: SweepPlan) -> Iterator[str]:
+    """Say what a sweep will take, a line each, as :func:`fedray.experiment.budget.budget_lines` of its trials.
+
+    Seconds are those of the first start point, or of the fixed configuration where there is none.
+
+    Args:
+        space: With all that the data decide filled in.
+        plan: What a trial gets, and how many run at a time.
+    """
+    trials = _trials(space)
+    yield from step_lines([step_budget(trial) for trial in trials])
+    first, num_rounds = trials[0], space.fixed.federation.num_rounds
+    budget = step_budget(first)
+    step = timed_step(first, budget, plan.workers)
+    trial_s = num_rounds * round_seconds(first, budget, step, plan.workers)
+    total_s = math.ceil(space.num_trials / plan.concurrent_trials) * trial_s
+    like = "the first start point" if space.start_points else "what is fixed"
+    yield (
+        f"budget: at the most about {clock(total_s)} of training: {space.num_trials} trials of {clock(trial_s)}, "
+        f"{plan.concurrent_trials} at a time, if all are like {like} and none is stopped early; {ON_TOP}"
+    )
+    yield time_basis(step, plan.workers)
+    yield from noise_warning(trials, space.search)
+
+
+def _trials(space: SearchSpace) -> list[ExperimentConfig]:
+    """List configurations of trials: the first start point, then those that differ most in their number of steps."""
+    start = dict(space.start_points[0]) if space.start_points else {}
+    searched = [path for path in space.search if path.startswith(_CHANGE_STEPS)]
+    found = [space.trial_config(start)]
+    for values in islice(product(*(space.search[path].examples() for path in searched)), _MOST_TRIALS):
+        trial = space.trial_config(start | dict(zip(searched, values, strict=True)))
+        found.append(trial)
+    return found
