@@ -14,9 +14,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from benchmarks.cluster.fake_nodes import FakeCluster, fake_cluster
-from benchmarks.cluster.sweep import NUM_TRIALS, Trials, run_sweep_and_take_a_node, time_table, trials_of, write_space
+from benchmarks.cluster.sweep import Trials, run_sweep_and_take_a_node, time_table, trials_of, write_space
 
 _FIGURE = Path(__file__).parents[2] / "docs" / "autoscaling.png"
+_NUM_TRIALS = 4
 _NUM_ROUNDS = 40
 
 
@@ -29,9 +30,11 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         uri = f"sqlite:///{folder}/mlflow.db"
-        space = write_space(Path(folder), _NUM_ROUNDS)
-        with fake_cluster(Path(folder), cpus=1, max_workers=NUM_TRIALS + 1, idle_minutes=0.2) as cluster:
-            run_sweep_and_take_a_node(cluster, space, f"{folder}/out", uri, {"FEDRAY_CACHE": f"{folder}/cache"})
+        space = write_space(Path(folder), _NUM_TRIALS, _NUM_ROUNDS)
+        with fake_cluster(Path(folder), cpus=1, max_workers=_NUM_TRIALS + 1, idle_minutes=0.2) as cluster:
+            run_sweep_and_take_a_node(
+                cluster, space, _NUM_TRIALS, f"{folder}/out", uri, {"FEDRAY_CACHE": f"{folder}/cache"}
+            )
         trials = trials_of(uri)
         table = time_table(cluster)
         table.to_parquet(arguments.out / "nodes.parquet")
@@ -50,7 +53,7 @@ def draw(cluster: FakeCluster, table: pd.DataFrame, trials: Trials, path: Path) 
     nodes.grid(axis="y", alpha=0.3)
     for row, (start, end) in enumerate(sorted(trials.spans(cluster.started))):
         runs.barh(row, end - start, left=start, height=0.6, color="#e0a458")
-    runs.set(ylabel="trials", xlabel="seconds", yticks=range(NUM_TRIALS), yticklabels=range(1, NUM_TRIALS + 1))
+    runs.set(ylabel="trials", xlabel="seconds", yticks=range(_NUM_TRIALS), yticklabels=range(1, _NUM_TRIALS + 1))
     runs.invert_yaxis()
     for axes in (nodes, runs):
         axes.axvline(cluster.lost_at, color="#b23a48", linestyle="--")

@@ -16,7 +16,6 @@ from benchmarks.loopback import wait_until
 from fedray.config import nest
 from fedray.data import Tile, write_store
 
-NUM_TRIALS = 4
 _START = {"gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
 
 
@@ -33,8 +32,8 @@ class Trials:
         return [(run.info.start_time / 1000 - since, run.info.end_time / 1000 - since) for run in self.runs]
 
 
-def write_space(folder: Path, num_rounds: int) -> Path:
-    """Write a search space of four trials of one worker each, and its data."""
+def write_space(folder: Path, num_trials: int, num_rounds: int) -> Path:
+    """Write a search space of trials of one worker each, at most four, and its data."""
     random = np.random.default_rng(0)
     tiles = (
         Tile(
@@ -59,11 +58,11 @@ def write_space(folder: Path, num_rounds: int) -> Path:
             "gan.discriminator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
         },
         "goal": {"metric": "fid/domain-cnn/16"},
-        "num_trials": NUM_TRIALS,
-        "max_concurrent": NUM_TRIALS,
+        "num_trials": num_trials,
+        "max_concurrent": num_trials,
         "max_failures": 5,
         "early_stopping": {"grace_rounds": num_rounds},
-        "start_points": [_START | {"gan.n_critic": n_critic} for n_critic in range(1, NUM_TRIALS + 1)],
+        "start_points": [_START | {"gan.n_critic": n_critic} for n_critic in range(1, num_trials + 1)],
     }
     path = folder / "space.yaml"
     path.write_text(yaml.safe_dump(space))
@@ -71,7 +70,7 @@ def write_space(folder: Path, num_rounds: int) -> Path:
 
 
 def run_sweep_and_take_a_node(
-    cluster: FakeCluster, space: Path, out: str, tracking_uri: str, variables: dict[str, str]
+    cluster: FakeCluster, space: Path, num_trials: int, out: str, tracking_uri: str, variables: dict[str, str]
 ) -> None:
     """Submit the sweep, take away a node while all trials run, and wait until the cluster is its head again."""
     variables = variables | {"MLFLOW_TRACKING_URI": tracking_uri, "PYTHONPATH": str(REPOSITORY)}
@@ -83,8 +82,11 @@ def run_sweep_and_take_a_node(
     )  # fmt: skip
     job = cluster.ray.job("sweep")
     try:
-        wait_for_workers(cluster, NUM_TRIALS, 240.0)
-        wait_until(lambda: len(cluster.trial_nodes()) == NUM_TRIALS and _all_are_under_way(tracking_uri), "all trials")
+        wait_for_workers(cluster, num_trials, 240.0)
+        wait_until(
+            lambda: len(cluster.trial_nodes()) == num_trials and _all_are_under_way(tracking_uri, num_trials),
+            "all trials",
+        )
     except TimeoutError as error:
         raise TimeoutError(f"{error}:\n{job.logs()}") from None
     cluster.kill_node(min(cluster.trial_nodes()))
@@ -100,10 +102,10 @@ def trials_of(tracking_uri: str) -> Trials:
     return Trials(runs, [sorted({metric.step for metric in history}) for history in histories])
 
 
-def _all_are_under_way(tracking_uri: str) -> bool:
+def _all_are_under_way(tracking_uri: str, num_trials: int) -> bool:
     """Say whether every trial has a round behind it, and none is over."""
     trials = trials_of(tracking_uri)
-    return len(trials.runs) == NUM_TRIALS and all(len(rounds) >= 2 for rounds in trials.rounds)
+    return len(trials.runs) == num_trials and all(len(rounds) >= 2 for rounds in trials.rounds)
 
 
 def _runs(client: MlflowClient) -> list[Run]:

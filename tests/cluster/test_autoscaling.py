@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from benchmarks.cluster.fake_nodes import fake_cluster
-from benchmarks.cluster.sweep import NUM_TRIALS, run_sweep_and_take_a_node, trials_of, write_space
+from benchmarks.cluster.sweep import run_sweep_and_take_a_node, trials_of, write_space
 from fedray.experiment import Place
 from tests.small import NewDatabase
 from tests.storage import Bucket
 
-NUM_ROUNDS = 12
+NUM_TRIALS, NUM_ROUNDS = 2, 12
 
 
 @pytest.mark.timeout(900)
@@ -21,12 +21,12 @@ def test_a_sweep_brings_its_nodes_survives_the_loss_of_one_and_lets_them_go(
 ) -> None:
     monkeypatch.setenv("FEDRAY_RESULTS", str(tmp_path / "here"))
     uri, out = new_database(tmp_path), f"{bucket.uri}/runs/autoscaled"
-    space = write_space(tmp_path, NUM_ROUNDS)
+    space = write_space(tmp_path, NUM_TRIALS, NUM_ROUNDS)
     variables = {"FEDRAY_RESULTS": str(tmp_path / "head")}
     size = {"cpus": 1, "max_workers": NUM_TRIALS + 1, "idle_minutes": 0.1}
     with fake_cluster(tmp_path, **size, **bucket.environment) as cluster:
         assert cluster.workers() == set()
-        run_sweep_and_take_a_node(cluster, space, out, uri, variables)
+        run_sweep_and_take_a_node(cluster, space, NUM_TRIALS, out, uri, variables)
         (head,) = cluster.heads()
         printed = cluster.ray.job("sweep").logs()
 

@@ -9,16 +9,16 @@ from mlflow import MlflowClient
 
 from benchmarks.cluster.real_ray import RealRay, real_ray
 from tests.small import NewDatabase
-from tests.sweep.spaces import METRIC, write_four_trials
+from tests.sweep.spaces import METRIC, write_trials
 
-NUM_ROUNDS = 20
+NUM_TRIALS, NUM_ROUNDS = 3, 12  # two at a time: when it is stopped, two run and one has not begun
 
 
 @pytest.mark.timeout(600)
 def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted_again(
     small_store, new_database: NewDatabase, tmp_path: Path, cache: Path
 ) -> None:
-    write_four_trials(small_store, tmp_path / "space.yaml", NUM_ROUNDS)
+    write_trials(small_store, tmp_path / "space.yaml", num_trials=NUM_TRIALS, num_rounds=NUM_ROUNDS)
     uri = new_database(tmp_path)
     variables = {"MLFLOW_TRACKING_URI": uri, "FEDRAY_CACHE": str(cache)}
     out = tmp_path / "out"
@@ -41,11 +41,11 @@ def test_a_sweep_that_is_stopped_ends_as_killed_and_goes_on_when_it_is_submitted
         assert status == "SUCCEEDED", printed
 
     trials = pd.read_parquet(out / "results.parquet")
-    assert trials["outcome"].tolist() == ["complete"] * 4, printed
+    assert trials["outcome"].tolist() == ["complete"] * NUM_TRIALS, printed
     after = statuses(uri)
-    assert set(after.values()) == {"FINISHED"} and len(after) == 5
+    assert set(after.values()) == {"FINISHED"} and len(after) == 1 + NUM_TRIALS
     assert set(before) <= set(after), "a stopped trial's run is continued, not doubled"
-    assert rounds(uri) == [list(range(1, NUM_ROUNDS + 1))] * 4
+    assert rounds(uri) == [list(range(1, NUM_ROUNDS + 1))] * NUM_TRIALS
 
 
 def submit(ray: RealRay, job_id: str, variables: dict[str, str], *arguments: str) -> None:

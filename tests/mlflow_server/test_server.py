@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,9 @@ from tests.mlflow_server.servers import (
     run_script,
     script_environment,
 )
-from tests.sweep.spaces import METRIC, write_four_trials
+from tests.sweep.spaces import METRIC, write_trials
 
-OUTAGE_S = 20.0  # and what the server needs to start: half a minute together
-NUM_ROUNDS = 16
+NUM_TRIALS, NUM_ROUNDS = 2, 12
 USER, USER_PASSWORD = "ada", "analytical engine"
 PUBLIC_NAME = "mlflow.example.org"
 
@@ -150,12 +148,11 @@ def test_four_jobs_lose_nothing_when_the_server_is_killed(server) -> None:
     try:
         assert [job.stdout.readline() for job in jobs] == ["half\n"] * 4
         server.kill()
-        killed = time.monotonic()
         for job in jobs:
             job.stdin.write("go on\n")
             job.stdin.flush()
-        assert [job.stdout.readline() for job in jobs] == ["logged\n"] * 4
-        assert time.monotonic() - killed < OUTAGE_S / 2, "an absent server held up training"
+        logged = [job.stdout.readline() for job in jobs]  # all their rounds, while there is no server
+        assert logged == ["logged\n"] * 4
         server.start()
         assert [job.wait(120) for job in jobs] == [0] * 4, [job.stderr.read() for job in jobs]
     finally:
@@ -170,15 +167,16 @@ def test_four_jobs_lose_nothing_when_the_server_is_killed(server) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_sweep_loses_no_metric_when_the_server_is_away_for_half_a_minute(server, small_store, tmp_path: Path) -> None:
-    write_four_trials(small_store, tmp_path / "space.yaml", NUM_ROUNDS)
+def test_a_sweep_loses_no_metric_when_the_server_is_away_for_seven_rounds(server, small_store, tmp_path: Path) -> None:
+    write_trials(small_store, tmp_path / "space.yaml", num_trials=NUM_TRIALS, num_rounds=NUM_ROUNDS)
     script = REPOSITORY / "tests" / "sweep" / "run_small_sweep.py"
-    command = [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), server.uri, "4"]
+    command = [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), server.uri]
+    command += [str(NUM_TRIALS)]
     sweep = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         shown = [next(line for line in sweep.stdout if " round 3: " in line)]
         server.kill()
-        time.sleep(OUTAGE_S)  # the outage itself
+        shown += [next(line for line in sweep.stdout if " round 10: " in line)]  # training goes on without it
         server.start()
         shown += sweep.stdout
         assert sweep.wait(240) == 0, "".join(shown)
@@ -187,7 +185,7 @@ def test_a_sweep_loses_no_metric_when_the_server_is_away_for_half_a_minute(serve
     client = MlflowClient(server.uri)
     experiment = client.get_experiment_by_name("fedray")
     runs = [run for run in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" in run.data.tags]
-    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+    assert [run.info.status for run in runs] == ["FINISHED"] * NUM_TRIALS
     for run in runs:
         assert {METRIC, "loss/generator/loss", "round/clients", "round-seconds"} <= set(run.data.metrics)
         for name in run.data.metrics:

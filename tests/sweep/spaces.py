@@ -39,15 +39,15 @@ def small_space(store: Any, num_rounds: int = 3, **changes: Any) -> SearchSpace:
     )
 
 
-def write_four_trials(store: Any, path: Path, num_rounds: int) -> None:
-    """Write a space of four trials of one worker each, all of which run all their rounds."""
+def write_trials(store: Any, path: Path, *, num_trials: int, num_rounds: int) -> None:
+    """Write a space of trials of one worker each, all of which run all their rounds."""
     good = {"gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
     space = small_space(
         store,
         num_rounds=num_rounds,
-        num_trials=4,
+        num_trials=num_trials,
         early_stopping={"grace_rounds": num_rounds},
-        start_points=[good | {"gan.n_critic": n_critic} for n_critic in (1, 2, 3, 1)],
+        start_points=[good | {"gan.n_critic": 1 + number % 3} for number in range(num_trials)],
     )
     one_worker = space.fixed.resources.model_copy(update={"num_workers": 1})
     save_config(space.with_changes(space.fixed.model_copy(update={"resources": one_worker}), {}), path)

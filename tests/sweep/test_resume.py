@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 from mlflow import MlflowClient
 
-from tests.sweep.spaces import METRIC, write_four_trials
+from tests.sweep.spaces import METRIC, write_trials
 
 
 def start(tmp_path, uri):
+    """One trial at a time: half as many processes that import everything."""
     script = Path(__file__).with_name("run_small_sweep.py")
     return subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), uri],
+        [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), uri, "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -25,7 +26,7 @@ def start(tmp_path, uri):
 
 def test_a_killed_sweep_resumes_without_repeating_or_losing_a_trial(small_store, new_database, tmp_path):
     uri = new_database(tmp_path)
-    write_four_trials(small_store, tmp_path / "space.yaml", num_rounds=4)
+    write_trials(small_store, tmp_path / "space.yaml", num_trials=4, num_rounds=4)
 
     driver = start(tmp_path, uri)
     shown = []
