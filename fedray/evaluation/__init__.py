@@ -4,7 +4,8 @@ from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.evaluator import Evaluator, cached_evaluator
 from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality, check_extractor
 from fedray.evaluation.metrics import Scores, mode_of
-from fedray.evaluation.reference import compared_indices, score_names
+from fedray.evaluation.reference import check_compared, compared_indices, score_names
+from fedray.evaluation.self_test import SelfTest
 
 __all__ = [
     "EXTRACTORS",
@@ -13,7 +14,9 @@ __all__ = [
     "Extractor",
     "ExtractorQuality",
     "Scores",
+    "SelfTest",
     "cached_evaluator",
+    "check_compared",
     "check_extractor",
     "compared_indices",
     "mode_of",

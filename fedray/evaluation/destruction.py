@@ -21,6 +21,8 @@ Tiles = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 """int64 [n]."""
 
+Order = Callable[[Labels, np.random.Generator], NDArray[np.int64]]
+
 NOISE_LEVEL = 10.0
 """Standard deviation of the noise, in grey levels of 255."""
 JPEG_QUALITY = 30
@@ -36,11 +38,13 @@ class Destruction:
         apply: Pure function of tiles, labels and a source of randomness; returns tiles for the same labels.
         unseen: What a score misses that does not see this one, to follow "blind to".
         why_not: Says of a tile's shape (H, W, C) and the labels why it does not apply to them; None where it does.
+        order: For one that only puts tiles in the place of others: the tile, by index, that stands in each place.
     """
 
     apply: Callable[[Tiles, Labels, np.random.Generator], Tiles]
     unseen: str
     why_not: Callable[[tuple[int, int, int], Labels], str | None] = lambda shape, labels: None
+    order: Order | None = None
 
 
 def blur(tiles: Tiles, labels: Labels, rng: np.random.Generator, *, sigma_px: float) -> Tiles:
@@ -96,19 +100,19 @@ def randomise_phase(tiles: Tiles, labels: Labels, rng: np.random.Generator) -> T
     return _each(tiles, textured)
 
 
-def repeat_few(tiles: Tiles, labels: Labels, rng: np.random.Generator, *, num_kept: int) -> Tiles:
-    """Keep a few tiles, of each label in proportion and one at least, and repeat them in the place of all."""
+def repeat_few(labels: Labels, rng: np.random.Generator, *, num_kept: int) -> NDArray[np.int64]:
+    """Choose a few tiles, of each label in proportion and one at least, and repeat them in the place of all."""
     present, counts = np.unique(labels, return_counts=True)
-    chosen = np.empty(len(tiles), np.int64)
+    chosen = np.empty(len(labels), np.int64)
     for label, kept in zip(present, shares(counts, num_kept), strict=True):
         places = np.flatnonzero(labels == label)
         chosen[places] = np.resize(rng.choice(places, max(1, int(kept)), replace=False), len(places))
-    return tiles[chosen]
+    return chosen
 
 
-def permute_labels(tiles: Tiles, labels: Labels, rng: np.random.Generator) -> Tiles:
+def permute_labels(labels: Labels, rng: np.random.Generator) -> NDArray[np.int64]:
     """Give each label tiles of any label: the tiles change places, and the labels stay."""
-    return tiles[rng.permutation(len(tiles))]
+    return rng.permutation(len(labels))
 
 
 def shift_stain(tiles: Tiles, labels: Labels, rng: np.random.Generator) -> Tiles:
@@ -132,29 +136,41 @@ def _not_rgb(shape: tuple[int, int, int], labels: Labels) -> str | None:
     return f"tiles of {shape[2]} channel(s) have no stain" if shape[2] != 3 else None
 
 
+def _rearranged(
+    order: Order, unseen: str, why_not: Callable[[tuple[int, int, int], Labels], str | None]
+) -> Destruction:
+    return Destruction(lambda tiles, labels, rng: tiles[order(labels, rng)], unseen, why_not, order)
+
+
 DESTRUCTIONS: dict[str, Destruction] = {
-    "blur 1 px": Destruction(partial(blur, sigma_px=1.0), "blur of 1 px"),
-    "blur 2 px": Destruction(partial(blur, sigma_px=2.0), "blur of 2 px"),
-    "JPEG 30": Destruction(compress, "the blocks of strong JPEG compression"),
+    "blur 1 px": Destruction(partial(blur, sigma_px=1.0), "a blur of 1 px"),
+    "blur 2 px": Destruction(partial(blur, sigma_px=2.0), "a blur of 2 px"),
+    "JPEG 30": Destruction(compress, "blocks of strong JPEG compression"),
     "noise": Destruction(add_noise, "noise"),
     "patches 1/2": Destruction(
-        partial(shuffle_patches, parts=2), "where things lie in a tile", partial(_too_small, parts=2)
+        partial(shuffle_patches, parts=2), "shuffled quarters of a tile", partial(_too_small, parts=2)
     ),
-    "patches 1/4": Destruction(
-        partial(shuffle_patches, parts=4), "forms above a quarter of a tile", partial(_too_small, parts=4)
-    ),
-    "patches 1/8": Destruction(
-        partial(shuffle_patches, parts=8), "forms above an eighth of a tile", partial(_too_small, parts=8)
-    ),
-    "random phase": Destruction(randomise_phase, "any structure (it takes texture of the right spectrum for tissue)"),
-    "8 repeated": Destruction(partial(repeat_few, num_kept=8), "collapse to 8 tiles", partial(_too_few, num_kept=8)),
-    "32 repeated": Destruction(
+    "patches 1/4": Destruction(partial(shuffle_patches, parts=4), "16 shuffled patches", partial(_too_small, parts=4)),
+    "patches 1/8": Destruction(partial(shuffle_patches, parts=8), "64 shuffled patches", partial(_too_small, parts=8)),
+    "random phase": Destruction(randomise_phase, "texture without structure"),
+    "32 repeated": _rearranged(
         partial(repeat_few, num_kept=32), "collapse to 32 tiles", partial(_too_few, num_kept=32)
     ),
-    "labels permuted": Destruction(permute_labels, "whether a tile shows its label", _one_label),
+    "8 repeated": _rearranged(partial(repeat_few, num_kept=8), "collapse to 8 tiles", partial(_too_few, num_kept=8)),
+    "labels permuted": _rearranged(permute_labels, "permuted labels", _one_label),
     "stain shift": Destruction(shift_stain, "another stain", _not_rgb),
 }
 """By the name under which tables show them."""
+
+NEARER_FIRST: tuple[tuple[str, ...], ...] = (
+    ("blur 1 px", "blur 2 px"),
+    ("patches 1/2", "patches 1/4", "patches 1/8"),
+    ("32 repeated", "8 repeated"),
+)
+"""Each destroys more than the one before it, so it must not score better."""
+
+PERMUTED = "labels permuted"
+"""All tiles together stay the same set: this concerns the scores of single labels."""
 
 
 def why_skipped(name: str, tile_shape: tuple[int, int, int], labels: Labels) -> str | None:

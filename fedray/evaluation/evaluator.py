@@ -15,6 +15,7 @@ from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality
 from fedray.evaluation.metrics import Scores, compare
 from fedray.evaluation.reference import Reference, load_reference
 from fedray.evaluation.samples import sample_of
+from fedray.evaluation.self_test import SelfTest, load_self_test
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,7 @@ class Evaluator:
     Attributes:
         extractor: What maps tiles to features; ``extractor.quality`` says how far to trust a trained one.
         reference: The real tiles compared with.
+        self_test: What destroyed real tiles score; None where the store has too few tiles for a floor.
         label_names: Names of the store's labels.
         tile_shape: (H, W, C) of a tile.
         device: Where features are computed.
@@ -31,6 +33,7 @@ class Evaluator:
 
     extractor: Extractor
     reference: Reference
+    self_test: SelfTest | None
     label_names: tuple[str, ...]
     tile_shape: tuple[int, int, int]
     device: torch.device
@@ -50,7 +53,7 @@ class Evaluator:
 
         Raises:
             EvaluationError: The extractor cannot work on this store or lacks its weights, or the split has too few
-                tiles.
+                tiles, or they are all alike.
         """
         on = torch.device(device)
         extractor = EXTRACTORS[config.extractor](store, config)
@@ -59,6 +62,7 @@ class Evaluator:
         return cls(
             extractor=extractor,
             reference=reference,
+            self_test=load_self_test(store, config, extractor, reference, on, seed),
             label_names=store.label_names,
             tile_shape=(store.tile_size, store.tile_size, store.channels),
             device=on,
@@ -110,14 +114,16 @@ class Evaluator:
                 :attr:`labels`.
 
         Returns:
-            Scores by name; the names are those of :func:`fedray.evaluation.score_names`.
+            Scores by name; the names are those of :func:`fedray.evaluation.score_names`, without those of labels that
+            these features do not tell apart (:attr:`fedray.evaluation.self_test.SelfTest.void`).
 
         Raises:
             EvaluationError: Number, shape or type of the tiles, or their labels, are not the ones compared with.
         """
         self._check(generated, labels)
         fake = sample_of(generated, labels, self.extractor, self.device)
-        return compare(self.extractor.name, self.label_names, self.reference.samples, fake)
+        found = compare(self.extractor.name, self.label_names, self.reference.samples, fake)
+        return found if self.self_test is None else self.self_test.without_void(found)
 
     def _check(self, generated: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         n = self.num_samples

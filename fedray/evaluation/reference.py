@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
+from fedray.evaluation.alike import check_features_differ, check_tiles_differ
 from fedray.evaluation.cache import Stored, cache_path, load_or_build
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors import Extractor
@@ -22,7 +23,7 @@ from fedray.randomness import stream
 DEFAULT_SAMPLES = 256
 """Tiles that are compared where ``num_samples`` is unset and the split has as many."""
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of how tiles are chosen and features computed; a change of either must raise it."""
 
 _log = logging.getLogger(__name__)
@@ -78,22 +79,42 @@ def compared_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) 
     return chosen
 
 
+def check_compared(store: TileStore, config: EvaluationConfig, seed: int = 0) -> None:
+    """Refuse real tiles with which nothing can be compared.
+
+    Raises:
+        EvaluationError: The split has fewer than two tiles, or those that are compared with are all alike.
+    """
+    check_tiles_differ(store, compared_indices(store, config, seed), _compared(config))
+
+
+def _compared(config: EvaluationConfig) -> str:
+    return f"{config.split} tiles that generated ones would be compared with"
+
+
 def load_reference(
     store: TileStore, config: EvaluationConfig, extractor: Extractor, device: torch.device, seed: int = 0
 ) -> Reference:
-    """Load the reference; the first call for store, extractor weights, split, n and seed computes and caches it."""
+    """Load the reference; the first call for store, extractor weights, split, n and seed computes and caches it.
+
+    Raises:
+        EvaluationError: The split has fewer than two tiles, or the extractor sees no difference between them.
+    """
     indices = compared_indices(store, config, seed)
     n = len(indices)
     _warn_if_rank_deficient(extractor.name, n, extractor.width)
-    name = f"reference{PROTOCOL}-{extractor.name}-{extractor.identity[:16]}-{config.split}-{n}-seed{seed}"
+    name = f"reference{PROTOCOL}-{protocol_name(extractor, config, n, seed)}"
 
     def build() -> Stored:
         real = sample_of(store.tiles(indices), store.labels[indices], extractor, device)
-        floor = _floor(store, config, extractor, device, real, indices, seed)
+        check_features_differ(real[extractor.name].features, extractor.name, store, _compared(config))
+        floor = _floor(store, config, extractor, device, real, seed)
         features = {f"features/{name}": sample.features for name, sample in real.items()}
-        return Stored(features | {"indices": indices}, {"floor": json.dumps(floor)})
+        rank = int(np.linalg.matrix_rank(real[extractor.name].statistics["sigma"]))
+        return Stored(features | {"indices": indices}, {"floor": json.dumps(floor), "rank": str(rank)})
 
     stored = load_or_build(cache_path(store.fingerprint, name), build)
+    _warn_if_copies(str(store.path), extractor.name, n, extractor.width, int(stored.metadata["rank"]))
     labels = store.labels[indices].astype(np.int64)
     samples = {
         name.removeprefix("features/"): Sample(array.astype(np.float32), labels)
@@ -103,31 +124,58 @@ def load_reference(
     return Reference(samples, json.loads(stored.metadata["floor"]))
 
 
+def protocol_name(extractor: Extractor, config: EvaluationConfig, n: int, seed: int) -> str:
+    """Name what follows from a store, an extractor's weights and the real tiles compared, for a cached file."""
+    return f"{extractor.name}-{extractor.identity[:16]}-{config.split}-{n}-seed{seed}"
+
+
+def floor_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) -> NDArray[np.int64] | None:
+    """Choose other real tiles, as many of each label as are compared with: of the other split, else unused ones.
+
+    Returns:
+        Sorted indices; None where neither has enough.
+    """
+    indices = compared_indices(store, config, seed)
+    wanted = _by_label(store, indices)
+    rng = stream(seed, "evaluation", "floor", config.split)
+    unused = np.setdiff1d(store.indices(config.split), indices)
+    for candidates in (store.indices(_other_split(config)), unused):
+        chosen = _draw(store, candidates, wanted, rng)
+        if chosen is not None:
+            return chosen
+    return None
+
+
 def _floor(
     store: TileStore,
     config: EvaluationConfig,
     extractor: Extractor,
     device: torch.device,
     real: Mapping[str, Sample],
-    indices: NDArray[np.int64],
     seed: int,
 ) -> Scores:
-    """Score real tiles against the reference: of the other split or, if it has too few, unused ones of the same."""
-    wanted = dict(zip(*(part.tolist() for part in np.unique(store.labels[indices], return_counts=True)), strict=True))
-    other = "train" if config.split == "test" else "test"
-    rng = stream(seed, "evaluation", "floor", config.split)
-    unused = np.setdiff1d(store.indices(config.split), indices)
-    for candidates in (store.indices(other), unused):
-        chosen = _draw(store, candidates, wanted, rng)
-        if chosen is not None:
-            fake = sample_of(store.tiles(chosen), store.labels[chosen], extractor, device)
-            return compare(extractor.name, store.label_names, real, fake)
+    """Score other real tiles against the reference."""
+    chosen = floor_indices(store, config, seed)
+    if chosen is not None:
+        fake = sample_of(store.tiles(chosen), store.labels[chosen], extractor, device)
+        return compare(extractor.name, store.label_names, real, fake)
+    indices = compared_indices(store, config, seed)
+    wanted = {store.label_names[label]: num for label, num in _by_label(store, indices).items()}
     _log.warning(
         "no real-against-real floor for %s: neither split %r nor the unused tiles of split %r have %s tiles by label; "
         "a smaller evaluation.num_samples than %d would leave enough",
-        store.path, other, config.split, {store.label_names[label]: num for label, num in wanted.items()}, len(indices),
+        store.path, _other_split(config), config.split, wanted, len(indices),
     )  # fmt: skip
     return {}
+
+
+def _other_split(config: EvaluationConfig) -> str:
+    return "train" if config.split == "test" else "test"
+
+
+def _by_label(store: TileStore, indices: NDArray[np.int64]) -> dict[int, int]:
+    present, counts = np.unique(store.labels[indices], return_counts=True)
+    return dict(zip(present.tolist(), counts.tolist(), strict=True))
 
 
 def _draw(
@@ -159,4 +207,14 @@ def _warn_if_rank_deficient(extractor: str, n: int, width: int) -> None:
             "fid/%s/%d compares %d tiles by %d features: the covariances are rank-deficient and FID is biased upward; "
             "prefer KID, or compare more than %d tiles (evaluation.num_samples)",
             extractor, n, n, width, width,
+        )  # fmt: skip
+
+
+@functools.cache
+def _warn_if_copies(path: str, extractor: str, n: int, width: int, rank: int) -> None:
+    if 2 * rank < min(n - 1, width):
+        _log.warning(
+            "the %d real tiles compared vary in %d directions of %s's features only, and as many different tiles would "
+            "vary in %d: are some copies, or plain? Near such tiles a score says little; look at the pictures in %s",
+            n, rank, extractor, min(n - 1, width), path,
         )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 
 from fedray.config import DataConfig, ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store
-from fedray.evaluation import Scores, check_extractor
+from fedray.evaluation import Scores, check_compared, check_extractor
 from fedray.experiment.basis import EXTRACTOR, basis_of
 from fedray.experiment.cluster import cluster_name, connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
@@ -167,6 +167,7 @@ def check_config(config: ExperimentConfig, store: TileStore) -> None:
         ValueError: The message names the value, the rule and the remedy.
     """
     client_partition(config)
+    check_compared(store, config.evaluation)
     check_extractor(store, config.evaluation)
     fresh_gan(config, "cpu")  # networks that cannot be built and weights that are missing are refused
 

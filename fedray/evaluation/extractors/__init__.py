@@ -6,6 +6,7 @@ import numpy as np
 
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
+from fedray.evaluation.alike import check_tiles_differ
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors.base import Extractor, ExtractorQuality
 
@@ -32,7 +33,8 @@ EXTRACTORS: dict[str, Callable[[TileStore, EvaluationConfig], Extractor]] = {
 
 
 def _check_domain_cnn(store: TileStore, config: EvaluationConfig) -> None:
-    present = np.unique(store.labels[store.indices("train")])
+    training = store.indices("train")
+    present = np.unique(store.labels[training])
     if len(present) < 2:
         names = ", ".join(store.label_names[int(label)] for label in present) or "none"
         raise EvaluationError(
@@ -40,6 +42,7 @@ def _check_domain_cnn(store: TileStore, config: EvaluationConfig) -> None:
             f"tiles, but {store.path} has {len(present)} ({names}); use evaluation.extractor "
             "'inception-v3-compat' for this store"
         )
+    check_tiles_differ(store, training, "training tiles that evaluation.extractor 'domain-cnn' would learn from")
 
 
 def _check_inception(store: TileStore, config: EvaluationConfig) -> None:

@@ -1,0 +1,189 @@
+"""The self-test of an extractor on a store: real tiles destroyed on purpose, scored in a generator's place.
+
+A destroyed set that scores as real tiles do names what the score cannot see: a generator with that fault looks perfect.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedray.config import EvaluationConfig
+from fedray.data import TileStore
+from fedray.evaluation.cache import Stored, cache_path, load_or_build
+from fedray.evaluation.destruction import DESTRUCTIONS, NEARER_FIRST, PERMUTED, destroy, why_skipped
+from fedray.evaluation.extractors import Extractor
+from fedray.evaluation.extractors.base import progress
+from fedray.evaluation.intervals import LEAVE_OUT, Interval, real_interval
+from fedray.evaluation.metrics import Metric, Sample, Scores
+from fedray.evaluation.metrics.distances import Fid, Kid
+from fedray.evaluation.reference import Reference, floor_indices, protocol_name
+from fedray.randomness import stream
+
+PROTOCOL = 1
+"""Version of destructions, scores and intervals; a change of any must raise it."""
+
+TESTED: tuple[type[Metric], ...] = (Fid, Kid)
+"""Distances in the extractor's features; for all of them lower is better."""
+
+REAL = "real tiles"
+"""The undestroyed set, which scores the floor, among the names of the destroyed ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class SelfTest:
+    """Scores of destroyed real tiles.
+
+    Attributes:
+        scores: By name of the destroyed set, then of the score.
+        floor: What the same tiles score undestroyed.
+        intervals: In which other real tiles score, 95 times of 100 (see ``fedray.evaluation.intervals``).
+        skipped: Sets that do not apply to these tiles, each with the reason.
+    """
+
+    scores: Mapping[str, Scores]
+    floor: Scores
+    intervals: Mapping[str, Interval]
+    skipped: Mapping[str, str]
+
+    def in_floor(self, tiles: str, score: str) -> bool:
+        """Say whether a set scores within, or below, the interval of real tiles."""
+        return self.scores[tiles][score] <= self.intervals[score][1]
+
+    def blind_to(self, score: str) -> list[str]:
+        """List the sets that a score takes for real tiles; permuted labels concern scores of single labels alone."""
+        asked = [tiles for tiles in self.scores if tiles != PERMUTED or is_of_label(score)]
+        return [tiles for tiles in asked if self.in_floor(tiles, score)]
+
+    def misordered(self, score: str) -> list[tuple[str, str]]:
+        """List pairs of sets of which the second is destroyed more, and yet scores no worse than the first, if seen."""
+        ladders = [[tiles for tiles in ladder if tiles in self.scores] for ladder in NEARER_FIRST]
+        pairs = [pair for ladder in ladders for pair in pairwise(ladder)]
+        seen = [(near, far) for near, far in pairs if not self.in_floor(near, score)]
+        return [(near, far) for near, far in seen if self.scores[far][score] <= self.scores[near][score]]
+
+    @property
+    def void(self) -> frozenset[str]:
+        """Scores of single labels that permuted labels do not worsen: they say nothing about their label."""
+        if PERMUTED not in self.scores:
+            return frozenset()
+        return frozenset(score for score in self.floor if is_of_label(score) and self.in_floor(PERMUTED, score))
+
+    def without_void(self, scores: Scores) -> Scores:
+        """Leave out the scores of labels that these features do not tell from others, of whatever kind they are."""
+        unseen = {_what_of(score) for score in self.void}
+        return {score: value for score, value in scores.items() if _what_of(score) not in unseen}
+
+
+def is_of_label(score: str) -> bool:
+    """Say whether a score is that of one label's tiles."""
+    return "/label/" in score
+
+
+def _what_of(score: str) -> str:
+    """Return features, number and label of a score: its name without the kind."""
+    return score.partition("/")[2]
+
+
+def load_self_test(
+    store: TileStore,
+    config: EvaluationConfig,
+    extractor: Extractor,
+    reference: Reference,
+    device: torch.device,
+    seed: int = 0,
+) -> SelfTest | None:
+    """Load the self-test; the first call for store, extractor weights, split, n and seed computes and caches it.
+
+    Returns:
+        None where the store has too few tiles for a floor.
+    """
+    chosen = floor_indices(store, config, seed)
+    if chosen is None:
+        return None
+    name = f"self-test{PROTOCOL}-{protocol_name(extractor, config, len(chosen), seed)}"
+
+    def build() -> Stored:
+        tiles, labels = store.tiles(chosen), store.labels[chosen].astype(np.int64)
+        real = reference.samples[extractor.name]
+        found = run_self_test(tiles, labels, real, reference.floor, extractor, store.label_names, device, seed)
+        return _stored(found)
+
+    return _loaded(load_or_build(cache_path(store.fingerprint, name), build))
+
+
+def run_self_test(
+    tiles: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    real: Sample,
+    floor: Scores,
+    extractor: Extractor,
+    label_names: tuple[str, ...],
+    device: torch.device,
+    seed: int = 0,
+) -> SelfTest:
+    """Destroy tiles in every way that applies to them, and score them.
+
+    Args:
+        tiles: Other real tiles than the reference, uint8 [n, H, W, C].
+        labels: Theirs, int64 [n]: each label as often as in the reference.
+        real: The reference.
+        floor: What the undestroyed tiles score.
+        extractor: What features come from; its network has to be on ``device``.
+        label_names: Names of the labels, by label.
+        device: Where features are computed.
+        seed: Of what is random in destruction and intervals.
+    """
+    metrics = [metric(extractor.name, label_names) for metric in TESTED]
+    names = [name for metric in metrics for name in metric.names(real.labels)]
+    undestroyed = Sample(extractor.features(tiles, device), labels)
+    shape = (tiles.shape[1], tiles.shape[2], tiles.shape[3])
+    reasons = {name: why_skipped(name, shape, labels) for name in DESTRUCTIONS}
+    scores: dict[str, Scores] = {}
+    for name in progress(DESTRUCTIONS, f"{extractor.name}: self-test on destroyed real tiles, once for this store"):
+        if reasons[name] is not None:
+            continue
+        rng = stream(seed, "self-test", name)
+        if (order := DESTRUCTIONS[name].order) is not None:  # its features are known
+            features = undestroyed.features[order(labels, rng)]
+        else:
+            features = extractor.features(destroy(name, tiles, labels, rng), device)
+        scores[name] = {}
+        for metric in metrics:
+            scores[name] |= metric.values(real, Sample(features, labels))
+    intervals = {name: _interval(name, floor[name], real, undestroyed, label_names, seed) for name in names}
+    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
+    return SelfTest(scores, {name: floor[name] for name in names}, intervals, skipped)
+
+
+def _interval(
+    score: str, floor: float, real: Sample, other: Sample, label_names: tuple[str, ...], seed: int
+) -> Interval:
+    _, _, label_name = score.partition("/label/")
+    if label_name:
+        label = label_names.index(label_name)
+        real, other = real.of(label), other.of(label)
+    return real_interval(floor, real, other, LEAVE_OUT[score.partition("/")[0]], stream(seed, "self-test", "interval"))
+
+
+def _stored(test: SelfTest) -> Stored:
+    names = list(test.floor)
+    values = np.array([[scores[name] for name in names] for scores in test.scores.values()])
+    bounds = np.array([(test.floor[name], *test.intervals[name]) for name in names])
+    texts = {"tiles": list(test.scores), "scores": names, "skipped": dict(test.skipped)}
+    return Stored({"values": values, "bounds": bounds}, {name: json.dumps(text) for name, text in texts.items()})
+
+
+def _loaded(stored: Stored) -> SelfTest:
+    tiles, names, skipped = (json.loads(stored.metadata[name]) for name in ("tiles", "scores", "skipped"))
+    values, bounds = stored.arrays["values"].tolist(), stored.arrays["bounds"].tolist()
+    return SelfTest(
+        scores={row: dict(zip(names, found, strict=True)) for row, found in zip(tiles, values, strict=True)},
+        floor={name: floor for name, (floor, _, _) in zip(names, bounds, strict=True)},
+        intervals={name: (low, high) for name, (_, low, high) in zip(names, bounds, strict=True)},
+        skipped=skipped,
+    )
