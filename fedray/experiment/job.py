@@ -27,6 +27,7 @@ from fedray.experiment.run import (
     run_experiment,
     saved_config,
 )
+from fedray.experiment.self_tested import show_self_test
 from fedray.experiment.upload import UploadError, check_upload
 from fedray.federation import DivergedError, FederationError, TooFewRepliesError, local_store
 from fedray.models import ModelError
@@ -104,13 +105,18 @@ def train(argv: Sequence[str], description: str) -> None:
 
     with resumable(out):
         result = finished or run_experiment(
-            config, out=out, tracking_uri=tracking_uri, on_round=_shown(console, config)
+            config,
+            out=out,
+            tracking_uri=tracking_uri,
+            on_round=_shown(console, config),
+            on_evaluator=lambda evaluator: show_self_test(console, evaluator, out.folder),
         )
     delta = result.config.privacy.delta
     spent = (Ledger.at(out).epsilon(delta), delta) if result.config.privacy.on else None
     print_scores(console, result.scores, result.floor, spent)
     console.print(
-        f"Results:             {out}/: results.parquet, config.yaml, samples.png, checkpoint/", soft_wrap=True
+        f"Results:             {out}/: results.parquet, config.yaml, samples.png, self_test.png, checkpoint/",
+        soft_wrap=True,
     )
     console.print(f"Compare in MLflow:   {ui_command(tracking_uri)}", soft_wrap=True)
 

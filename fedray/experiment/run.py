@@ -12,7 +12,7 @@ import torch
 
 from fedray.config import DataConfig, ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store
-from fedray.evaluation import Scores, check_compared, check_extractor
+from fedray.evaluation import Evaluator, Scores, check_compared, check_extractor
 from fedray.experiment.basis import EXTRACTOR, basis_of
 from fedray.experiment.cluster import cluster_name, connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
@@ -33,6 +33,7 @@ from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluat
 from fedray.experiment.reach import check_reach
 from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
+from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test
 from fedray.experiment.settled import settled
 from fedray.experiment.tracked import ended, log_generator, log_round, open_run
 from fedray.federation import (
@@ -52,6 +53,7 @@ if TYPE_CHECKING:  # imported where it is run: every trial imports this module, 
     from fedray.experiment.centralised import CentralisedRun
 
 OnRound = Callable[[RoundResult], None]
+OnEvaluator = Callable[[Evaluator], None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Result:
     run_id: str
     """Of the MLflow run."""
     out: Path
-    """Folder with ``config.yaml``, ``results.parquet``, ``samples.png`` and ``checkpoint/``."""
+    """Folder with ``config.yaml``, ``results.parquet``, ``samples.png``, ``self_test.parquet`` and ``checkpoint/``."""
 
 
 def run_experiment(
@@ -77,6 +79,7 @@ def run_experiment(
     out: str | Path | Place,
     tracking_uri: str,
     on_round: OnRound = lambda result: None,
+    on_evaluator: OnEvaluator = lambda evaluator: None,
     pool: WorkerPool | None = None,
 ) -> Result:
     """Run one experiment, or continue the one whose checkpoint is in ``out``; one that is done is not run again.
@@ -88,6 +91,7 @@ def run_experiment(
         out: Place for the results: a folder, or an ``s3://`` or ``gs://`` address.
         tracking_uri: Of MLflow.
         on_round: Told after every round.
+        on_evaluator: Told what judges, before the first round.
         pool: Workers to run on, which stay for the next experiment (see :func:`start_workers`); unset: own ones,
             started and ended here. A centralised experiment has Ray Train's own.
 
@@ -110,7 +114,9 @@ def run_experiment(
     basis = {**basis_of(config, store), EXTRACTOR: evaluator.extractor.identity}
     key = open_folder(out, EXPERIMENT, config, basis)
     keep_evaluation(prepared, out.folder)
+    keep_self_test(evaluator.self_test, out.folder)
     out.push()
+    on_evaluator(evaluator)
     tracker = Tracker(tracking_uri, config.tracking.experiment)
     with ExitStack() as stack:
         if centralised:
@@ -119,8 +125,10 @@ def run_experiment(
             account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.privacy.on else None
             run = _federated(config, pool or stack.enter_context(start_workers(config, resources, prepared)), account)
         run.load(out.folder / "checkpoint")
-        tracked = open_run(tracker, config, store, key=key, tags={"fedray.cluster": cluster_name()})
+        tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test)}
+        tracked = open_run(tracker, config, store, key=key, tags=tags)
         with ended(tracked):
+            log_self_test(tracked, evaluator.self_test, out.folder)
             evaluation = _run_rounds(run, out, tracked, on_round)
             title = f"{config.gan.objective}, round {run.state.round_index}"
             save_samples(out.folder / "samples.png", store, evaluation.preview, title)

@@ -14,6 +14,7 @@ from fedray.config.cli import JobOptions, parse_job, plain_console, this_python
 from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
 from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
 from fedray.experiment.ledger import Ledger
+from fedray.experiment.self_tested import show_self_test
 from fedray.experiment.upload import check_upload, size_text
 from fedray.sweep.budget import sweep_budget_lines
 from fedray.sweep.doctor import Level, examine
@@ -80,7 +81,12 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     for line in (*notes_first, *budget):
         console.print(line, soft_wrap=True)
     with resumable(out):
-        result = finished or run_sweep(space, out=out, tracking_uri=tracking_uri)
+        result = finished or run_sweep(
+            space,
+            out=out,
+            tracking_uri=tracking_uri,
+            on_evaluator=lambda evaluator: show_self_test(console, evaluator, out.folder),
+        )
     spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None
     print_trials(console, result, spent)
     console.print(
@@ -89,7 +95,8 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     )
     size = size_text(out.num_bytes())
     console.print(
-        f"Results:             {out}/: results.parquet, best.yaml, samples.png ({size} in all)", soft_wrap=True
+        f"Results:             {out}/: results.parquet, best.yaml, samples.png, self_test.png ({size} in all)",
+        soft_wrap=True,
     )
     console.print(f"Compare in MLflow:   {result.compare_url or ui_command(tracking_uri)}", soft_wrap=True)
 

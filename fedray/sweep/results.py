@@ -15,6 +15,7 @@ from rich.table import Table
 from fedray.config import ExperimentConfig, save_config
 from fedray.evaluation import Scores
 from fedray.experiment.ledger import Ledger
+from fedray.experiment.self_tested import blind_words
 from fedray.federation import Releases, epsilon_of
 from fedray.sweep.searcher import GENERATOR_STEPS, SCORES, SECONDS, SPENT, OptunaSearcher
 from fedray.sweep.space import SearchSpace
@@ -111,7 +112,8 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
     """
     space, trials = result.space, result.trials.to_dict("records")
     better = "lower" if space.goal.mode == "min" else "higher"
-    title = f"{space.name}: {space.goal.metric} ({better} is better)"
+    told = [f"{better} is better", blind_words(result.out, space.goal.metric)]
+    title = f"{space.name}: {space.goal.metric} ({'; '.join(filter(None, told))})"
     scores, values = list(_score_columns(result, private=spent is not None)), _value_columns(space)
     whole = _table(title, [_NAME, *scores, *values], trials, result.floor)
     if console.measure(whole, options=console.options.update(width=_ENDLESS)).maximum <= console.width:

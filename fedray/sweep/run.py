@@ -15,7 +15,7 @@ from ray import tune
 
 from fedray.config import ConfigError
 from fedray.data import TileStore, absolute_store
-from fedray.evaluation import Scores, score_names
+from fedray.evaluation import EvaluationError, Scores, SelfTest, score_names
 from fedray.experiment import (
     Place,
     cluster_name,
@@ -43,7 +43,8 @@ from fedray.experiment.folder import (
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.prepare import keep_evaluation
 from fedray.experiment.reach import check_reach
-from fedray.experiment.run import check_config
+from fedray.experiment.run import OnEvaluator, check_config
+from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test
 from fedray.federation import latest_round, load_checkpoint, local_store, shared_arrays
 from fedray.models import Arrays
 from fedray.storage import SharedFolder, private_folder
@@ -89,7 +90,13 @@ class SweepError(RuntimeError):
     """A sweep ended without a complete trial. The message says how its trials ended and where to look."""
 
 
-def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str) -> SweepResult:
+def run_sweep(
+    space: SearchSpace,
+    *,
+    out: str | Path | Place,
+    tracking_uri: str,
+    on_evaluator: OnEvaluator = lambda evaluator: None,
+) -> SweepResult:
     """Run a sweep, or continue the one that was stopped in ``out``; one that is done is not run again.
 
     Everything that can be wrong is checked before anything is written.
@@ -99,6 +106,7 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
         out: Place for the results and the sweep's own state: a folder that all nodes see, or an ``s3://`` or
             ``gs://`` address.
         tracking_uri: Of MLflow.
+        on_evaluator: Told what judges, before the first trial.
 
     Raises:
         ValueError: The space, its data or its resources are impossible; the message says how.
@@ -115,16 +123,20 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
     check_tracking(tracking_uri)
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
     evaluator, prepared = prepare_evaluation(space.fixed, out.folder)
+    _check_goal_means_something(space, evaluator.self_test)
     key = open_folder(out, SWEEP, space, {**basis_of(space.fixed, store), EXTRACTOR: evaluator.extractor.identity})
     keep_evaluation(prepared, out.folder)
+    keep_self_test(evaluator.self_test, out.folder)
+    on_evaluator(evaluator)
     out.push()  # trials write to their own place: the next push is at the end
     tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
-    tags = {"fedray.sweep": space.name, "fedray.cluster": cluster_name()}
+    tags = {"fedray.sweep": space.name, "fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test)}
     described = {**describe(space.fixed, store), **tags}
     parent = tracker.start_run(f"sweep {space.name}", key=key, params={}, tags=described)
     with ended(parent):
         parent.log_config(space.fixed)
         parent.log_artifact(out.folder / "sweep.yaml")
+        log_self_test(parent, evaluator.self_test, out.folder)
         shared = {"parent_run_id": parent.run_id, "tracking_uri": tracking_uri, "prepared": prepared, "tags": tags}
         ledger = Ledger.at(out)
         trial = tune.with_parameters(FederatedTrial, space=space, workers=plan.workers, ledger=ledger, **shared)
@@ -148,6 +160,17 @@ def run_sweep(space: SearchSpace, *, out: str | Path | Place, tracking_uri: str)
         out.push()
     finish(out, {"compare_url": compare_url})
     return result
+
+
+def _check_goal_means_something(space: SearchSpace, test: SelfTest | None) -> None:
+    """Refuse to optimise the score of a label that these features do not tell from the others."""
+    goal = space.goal.metric
+    if test is not None and not test.without_void({goal: 0.0}):
+        total = goal.partition("/label/")[0]
+        raise EvaluationError(
+            f"goal.metric {goal} of {space.name} cannot be optimised: permuted labels do not worsen that score, so it "
+            f"says nothing about its label; take {total}, or another evaluation.extractor"
+        )
 
 
 def finished_sweep(space: SearchSpace, out: Place) -> SweepResult | None:

@@ -1,0 +1,194 @@
+"""The self-test as people see it: lines at a job's start, table, picture, and the words of what a score is blind to.
+
+All read :class:`fedray.evaluation.SelfTest`, or the table that a run leaves of it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from fedray.evaluation import Evaluator, SelfTest
+from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
+from fedray.evaluation.self_test import REAL, is_of_label
+from fedray.tracking import TrackedRun
+
+if TYPE_CHECKING:  # imported where it draws: every trial imports this room, and matplotlib costs it half a second
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TABLE, PICTURE = "self_test.parquet", "self_test.png"
+"""Files in the folder of the results."""
+
+BLIND_TAG = "fedray.score-blind-to"
+
+NEAREST_SHOWN = 3
+"""Destroyed sets, those that score best, that a line at the start names."""
+WORDS_SHOWN = 4
+"""Things that a score is blind to, at the most, that a sentence names."""
+
+
+def show_self_test(console: Console, evaluator: Evaluator, folder: Path) -> None:
+    """Print what destroyed real tiles score, a line a score, and warn of what scores do not see.
+
+    Args:
+        console: Where to.
+        evaluator: Of the job.
+        folder: Where the whole table is.
+    """
+    if evaluator.self_test is None:
+        return
+    console.print("self-test: real tiles destroyed on purpose must score above real ones", soft_wrap=True)
+    for line in [*self_test_lines(evaluator.self_test), *quality_lines(evaluator)]:
+        console.print(f"  {line}", soft_wrap=True)
+    for warning in self_test_warnings(evaluator.self_test):
+        console.print(f"warning: {warning}", soft_wrap=True)
+    console.print(f"  all of it: {folder / TABLE}, {PICTURE}", soft_wrap=True)
+
+
+def self_test_lines(test: SelfTest) -> list[str]:
+    """Say, a line a score of all tiles, what real tiles score and which destroyed ones come nearest."""
+    lines = []
+    for score in _of_all_tiles(test):
+        tested = {tiles: test.scores[tiles][score] for tiles in _asked(test)}
+        nearest = sorted(tested, key=lambda tiles: tested[tiles])[:NEAREST_SHOWN]
+        named = ", ".join(f"{tiles} {tested[tiles]:.3g}" for tiles in nearest)
+        lines.append(f"{score}: real {test.floor[score]:.3g}, up to {test.intervals[score][1]:.3g}; nearest {named}")
+    return lines
+
+
+def quality_lines(evaluator: Evaluator) -> list[str]:
+    """Say how well an extractor that was trained on the store tells its labels apart; nothing for another one."""
+    quality = evaluator.quality
+    if quality is None or quality.num_test == 0:
+        return []
+    return [
+        f"{evaluator.extractor.name} tells labels apart: balanced accuracy {quality.balanced_accuracy:.3g} on "
+        f"{quality.num_test} test tiles (guessing: {quality.trivial_balanced_accuracy:.3g})"
+    ]
+
+
+def self_test_warnings(test: SelfTest) -> list[str]:
+    """Say in sentences what each score of all tiles does not see, and which labels have no score."""
+    warnings = []
+    for score in _of_all_tiles(test):
+        if blind := test.blind_to(score):
+            warnings.append(
+                f"{score} is blind to {in_words(blind)}: real tiles destroyed so still score as real ones do, and so "
+                "would a generator's; look at the pictures and at the other scores"
+            )
+        warnings += [
+            f"{score} takes {far} ({test.scores[far][score]:.3g}) for no worse than {near} "
+            f"({test.scores[near][score]:.3g}), though more is destroyed: its order says little there"
+            for near, far in test.misordered(score)
+        ]
+    if test.void:
+        labels = ", ".join(sorted(score.partition("/label/")[2] for score in test.void))
+        warnings.append(
+            f"no score of a single label is shown for {labels}: permuted labels do not worsen it, so it would say "
+            "nothing about that label"
+        )
+    return warnings
+
+
+def in_words(blind: Sequence[str]) -> str:
+    """Name destroyed sets as what a score does not see: "a blur of 1 px and noise"."""
+    named = [DESTRUCTIONS[tiles].unseen for tiles in blind[:WORDS_SHOWN]]
+    if len(blind) > WORDS_SHOWN:
+        named.append(f"{len(blind) - WORDS_SHOWN} more")
+    return " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+
+
+def blind_words(folder: Path, score: str) -> str:
+    """Say what a score is blind to, by the table in the folder of a run; empty: to nothing tested, or there is none."""
+    path = folder / TABLE
+    if not path.is_file():
+        return ""
+    table = pd.read_parquet(path)
+    blind = table[(table["score"] == score) & table["blind"]]["tiles"].tolist()
+    return f"blind to {in_words(blind)}" if blind else ""
+
+
+def blind_tags(test: SelfTest | None) -> dict[str, str]:
+    """Return the tag of a run that says what its scores of all tiles are blind to."""
+    if test is None:
+        return {}
+    found = {score: test.blind_to(score) for score in _of_all_tiles(test)}
+    told = [f"{score}: {', '.join(blind)}" for score, blind in found.items() if blind]
+    return {BLIND_TAG: "; ".join(told) or "nothing tested"}
+
+
+def self_test_table(test: SelfTest) -> pd.DataFrame:
+    """Tabulate a self-test, a row a set and score.
+
+    Returns:
+        Columns: tiles (the set), score, value, low and high (in which other real tiles score), in_floor (whether the
+        set scores within or below), blind (in_floor, and it is a fault), skipped (why a set does not apply).
+    """
+    rows = []
+    for tiles, scores in ({REAL: test.floor} | dict(test.scores)).items():
+        for score, value in scores.items():
+            low, high = test.intervals[score]
+            blind = tiles != REAL and tiles in test.blind_to(score)
+            rows.append((tiles, score, value, low, high, value <= high, blind, ""))
+    for tiles, reason in test.skipped.items():
+        rows += [(tiles, score, np.nan, *test.intervals[score], False, False, reason) for score in test.floor]
+    return pd.DataFrame(rows, columns=["tiles", "score", "value", "low", "high", "in_floor", "blind", "skipped"])
+
+
+def keep_self_test(test: SelfTest | None, folder: Path) -> None:
+    """Write table and picture into the folder of the results."""
+    if test is not None:
+        self_test_table(test).to_parquet(folder / TABLE)
+        draw_self_test(test).savefig(folder / PICTURE, dpi=120)
+
+
+def log_self_test(run: TrackedRun, test: SelfTest | None, folder: Path) -> None:
+    """Log the picture, and the table as CSV, which MLflow shows as a table."""
+    if test is None:
+        return
+    run.log_artifact(folder / PICTURE)
+    shown = (folder / TABLE).with_suffix(".csv")
+    self_test_table(test).to_csv(shown, index=False)
+    run.log_artifact(shown)
+    shown.unlink()
+
+
+def draw_self_test(test: SelfTest) -> "Figure":
+    """Draw the scores of all tiles, a panel a score: destroyed sets on a logarithmic axis, real tiles as a band."""
+    from matplotlib.figure import Figure
+
+    scores = _of_all_tiles(test)
+    figure = Figure(figsize=(4.8 * len(scores) + 0.4, 4.2), layout="constrained")
+    for axis, score in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores, strict=True):
+        _draw_score(axis, test, score)
+    return figure
+
+
+def _draw_score(axis: "Axes", test: SelfTest, score: str) -> None:
+    values = {REAL: test.floor[score]} | {tiles: test.scores[tiles][score] for tiles in _asked(test)}
+    low, high = test.intervals[score]
+    names = list(values)[::-1]
+    for place, tiles in enumerate(names):
+        colour = "tab:green" if tiles == REAL else "tab:red" if values[tiles] <= high else "tab:blue"
+        axis.plot(values[tiles], place, "o", color=colour)
+        axis.annotate(f"{values[tiles]:.3g}", (values[tiles], place), (6, -3), textcoords="offset points", fontsize=7)
+    if np.isfinite([low, high]).all() and high > low:
+        axis.axvspan(low, high, color="tab:green", alpha=0.15)
+        # Around zero the axis is linear, as far as real tiles scatter: kernel distances of real tiles fall below it.
+        axis.set_xscale("symlog", linthresh=10.0 ** round(np.log10((high - low) / 2)))
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.margins(x=0.15)
+    axis.set_title(f"{score}\nred: within what real tiles score (green)", fontsize=9, parse_math=False)
+
+
+def _of_all_tiles(test: SelfTest) -> list[str]:
+    return [score for score in test.floor if not is_of_label(score)]
+
+
+def _asked(test: SelfTest) -> list[str]:
+    """Sets that concern scores of all tiles."""
+    return [tiles for tiles in test.scores if tiles != PERMUTED]

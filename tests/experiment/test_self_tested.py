@@ -1,0 +1,119 @@
+"""What people are told of a self-test: lines, warnings, table, picture, tag and title agree with it."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from fedray.config import ExperimentConfig
+from fedray.evaluation import EvaluationError, SelfTest
+from fedray.experiment.self_tested import (
+    PICTURE,
+    TABLE,
+    blind_tags,
+    blind_words,
+    in_words,
+    keep_self_test,
+    self_test_lines,
+    self_test_table,
+    self_test_warnings,
+)
+from fedray.sweep.results import SweepResult, print_trials
+from fedray.sweep.run import _check_goal_means_something
+from fedray.sweep.space import Goal, SearchSpace
+
+FID, GLAND = "fid/x/64", "kid/x/64/label/gland"
+TEST = SelfTest(
+    scores={
+        "blur 1 px": {FID: 1.9, GLAND: 9.0},
+        "blur 2 px": {FID: 8.0, GLAND: 9.5},
+        "patches 1/2": {FID: 30.0, GLAND: 9.0},
+        "patches 1/4": {FID: 20.0, GLAND: 9.9},
+        "8 repeated": {FID: 2.0, GLAND: 7.0},
+        "labels permuted": {FID: 1.0, GLAND: 0.3},
+    },
+    floor={FID: 1.0, GLAND: 0.1},
+    intervals={FID: (-0.5, 2.0), GLAND: (-0.4, 0.5)},
+    skipped={"stain shift": "tiles of 1 channel(s) have no stain"},
+)
+SEEING = SelfTest(
+    scores={name: {score: value + 50 for score, value in scores.items()} for name, scores in TEST.scores.items()},
+    floor=TEST.floor,
+    intervals=TEST.intervals,
+    skipped={},
+)
+
+
+def test_a_line_names_floor_interval_and_the_nearest_sets_without_permuted_labels() -> None:
+    assert self_test_lines(TEST) == ["fid/x/64: real 1, up to 2; nearest blur 1 px 1.9, 8 repeated 2, blur 2 px 8"]
+
+
+def test_warnings_say_what_a_score_does_not_see_where_its_order_is_wrong_and_which_labels_have_none() -> None:
+    blind, order, labels = self_test_warnings(TEST)
+    assert blind.startswith("fid/x/64 is blind to a blur of 1 px and collapse to 8 tiles: ")
+    assert "patches 1/4 (20) for no worse than patches 1/2 (30)" in order
+    assert "no score of a single label is shown for gland: permuted labels do not worsen it" in labels
+    assert self_test_warnings(SEEING) == [order.replace("(20)", "(70)").replace("(30)", "(80)")]
+
+
+def test_many_blind_spots_are_counted() -> None:
+    assert in_words(["noise"]) == "noise"
+    names = ["noise", "blur 1 px", "blur 2 px", "JPEG 30", "8 repeated", "32 repeated"]
+    assert in_words(names).endswith("a blur of 2 px, blocks of strong JPEG compression and 2 more")
+
+
+def test_the_table_has_every_set_and_score_and_those_that_were_skipped(tmp_path: Path) -> None:
+    keep_self_test(TEST, tmp_path)
+    table = pd.read_parquet(tmp_path / TABLE)
+    pd.testing.assert_frame_equal(table, self_test_table(TEST))
+    assert len(table) == 2 * (1 + 6 + 1)
+    rows = table.set_index(["tiles", "score"])
+    assert rows.loc[("real tiles", FID), ["value", "low", "high"]].tolist() == [1.0, -0.5, 2.0]
+    assert rows.loc[("blur 1 px", FID), ["in_floor", "blind"]].tolist() == [True, True]
+    assert rows.loc[("labels permuted", FID), ["in_floor", "blind"]].tolist() == [True, False]  # no fault of all tiles
+    assert rows.loc[("labels permuted", GLAND), "blind"]
+    assert not rows.loc[("real tiles", FID), "blind"]
+    assert np.isnan(rows.loc[("stain shift", FID), "value"])
+    assert rows.loc[("stain shift", FID), "skipped"] == "tiles of 1 channel(s) have no stain"
+    assert np.asarray(Image.open(tmp_path / PICTURE)).std() > 5
+
+
+def test_words_from_the_table_and_the_tag_agree(tmp_path: Path) -> None:
+    assert blind_words(tmp_path, FID) == ""
+    keep_self_test(TEST, tmp_path)
+    assert blind_words(tmp_path, FID) == "blind to a blur of 1 px and collapse to 8 tiles"
+    assert blind_words(tmp_path, GLAND) == "blind to permuted labels"
+    assert blind_tags(TEST) == {"fedray.score-blind-to": "fid/x/64: blur 1 px, 8 repeated"}
+    assert blind_tags(SEEING) == {"fedray.score-blind-to": "nothing tested"}
+    assert blind_tags(None) == {}
+
+
+def space(metric: str) -> SearchSpace:
+    return SearchSpace(
+        name="small",
+        fixed=ExperimentConfig(),
+        search={"gan.latent_dim": {"type": "int", "low": 8, "high": 16}},
+        goal=Goal(metric=metric),
+        num_trials=1,
+    )  # type: ignore[arg-type]
+
+
+def test_a_sweeps_title_says_what_its_goal_is_blind_to(tmp_path: Path) -> None:
+    keep_self_test(TEST, tmp_path)
+    row = {"trial": "a", "number": 0, "outcome": "complete", "rounds": 1, "score": 3.0, "start_point": False}
+    shown = io.StringIO()
+    result = SweepResult(space(FID), pd.DataFrame([row | {"gan.latent_dim": 8}]), tmp_path)
+    print_trials(Console(file=shown, width=200), result)
+    assert "(lower is better; blind to a blur of 1 px and collapse to 8 tiles)" in " ".join(shown.getvalue().split())
+
+
+def test_a_goal_that_says_nothing_of_its_label_is_refused() -> None:
+    with pytest.raises(EvaluationError, match=r"goal.metric kid/x/64/label/gland of small cannot .* take kid/x/64, or"):
+        _check_goal_means_something(space(GLAND), TEST)
+    _check_goal_means_something(space(FID), TEST)
+    _check_goal_means_something(space(GLAND), SEEING)
+    _check_goal_means_something(space(GLAND), None)
