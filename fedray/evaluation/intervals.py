@@ -5,11 +5,10 @@ generator's place. They are drawn by label from many tiles of the same slides or
 exchangeable, though patients of two splits are not: the interval says what another draw from the same patients would
 score, and its centre, the floor, holds the difference between the splits.
 
-The standard error is a jackknife's that leaves out groups of tiles. A bootstrap would repeat tiles, which both
-distances rightly take for collapse: centred on its own mean, its standard error was up to twice the true one on
-Gaussian features and on real ones, where the jackknife's was 1.0 to 1.7 times it (never below, as Efron and Stein
-1981 have it). Floor and new draw both scatter, so the interval is that of a prediction, sqrt(2) wider than that of a
-mean.
+The standard error is a jackknife's that leaves out groups of tiles; on average it is no less than the true one (Efron
+and Stein 1981). A bootstrap would repeat tiles, which both distances rightly take for collapse: of 64 tiles with 200
+Gaussian features the standard error was 2.2 times the true one, centred though it was, and the jackknife's 1.1 times.
+Floor and new draw both scatter, so the interval is that of a prediction, sqrt(2) wider than that of a mean.
 """
 
 from collections.abc import Callable, Sequence
