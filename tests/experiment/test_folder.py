@@ -52,7 +52,7 @@ def started(kind, request):
     return request.getfixturevalue("space"), check_sweep, saved_space, finished_sweep
 
 
-BASIS = {FEDRAY: "0.1.0", FORMAT: "2", TILES: "aaaa", WEIGHTS: "bbbb", EXTRACTOR: "cccc"}
+BASIS = {FEDRAY: "0.1.0", FORMAT: "3", TILES: "aaaa", WEIGHTS: "bbbb", EXTRACTOR: "cccc"}
 
 
 @pytest.mark.parametrize("name", BASIS)
