@@ -106,17 +106,17 @@ def test_a_resumed_baseline_equals_one_without_interruption(baseline, train):
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "num_workers", "told"),
     [
-        ({"gan__discriminator_lr": 1e18, "federation__local_steps": 8}, r"\w+/loss is not finite"),
+        ({"gan__discriminator_lr": 1e18, "federation__local_steps": 8}, 2, r"\w+/loss is not finite"),
         # The last step of a round explodes: its loss is finite, its weights are not.
-        ({"gan__discriminator_lr": 1e39, "federation__local_steps": 1}, r"discriminator\..* not finite"),
+        ({"gan__discriminator_lr": 1e39, "federation__local_steps": 1}, 1, r"discriminator\..* not finite"),
     ],
     ids=["loss", "last step"],
 )
-def test_divergence_ends_all_workers_at_once(fields, told, small_config, train):
+def test_divergence_ends_all_workers_at_once(fields, num_workers, told, small_config, train):
     with pytest.raises(DivergedError, match=rf"round \d: {told}; smaller learning rates may help"):
-        finish(train(small_config(**CENTRALISED, **fields), 2))
+        finish(train(small_config(**CENTRALISED, **fields), num_workers))
 
 
 def test_it_starts_where_a_federation_starts(small_config, train):

@@ -97,7 +97,7 @@ def test_each_round_draws_some_of_the_clients_anew(stock):
 def test_the_number_of_workers_changes_nothing(ray_session, tmp_path):
     found = []
     with ExitStack() as stack:
-        sizes = (WorkerResources(num_workers, cpus_per_worker=0.25) for num_workers in (1, 2, 4))
+        sizes = (WorkerResources(num_workers, cpus_per_worker=0.25) for num_workers in (1, 3))
         for pool in [stack.enter_context(WorkerPool(size)) for size in sizes]:  # they start all at once
             out = tmp_path / f"{pool.resources.num_workers}.npz"
             grid = RayGrid(app.client_app, app.NUM_CLIENTS, pool)
@@ -105,6 +105,5 @@ def test_the_number_of_workers_changes_nothing(ray_session, tmp_path):
             app.make_server_app(str(out))(grid=grid, context=context)
             grid.close()
             found.append(load(out))
-    alone, *others = found
-    for other in others:
-        assert_same(other, alone, rtol=1e-9, atol=1e-12)
+    alone, together = found
+    assert_same(together, alone, rtol=1e-9, atol=1e-12)

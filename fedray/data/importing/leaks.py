@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import dctn
 
 from fedray.data.decoding import DecodedTile, Pixels
 from fedray.data.importing.images import ListedImage
@@ -155,6 +154,8 @@ def normalised(thumbnails: Pixels) -> NDArray[np.float32]:
 
 def _position_free(normalised: NDArray[np.float32]) -> NDArray[np.float32]:
     """What flips and turns do not change, of length 1: [N, 136]."""
+    from scipy.fft import dctn  # here: a third of a second, and workers import no pictures
+
     cosines = dctn(normalised, axes=(1, 2), norm="ortho")
     rows, columns = np.triu_indices(THUMBNAIL)
     # A coefficient of the diagonal is its own partner and counts once.
