@@ -23,6 +23,26 @@ from fedray.data import TileStore, write_store
 from tests.small import SMALL, NewDatabase, WriteImages, random_tiles
 from tests.storage import Bucket, local_s3
 
+# The files of minutes, longest first: one of them at the end would leave the other processes without work.
+LONG = (
+    "cluster/test_ray_job.py",
+    "mlflow_server/test_server.py",
+    "cluster/test_autoscaling.py",
+    "experiment/test_centralised.py",
+    "experiment/test_run.py",
+    "sweep/test_run.py",
+    "sweep/test_resume.py",
+    "simulation/test_nodes.py",
+    "models/test_contract.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files."""
+    here = Path(__file__).parent
+    places = {here / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
@@ -76,8 +96,9 @@ def write_images(tmp_path: Path) -> WriteImages:
 
 
 @pytest.fixture
-def bucket() -> Iterator[Bucket]:
-    """An empty bucket in an S3 on loopback, with the environment that leads there."""
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """An empty bucket in an S3 on loopback, with the environment that leads there and to a folder for copies."""
+    monkeypatch.setenv("FEDRAY_RESULTS", str(tmp_path / "this machine"))
     with local_s3() as bucket:
         yield bucket
 
