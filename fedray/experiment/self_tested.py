@@ -73,18 +73,21 @@ def quality_lines(evaluator: Evaluator) -> list[str]:
 
 def self_test_warnings(test: SelfTest) -> list[str]:
     """Say in sentences what each score of all tiles does not see, and which labels have no score."""
-    warnings = []
+    alike: dict[tuple[str, ...], list[str]] = {}
     for score in _of_all_tiles(test):
-        if blind := test.blind_to(score):
-            warnings.append(
-                f"{score} is blind to {in_words(blind)}: real tiles destroyed so still score as real ones do, and so "
-                "would a generator's; look at the pictures and at the other scores"
-            )
-        warnings += [
-            f"{score} takes {far} ({test.scores[far][score]:.3g}) for no worse than {near} "
-            f"({test.scores[near][score]:.3g}), though more is destroyed: its order says little there"
-            for near, far in test.misordered(score)
-        ]
+        alike.setdefault(tuple(test.blind_to(score)), []).append(score)
+    warnings = [
+        f"{' and '.join(scores)} {'are' if len(scores) > 1 else 'is'} blind to {in_words(blind)}: real tiles destroyed "
+        "so still score as real ones do, and so would a generator's; look at the pictures too"
+        for blind, scores in alike.items()
+        if blind
+    ]
+    warnings += [
+        f"{score} takes {far} ({test.scores[far][score]:.3g}) for no worse than {near} "
+        f"({test.scores[near][score]:.3g}), though more is destroyed: its order says little there"
+        for score in _of_all_tiles(test)
+        for near, far in test.misordered(score)
+    ]
     if test.void:
         labels = ", ".join(sorted(score.partition("/label/")[2] for score in test.void))
         warnings.append(

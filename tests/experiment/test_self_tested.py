@@ -60,6 +60,17 @@ def test_warnings_say_what_a_score_does_not_see_where_its_order_is_wrong_and_whi
     assert self_test_warnings(SEEING) == [order.replace("(20)", "(70)").replace("(30)", "(80)")]
 
 
+def test_scores_that_are_blind_to_the_same_are_named_together() -> None:
+    doubled = SelfTest(
+        scores={name: scores | {"kid/x/64": scores[FID]} for name, scores in TEST.scores.items()},
+        floor=TEST.floor | {"kid/x/64": 1.0},
+        intervals=TEST.intervals | {"kid/x/64": (0.0, 2.0)},
+        skipped={},
+    )
+    both = self_test_warnings(doubled)[0]
+    assert both.startswith("fid/x/64 and kid/x/64 are blind to a blur of 1 px and collapse to 8 tiles: ")
+
+
 def test_many_blind_spots_are_counted() -> None:
     assert in_words(["noise"]) == "noise"
     names = ["noise", "blur 1 px", "blur 2 px", "JPEG 30", "8 repeated", "32 repeated"]
