@@ -175,7 +175,9 @@ def test_a_sweep_over_private_generators_shows_the_clients_tiles_and_logs_no_gen
     space = small_space(small_store, num_trials=1, start_points=[], search={
         "gan.n_critic": {"type": "int", "low": 2, "high": 2}
     })  # fmt: skip
-    fixed = space.trial_config({"federation.aggregate": "discriminator", "data.store": small_store.path.name})
+    fixed = space.trial_config(
+        {"federation.aggregate": "discriminator", "data.store": small_store.path.name, "resources.num_workers": 1}
+    )
     uri = new_database(tmp_path)
     result = run_sweep(space.with_changes(fixed, {}), out=tmp_path / "out", tracking_uri=uri)
     assert result.best["outcome"] == "complete"

@@ -25,7 +25,7 @@ class MlflowServer:
     def start(self) -> None:
         command = [
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}",
+            "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
             "--artifacts-destination", str(self.folder / "served"),
         ]  # fmt: skip
         environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -63,8 +63,9 @@ class MlflowServer:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[MlflowServer]:
     server = MlflowServer(tmp_path_factory.mktemp("server"))
+    new_database(server.folder)
     try:
         server.start()
         yield server
