@@ -22,9 +22,10 @@ from fedray.evaluation.intervals import LEAVE_OUT, Interval, real_interval
 from fedray.evaluation.metrics import Metric, Sample, Scores
 from fedray.evaluation.metrics.distances import Fid, Kid
 from fedray.evaluation.reference import Reference, floor_indices, protocol_name
+from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of destructions, scores and intervals; a change of any must raise it."""
 
 TESTED: tuple[type[Metric], ...] = (Fid, Kid)
@@ -43,12 +44,15 @@ class SelfTest:
         floor: What the same tiles score undestroyed.
         intervals: In which other real tiles score, 95 times of 100 (see ``fedray.evaluation.intervals``).
         skipped: Sets that do not apply to these tiles, each with the reason.
+        void: Features, number and label (a score's name without its kind) where permuted labels do not worsen the
+            kernel distance of that label's tiles: no score in these features says anything about the label.
     """
 
     scores: Mapping[str, Scores]
     floor: Scores
     intervals: Mapping[str, Interval]
     skipped: Mapping[str, str]
+    void: frozenset[str] = frozenset()
 
     def in_floor(self, tiles: str, score: str) -> bool:
         """Say whether a set scores within, or below, the interval of real tiles."""
@@ -66,17 +70,9 @@ class SelfTest:
         seen = [(near, far) for near, far in pairs if not self.in_floor(near, score)]
         return [(near, far) for near, far in seen if self.scores[far][score] <= self.scores[near][score]]
 
-    @property
-    def void(self) -> frozenset[str]:
-        """Scores of single labels that permuted labels do not worsen: they say nothing about their label."""
-        if PERMUTED not in self.scores:
-            return frozenset()
-        return frozenset(score for score in self.floor if is_of_label(score) and self.in_floor(PERMUTED, score))
-
     def without_void(self, scores: Scores) -> Scores:
-        """Leave out the scores of labels that these features do not tell from others, of whatever kind they are."""
-        unseen = {_what_of(score) for score in self.void}
-        return {score: value for score, value in scores.items() if _what_of(score) not in unseen}
+        """Leave out the scores of labels that their features do not tell from others, of whatever kind they are."""
+        return {score: value for score, value in scores.items() if what_of(score) not in self.void}
 
 
 def is_of_label(score: str) -> bool:
@@ -84,7 +80,7 @@ def is_of_label(score: str) -> bool:
     return "/label/" in score
 
 
-def _what_of(score: str) -> str:
+def what_of(score: str) -> str:
     """Return features, number and label of a score: its name without the kind."""
     return score.partition("/")[2]
 
@@ -108,18 +104,18 @@ def load_self_test(
     name = f"self-test{PROTOCOL}-{protocol_name(extractor, config, len(chosen), seed)}"
 
     def build() -> Stored:
-        tiles, labels = store.tiles(chosen), store.labels[chosen].astype(np.int64)
-        real = reference.samples[extractor.name]
-        found = run_self_test(tiles, labels, real, reference.floor, extractor, store.label_names, device, seed)
-        return _stored(found)
+        tiles, labels = store.tiles(chosen), store.labels[chosen]
+        other = sample_of(tiles, labels, extractor, device)
+        real, floor = reference.samples, reference.floor
+        return _stored(run_self_test(tiles, other, real, floor, extractor, store.label_names, device, seed))
 
     return _loaded(load_or_build(cache_path(store.fingerprint, name), build))
 
 
 def run_self_test(
     tiles: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    real: Sample,
+    other: Mapping[str, Sample],
+    real: Mapping[str, Sample],
     floor: Scores,
     extractor: Extractor,
     label_names: tuple[str, ...],
@@ -130,8 +126,8 @@ def run_self_test(
 
     Args:
         tiles: Other real tiles than the reference, uint8 [n, H, W, C].
-        labels: Theirs, int64 [n]: each label as often as in the reference.
-        real: The reference.
+        other: Their features by name, with their labels: each label as often as in the reference.
+        real: The reference, in the same features.
         floor: What the undestroyed tiles score.
         extractor: What features come from; its network has to be on ``device``.
         label_names: Names of the labels, by label.
@@ -139,8 +135,9 @@ def run_self_test(
         seed: Of what is random in destruction and intervals.
     """
     metrics = [metric(extractor.name, label_names) for metric in TESTED]
-    names = [name for metric in metrics for name in metric.names(real.labels)]
-    undestroyed = Sample(extractor.features(tiles, device), labels)
+    reference, undestroyed = real[extractor.name], other[extractor.name]
+    labels = undestroyed.labels
+    names = [name for metric in metrics for name in metric.names(labels)]
     shape = (tiles.shape[1], tiles.shape[2], tiles.shape[3])
     reasons = {name: why_skipped(name, shape, labels) for name in DESTRUCTIONS}
     scores: dict[str, Scores] = {}
@@ -154,10 +151,38 @@ def run_self_test(
             features = extractor.features(destroy(name, tiles, labels, rng), device)
         scores[name] = {}
         for metric in metrics:
-            scores[name] |= metric.values(real, Sample(features, labels))
-    intervals = {name: _interval(name, floor[name], real, undestroyed, label_names, seed) for name in names}
+            scores[name] |= metric.values(reference, Sample(features, labels))
+    intervals = {name: _interval(name, floor[name], reference, undestroyed, label_names, seed) for name in names}
     skipped = {name: reason for name, reason in reasons.items() if reason is not None}
-    return SelfTest(scores, {name: floor[name] for name in names}, intervals, skipped)
+    void = _void(extractor.name, real, other, label_names, seed) if PERMUTED in scores else frozenset()
+    return SelfTest(scores, {name: floor[name] for name in names}, intervals, skipped, void)
+
+
+def _void(
+    extractor: str, real: Mapping[str, Sample], other: Mapping[str, Sample], label_names: tuple[str, ...], seed: int
+) -> frozenset[str]:
+    """Find the labels that permuting does not worsen, in every kind of features."""
+    order = DESTRUCTIONS[PERMUTED].order
+    assert order is not None
+    found = set()
+    for kind, sample in real.items():
+        as_real, straight = (sample, other[kind]) if kind == extractor else _in_one_unit(sample, other[kind])
+        places = order(straight.labels, stream(seed, "self-test", PERMUTED))
+        permuted = Sample(straight.features[places], straight.labels)
+        metric = Kid(kind, label_names)
+        floor, worse = metric.values(as_real, straight), metric.values(as_real, permuted)
+        for score in filter(is_of_label, floor):
+            if worse[score] <= _interval(score, floor[score], as_real, straight, label_names, seed)[1]:
+                found.add(what_of(score))
+    return frozenset(found)
+
+
+def _in_one_unit(real: Sample, other: Sample) -> tuple[Sample, Sample]:
+    """Standardise hand-made statistics by the real ones', for a kernel that adds them up."""
+    mean, deviation = real.features.mean(0), real.features.std(0)
+    scale = 1 / np.where(deviation > 0, deviation, np.inf)
+    left, right = (Sample((each.features - mean) * scale, each.labels) for each in (real, other))
+    return left, right
 
 
 def _interval(
@@ -174,16 +199,18 @@ def _stored(test: SelfTest) -> Stored:
     names = list(test.floor)
     values = np.array([[scores[name] for name in names] for scores in test.scores.values()])
     bounds = np.array([(test.floor[name], *test.intervals[name]) for name in names])
-    texts = {"tiles": list(test.scores), "scores": names, "skipped": dict(test.skipped)}
+    texts = {"tiles": list(test.scores), "scores": names, "skipped": dict(test.skipped), "void": sorted(test.void)}
     return Stored({"values": values, "bounds": bounds}, {name: json.dumps(text) for name, text in texts.items()})
 
 
 def _loaded(stored: Stored) -> SelfTest:
-    tiles, names, skipped = (json.loads(stored.metadata[name]) for name in ("tiles", "scores", "skipped"))
+    texts = {name: json.loads(text) for name, text in stored.metadata.items()}
+    tiles, names = texts["tiles"], texts["scores"]
     values, bounds = stored.arrays["values"].tolist(), stored.arrays["bounds"].tolist()
     return SelfTest(
         scores={row: dict(zip(names, found, strict=True)) for row, found in zip(tiles, values, strict=True)},
         floor={name: floor for name, (floor, _, _) in zip(names, bounds, strict=True)},
         intervals={name: (low, high) for name, (_, low, high) in zip(names, bounds, strict=True)},
-        skipped=skipped,
+        skipped=texts["skipped"],
+        void=frozenset(texts["void"]),
     )

@@ -88,12 +88,15 @@ def self_test_warnings(test: SelfTest) -> list[str]:
         for score in _of_all_tiles(test)
         for near, far in test.misordered(score)
     ]
-    if test.void:
-        labels = ", ".join(sorted(score.partition("/label/")[2] for score in test.void))
-        warnings.append(
-            f"no score of a single label is shown for {labels}: permuted labels do not worsen it, so it would say "
-            "nothing about that label"
-        )
+    by_features: dict[str, list[str]] = {}
+    for void in sorted(test.void):
+        protocol, _, label = void.partition("/label/")
+        by_features.setdefault(protocol, []).append(label)
+    warnings += [
+        f"no score in {features} is shown for the label(s) {', '.join(labels)} alone: permuted labels do not worsen "
+        "it, so it would say nothing about them"
+        for features, labels in by_features.items()
+    ]
     return warnings
 
 

@@ -13,7 +13,8 @@ from fedray.data import Tile, TileStore, write_store
 from fedray.evaluation import EvaluationError, Evaluator, check_compared, check_extractor, reference
 from fedray.evaluation.destruction import DESTRUCTIONS, destroy
 from fedray.evaluation.extractors import Extractor
-from fedray.evaluation.metrics import Sample, compare
+from fedray.evaluation.metrics import Sample
+from fedray.evaluation.metrics.distances import Fid, Kid
 from fedray.evaluation.reference import floor_indices
 from fedray.evaluation.self_test import SelfTest, run_self_test
 from fedray.randomness import stream
@@ -44,9 +45,13 @@ def self_test_of(store: TileStore, function: Callable[[torch.Tensor], torch.Tens
         for part in (test, train)
     ]
     real, other = (Sample(extractor.features(store.tiles(part), CPU), store.labels[part]) for part in chosen)
-    floor = compare("by-hand", store.label_names, {"by-hand": real}, {"by-hand": other})
-    tiles = store.tiles(chosen[1])
-    return run_self_test(tiles, other.labels, real, floor, extractor, store.label_names, CPU)
+    floor = {}
+    for metric in (Fid("by-hand", store.label_names), Kid("by-hand", store.label_names)):
+        floor |= metric.values(real, other)
+    real_in, other_in = (
+        {"by-hand": each, "texture": Sample(each.features[:, ::-1] * 1e6, each.labels)} for each in (real, other)
+    )
+    return run_self_test(store.tiles(chosen[1]), other_in, real_in, floor, extractor, store.label_names, CPU)
 
 
 CPU = torch.device("cpu")
@@ -85,8 +90,8 @@ def test_labels_that_cannot_be_told_apart_have_no_scores_of_their_own(store: Til
     test = self_test_of(
         store, lambda tiles: torch.randn(len(tiles), 3, generator=torch.Generator().manual_seed(len(tiles)))
     )
-    assert test.void == {f"kid/by-hand/128/label/{name}" for name in store.label_names}
-    scores = {"fid/by-hand/128": 1.0, "kid/by-hand/128/label/gland": 2.0, "c2st/by-hand/128/label/gland": 0.5}
+    assert test.void == {f"{kind}/128/label/{name}" for kind in ("by-hand", "texture") for name in store.label_names}
+    scores = {"fid/by-hand/128": 1.0, "kid/by-hand/128/label/gland": 2.0, "c2st-low/texture/128/label/gland": 0.5}
     assert test.without_void(scores) == {"fid/by-hand/128": 1.0}
     assert whole.without_void(scores) == scores
 
@@ -126,9 +131,7 @@ def test_it_is_computed_once_for_a_store(make_store: MakeStore, monkeypatch: pyt
     monkeypatch.setattr(Extractor, "features", features)
     again = Evaluator.prepare(small, config).self_test
     assert again is not None
-    assert (again.scores, again.floor, again.intervals, again.skipped) == (
-        first.scores, first.floor, first.intervals, first.skipped
-    )  # fmt: skip
+    assert vars(again) == vars(first)
 
 
 def plain_store(path: Path, pixels: Callable[[int, int, str], np.ndarray]) -> TileStore:
