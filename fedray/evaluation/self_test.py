@@ -19,13 +19,13 @@ from fedray.evaluation.destruction import DESTRUCTIONS, NEARER_FIRST, PERMUTED, 
 from fedray.evaluation.extractors import Extractor
 from fedray.evaluation.extractors.base import progress
 from fedray.evaluation.intervals import LEAVE_OUT, Interval, real_interval
-from fedray.evaluation.metrics import Metric, Sample, Scores
+from fedray.evaluation.metrics import Metric, Sample, Scores, compare
 from fedray.evaluation.metrics.distances import Fid, Kid
 from fedray.evaluation.reference import Reference, floor_indices, protocol_name
 from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of destructions, scores and intervals; a change of any must raise it."""
 
 TESTED: tuple[type[Metric], ...] = (Fid, Kid)
@@ -44,8 +44,8 @@ class SelfTest:
         floor: What the same tiles score undestroyed.
         intervals: In which other real tiles score, 95 times of 100 (see ``fedray.evaluation.intervals``).
         skipped: Sets that do not apply to these tiles, each with the reason.
-        void: Features, number and label (a score's name without its kind) where permuted labels do not worsen the
-            kernel distance of that label's tiles: no score in these features says anything about the label.
+        void: Features, number and label (a score's name without its kind) where permuted labels do not worsen that
+            label's score: no score in these features says anything about the label.
     """
 
     scores: Mapping[str, Scores]
@@ -154,35 +154,37 @@ def run_self_test(
             scores[name] |= metric.values(reference, Sample(features, labels))
     intervals = {name: _interval(name, floor[name], reference, undestroyed, label_names, seed) for name in names}
     skipped = {name: reason for name, reason in reasons.items() if reason is not None}
-    void = _void(extractor.name, real, other, label_names, seed) if PERMUTED in scores else frozenset()
+    void: frozenset[str] = frozenset()
+    if PERMUTED in scores:
+        void = _void(extractor.name, real, other, floor, intervals, label_names, seed)
     return SelfTest(scores, {name: floor[name] for name in names}, intervals, skipped, void)
 
 
 def _void(
-    extractor: str, real: Mapping[str, Sample], other: Mapping[str, Sample], label_names: tuple[str, ...], seed: int
+    extractor: str,
+    real: Mapping[str, Sample],
+    other: Mapping[str, Sample],
+    floor: Scores,
+    intervals: Mapping[str, Interval],
+    label_names: tuple[str, ...],
+    seed: int,
 ) -> frozenset[str]:
-    """Find the labels that permuting does not worsen, in every kind of features."""
+    """Find the labels that permuting does not worsen, in every kind of features.
+
+    The extractor's are asked by their kernel distance, others by the scores that bring an interval of their own.
+    """
     order = DESTRUCTIONS[PERMUTED].order
     assert order is not None
-    found = set()
-    for kind, sample in real.items():
-        as_real, straight = (sample, other[kind]) if kind == extractor else _in_one_unit(sample, other[kind])
-        places = order(straight.labels, stream(seed, "self-test", PERMUTED))
-        permuted = Sample(straight.features[places], straight.labels)
-        metric = Kid(kind, label_names)
-        floor, worse = metric.values(as_real, straight), metric.values(as_real, permuted)
-        for score in filter(is_of_label, floor):
-            if worse[score] <= _interval(score, floor[score], as_real, straight, label_names, seed)[1]:
-                found.add(what_of(score))
-    return frozenset(found)
-
-
-def _in_one_unit(real: Sample, other: Sample) -> tuple[Sample, Sample]:
-    """Standardise hand-made statistics by the real ones', for a kernel that adds them up."""
-    mean, deviation = real.features.mean(0), real.features.std(0)
-    scale = 1 / np.where(deviation > 0, deviation, np.inf)
-    left, right = (Sample((each.features - mean) * scale, each.labels) for each in (real, other))
-    return left, right
+    labels = other[extractor].labels
+    places = order(labels, stream(seed, "self-test", PERMUTED))
+    permuted = {kind: Sample(sample.features[places], labels) for kind, sample in other.items()}
+    bounds = {score: high for score, (_, high) in intervals.items()}
+    for score in floor:
+        kind, _, what = score.partition("/")
+        if not what.startswith(f"{extractor}/") and (high := floor.get(f"{kind}-high/{what}")) is not None:
+            bounds[score] = high
+    worse = compare(extractor, label_names, real, permuted)
+    return frozenset(what_of(score) for score in bounds if is_of_label(score) and worse[score] <= bounds[score])
 
 
 def _interval(
