@@ -23,7 +23,7 @@ from fedray.randomness import stream
 DEFAULT_SAMPLES = 256
 """Tiles that are compared where ``num_samples`` is unset and the split has as many."""
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Version of how tiles are chosen and features computed; a change of either must raise it."""
 
 _log = logging.getLogger(__name__)

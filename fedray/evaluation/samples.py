@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from fedray.evaluation.extractors import Extractor
 from fedray.evaluation.metrics import Sample
+from fedray.evaluation.texture import TEXTURE, texture
 
 
 def sample_of(
@@ -15,4 +16,9 @@ def sample_of(
 
     The extractor's network has to be on ``device``.
     """
-    return {extractor.name: Sample(extractor.features(tiles, device), labels.astype(np.int64))}
+    labels = labels.astype(np.int64)
+    statistics = np.stack(list(texture(tiles).values()), axis=1)
+    return {
+        extractor.name: Sample(extractor.features(tiles, device), labels),
+        TEXTURE: Sample(statistics, labels),
+    }

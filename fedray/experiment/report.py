@@ -1,5 +1,6 @@
 """What an experiment leaves for people: a picture of real and generated tiles, a table of scores."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedray.data import TileStore
+from fedray.evaluation import interval_names, mode_of
 from fedray.experiment.rounds import tile_sheet
 from fedray.randomness import stream
 
@@ -58,16 +60,28 @@ def print_scores(
         floor: By name.
         spent: Epsilon and delta of all that was released, with differential privacy.
     """
-    table = Table(title="Scores of the averaged generator (lower is better)", box=box.SIMPLE_HEAD)
+    table = Table(title="Scores of the averaged generator", box=box.SIMPLE_HEAD)
     table.add_column("score")
+    table.add_column("better")
     table.add_column("generated", justify="right")
+    table.add_column("95 % interval", justify="right")
     table.add_column("real tiles (floor)", justify="right")
-    for name, value in scores.items():
-        table.add_row(name, f"{value:.4g}", f"{floor[name]:.4g}" if name in floor else "")
+    goals = [name for name in scores if mode_of(name) is not None]  # the others are ends of intervals
+    for _, names in groupby(goals, lambda name: name.partition("/label/")[0]):
+        for name in names:
+            better = "lower" if mode_of(name) == "min" else "higher"
+            reached = f"{floor[name]:.4g}" if name in floor else ""
+            table.add_row(name, better, f"{scores[name]:.4g}", _interval(name, scores), reached)
+        table.add_section()
     if spent is not None:
         epsilon, delta = spent
-        table.add_row(f"privacy spent: epsilon at delta {delta:g}", f"{epsilon:.4g}", "")
+        table.add_row(f"privacy spent: epsilon at delta {delta:g}", "", f"{epsilon:.4g}", "", "")
     console.print(table)
+
+
+def _interval(name: str, scores: dict[str, float]) -> str:
+    ends = [scores[end] for end in interval_names(name) if end in scores]
+    return " to ".join(f"{end:.3f}" for end in ends)
 
 
 def _real_tiles(store: TileStore, label: int, count: int) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from ray import tune
 
 from fedray.config import ConfigError
 from fedray.data import TileStore, absolute_store
-from fedray.evaluation import EvaluationError, Scores, SelfTest, score_names
+from fedray.evaluation import EvaluationError, Scores, SelfTest, mode_of, score_names
 from fedray.experiment import (
     Place,
     cluster_name,
@@ -235,15 +235,11 @@ def check_space(space: SearchSpace, store: TileStore) -> None:
         store: Its tiles.
 
     Raises:
-        ConfigError: The objective is no score of this evaluation (the valid ones are named), or a searched value is
-            impossible.
+        ConfigError: The objective is no score of this evaluation (the valid ones are named), its mode asks for the
+            worst, or a searched value is impossible.
         ValueError: What is fixed is impossible.
     """
-    names = score_names(space.fixed.evaluation, store)
-    if space.goal.metric not in names:
-        raise ConfigError(
-            f"goal.metric must be one of {', '.join(names)}, but got {space.goal.metric!r} ({space.name})"
-        )
+    _check_goal(space, store)
     check_config(space.trial_config({}), store)
     for path, dimension in space.search.items():
         for value in dimension.examples():
@@ -256,6 +252,23 @@ def check_space(space: SearchSpace, store: TileStore) -> None:
             check_config(space.trial_config(point), store)
         except ValueError as error:
             raise ConfigError(f"start_points[{number}] of {space.name} cannot run: {error}") from None
+
+
+def _check_goal(space: SearchSpace, store: TileStore) -> None:
+    metric = space.goal.metric
+    names = [name for name in score_names(space.fixed.evaluation, store) if mode_of(name) is not None]
+    if metric not in names:
+        of_all = [name for name in names if "/label/" not in name]
+        of_label = next((f", or of one label, such as {name}" for name in names if "/label/" in name), "")
+        raise ConfigError(
+            f"goal.metric must be one of {', '.join(of_all)}{of_label}, but got {metric!r} ({space.name})"
+        )
+    if (mode := mode_of(metric)) != space.goal.mode:
+        better = {"min": "lower", "max": "higher"}
+        raise ConfigError(
+            f"goal.mode must be '{mode}' for {metric}, of which {better[str(mode)]} is better, but got "
+            f"'{space.goal.mode}' ({space.name})"
+        )
 
 
 def saved_space(out: Place) -> SearchSpace:

@@ -86,3 +86,18 @@ def test_epsilon_stands_in_the_final_table():
     scores = {"fid/domain-cnn/16": 3.0}
     assert "privacy spent: epsilon at delta 1e-05 16.49" in printed(scores, {}, (16.49, 1e-5))
     assert "privacy" not in printed(scores, {})
+
+
+def test_the_final_table_says_direction_interval_and_floor_of_every_score():
+    scores = {
+        "fid/domain-cnn/64": 3.14159, "kid/domain-cnn/64": 0.5, "kid/domain-cnn/64/label/a": 0.25,
+        "coverage/domain-cnn/64": 0.125, "c2st/texture/64": 0.9375, "c2st/texture/64/label/a": 0.8,
+        "c2st-low/texture/64": 0.87, "c2st-low/texture/64/label/a": 0.71,
+        "c2st-high/texture/64": 0.97, "c2st-high/texture/64/label/a": 0.86,
+    }  # fmt: skip
+    text = printed(scores, {"fid/domain-cnn/64": 1.5, "coverage/domain-cnn/64": 0.9375, "c2st/texture/64": 0.5625})
+    assert "fid/domain-cnn/64 lower 3.142 1.5 kid/domain-cnn/64 lower 0.5 kid/domain-cnn/64/label/a lower 0.25" in text
+    assert "coverage/domain-cnn/64 higher 0.125 0.9375 c2st" in text
+    assert "c2st/texture/64 lower 0.9375 0.870 to 0.970 0.5625" in text
+    assert "c2st/texture/64/label/a lower 0.8 0.710 to 0.860" in text
+    assert "c2st-" not in text

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from fedray.config import ConfigError
@@ -9,8 +11,8 @@ from tests.small import random_tiles
 from tests.sweep.spaces import METRIC, small_space
 
 
-def space_in(store, path=None, metric="fid/domain-cnn"):
-    space = small_space(store, goal={"metric": metric})
+def space_in(store, path=None, metric="fid/domain-cnn", mode="min"):
+    space = small_space(store, goal={"metric": metric, "mode": mode})
     data = space.fixed.data.model_copy(update={"store": str(path or store.path)})
     return space.model_copy(update={"fixed": space.fixed.model_copy(update={"data": data})})
 
@@ -39,6 +41,32 @@ def test_a_goal_that_no_evaluation_yields_is_refused_with_those_that_it_does(sma
     space = settle(space_in(small_store, metric="fid/inception"))
     with pytest.raises(ConfigError, match=r"goal\.metric must be one of fid/domain-cnn/16, kid/domain-cnn/16"):
         check_sweep(space, Place.at(tmp_path / "out"))
+
+
+GOALS = [
+    ("fid/domain-cnn", "min"),
+    ("coverage/domain-cnn", "max"),
+    ("recall/domain-cnn", "max"),
+    ("c2st/texture", "min"),
+]
+
+
+@pytest.mark.parametrize(("metric", "mode"), GOALS)
+def test_any_score_is_a_goal_in_its_own_direction_alone(small_store, tmp_path, metric, mode):
+    space = settle(space_in(small_store, metric=metric, mode=mode))
+    assert space.goal.metric == f"{metric}/16"
+    assert check_sweep(space, Place.at(tmp_path / "out")).space.goal == space.goal
+    other = {"min": "max", "max": "min"}[mode]
+    better = {"min": "lower", "max": "higher"}[mode]
+    rule = f"goal.mode must be '{mode}' for {metric}/16, of which {better} is better, but got '{other}'"
+    with pytest.raises(ConfigError, match=re.escape(rule)):
+        check_sweep(space_in(small_store, metric=metric, mode=other), Place.at(tmp_path / "out"))
+
+
+def test_an_end_of_an_interval_is_no_goal(small_store, tmp_path):
+    with pytest.raises(ConfigError, match=r"c2st/texture/16.*such as kid/\S+, but got 'c2st-low/texture/16'") as caught:
+        check_sweep(space_in(small_store, metric="c2st-low/texture"), Place.at(tmp_path / "out"))
+    assert "c2st-high" not in str(caught.value)
 
 
 def test_a_relative_store_path_becomes_absolute_for_trials_run_elsewhere(small_store, monkeypatch):

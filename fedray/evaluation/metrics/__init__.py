@@ -6,16 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.evaluation.metrics.base import Metric, Mode, Sample, Scores
+from fedray.evaluation.metrics.c2st import C2st
 from fedray.evaluation.metrics.distances import Fid, Kid
+from fedray.evaluation.metrics.manifold import Diversity
+from fedray.evaluation.texture import TEXTURE
 
-METRICS: tuple[type[Metric], ...] = (Fid, Kid)
-"""In the order in which scores are listed."""
+METRICS: tuple[type[Metric], ...] = (Fid, Kid, Diversity, C2st)
+"""Those computed in the extractor's features, in the order in which scores are listed."""
+TEXTURE_METRICS: tuple[type[Metric], ...] = (C2st,)
+"""Those computed in the hand-made statistics; their scores are listed first of their kind."""
 
 
 def mode_of(name: str) -> Mode | None:
     """Say which values of a score are good; None: the name is no score, or the end of a score's interval."""
     kind = name.partition("/")[0]
     return next((metric.kinds[kind] for metric in METRICS if kind in metric.kinds), None)
+
+
+def interval_names(name: str) -> tuple[str, str]:
+    """Name the ends of a score's interval; a score without one has none of these names among its values."""
+    kind, slash, rest = name.partition("/")
+    return f"{kind}-low{slash}{rest}", f"{kind}-high{slash}{rest}"
 
 
 def score_names_for(extractor: str, labels: NDArray[np.int64], label_names: Sequence[str]) -> list[str]:
@@ -31,7 +42,7 @@ def compare(
     Args:
         extractor: Name of the extractor.
         label_names: Names of the labels, by label.
-        real: The real tiles, by name of the features: the extractor's.
+        real: The real tiles, by name of the features: the extractor's, and ``texture``.
         fake: The generated ones: as many, and as many of each label.
 
     Returns:
@@ -44,7 +55,12 @@ def compare(
 
 
 def _metrics(extractor: str, label_names: Sequence[str]) -> list[Metric]:
-    return [metric(extractor, label_names) for metric in METRICS]
+    metrics = []
+    for metric in METRICS:
+        if metric in TEXTURE_METRICS:
+            metrics.append(metric(TEXTURE, label_names))
+        metrics.append(metric(extractor, label_names))
+    return metrics
 
 
-__all__ = ["METRICS", "Metric", "Mode", "Sample", "Scores", "compare", "mode_of", "score_names_for"]
+__all__ = ["METRICS", "Metric", "Mode", "Sample", "Scores", "compare", "interval_names", "mode_of", "score_names_for"]

@@ -59,6 +59,8 @@ class Metric(ABC):
     kinds: ClassVar[dict[str, Mode | None]]
     """First parts of the names of its scores, in order, and which values are good; None: an end of an interval, which
     is no score of its own and no goal of a sweep."""
+    min_tiles: ClassVar[int]
+    """Tiles that either set must have; of fewer it has no scores."""
     min_label_tiles: ClassVar[int | None]
     """Tiles that a label must have, real as generated, for scores of its own; None: no label has any."""
 
@@ -81,7 +83,7 @@ class Metric(ABC):
         n is always the number of all tiles compared, on either side. What follows from n and the store, such as the
         tiles of one label, is not repeated in the name.
         """
-        return [self._name(kind, len(labels), label) for label in self._parts(labels) for kind in self.kinds]
+        return [self._name(kind, len(labels), label) for kind in self.kinds for label in self._parts(labels)]
 
     def values(self, real: Sample, fake: Sample) -> Scores:
         """Compute the scores that :meth:`names` lists for the labels of the real tiles; order has no meaning.
@@ -90,16 +92,20 @@ class Metric(ABC):
             real: The real tiles.
             fake: The generated ones: as many, and as many of each label.
         """
-        scores = {}
-        for label in self._parts(real.labels):
-            found = self.measure(real, fake) if label is None else self.measure(real.of(label), fake.of(label))
-            for kind, value in zip(self.kinds, found, strict=True):
-                scores[self._name(kind, len(real), label)] = float(value)
-        return scores
+        found = {
+            label: self.measure(real, fake) if label is None else self.measure(real.of(label), fake.of(label))
+            for label in self._parts(real.labels)
+        }
+        return {
+            self._name(kind, len(real), label): float(values[place])
+            for place, kind in enumerate(self.kinds)
+            for label, values in found.items()
+        }
 
     def _parts(self, labels: NDArray[np.int64]) -> Iterator[int | None]:
         """All tiles (None), then the labels, in order, that enough of them carry."""
-        yield None
+        if len(labels) >= self.min_tiles:
+            yield None
         if self.min_label_tiles is not None:
             present, counts = np.unique(labels, return_counts=True)
             yield from present[counts >= self.min_label_tiles].tolist()

@@ -19,6 +19,7 @@ class Fid(Metric):
     """Fréchet distance of all tiles; a label has too few tiles for a covariance."""
 
     kinds: ClassVar[dict[str, Mode | None]] = {"fid": "min"}
+    min_tiles = 2
     min_label_tiles = None
 
     def measure(self, real: Sample, fake: Sample) -> tuple[float]:
@@ -30,7 +31,8 @@ class Kid(Metric):
     """Kernel distance."""
 
     kinds: ClassVar[dict[str, Mode | None]] = {"kid": "min"}
-    min_label_tiles = 2  # the unbiased estimate needs two tiles a set
+    min_tiles = 2  # the unbiased estimate needs two tiles a set
+    min_label_tiles = 2
 
     def measure(self, real: Sample, fake: Sample) -> tuple[float]:
         """See :func:`kid`."""

@@ -6,7 +6,7 @@ import scipy.linalg
 
 from fedray.data import TileStore
 from fedray.evaluation import Evaluator
-from fedray.evaluation.metrics import Sample, compare, distances, score_names_for
+from fedray.evaluation.metrics import Sample, distances
 from fedray.evaluation.metrics.distances import fid, kid
 
 
@@ -60,13 +60,3 @@ def test_kid_of_large_sets_estimates_the_exact_value(monkeypatch: pytest.MonkeyP
     x, y = rng.normal(size=(400, 4)), rng.normal(0.5, size=(400, 4))
     assert kid(x, y) == kid(x, y)
     assert kid(x, y) == pytest.approx(kid_by_loops(x, y), rel=0.1)
-
-
-def test_a_label_of_one_tile_has_no_score_of_its_own(features: tuple[np.ndarray, np.ndarray]) -> None:
-    x, y = features[0][:20], features[1][:20]
-    labels = np.array([0] * 19 + [1])
-    found = compare(
-        "domain-cnn", ("gland", "stroma"), {"domain-cnn": Sample(x, labels)}, {"domain-cnn": Sample(y, labels)}
-    )
-    assert list(found) == score_names_for("domain-cnn", labels, ("gland", "stroma"))
-    assert list(found) == ["fid/domain-cnn/20", "kid/domain-cnn/20", "kid/domain-cnn/20/label/gland"]
