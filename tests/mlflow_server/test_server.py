@@ -142,19 +142,19 @@ def test_a_user_logs_into_the_common_experiment_and_deletes_nothing_of_it(server
     assert len(MlflowClient(server.uri).list_artifacts(run.run_id, "images")) == 2
 
 
-def test_four_jobs_lose_nothing_when_the_server_is_killed(server) -> None:
-    names = [f"run {i}" for i in range(4)]
+def test_jobs_lose_nothing_when_the_server_is_killed(server) -> None:
+    names = ["run 0", "run 1"]
     jobs = [start_job(server.uri, name) for name in names]
     try:
-        assert [job.stdout.readline() for job in jobs] == ["half\n"] * 4
+        assert [job.stdout.readline() for job in jobs] == ["half\n"] * len(jobs)
         server.kill()
         for job in jobs:
             job.stdin.write("go on\n")
             job.stdin.flush()
         logged = [job.stdout.readline() for job in jobs]  # all their rounds, while there is no server
-        assert logged == ["logged\n"] * 4
+        assert logged == ["logged\n"] * len(jobs)
         server.start()
-        assert [job.wait(120) for job in jobs] == [0] * 4, [job.stderr.read() for job in jobs]
+        assert [job.wait(120) for job in jobs] == [0] * len(jobs), [job.stderr.read() for job in jobs]
     finally:
         for job in jobs:
             job.kill()
