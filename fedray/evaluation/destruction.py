@@ -111,8 +111,14 @@ def repeat_few(labels: Labels, rng: np.random.Generator, *, num_kept: int) -> ND
 
 
 def permute_labels(labels: Labels, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Give each label tiles of any label: the tiles change places, and the labels stay."""
-    return rng.permutation(len(labels))
+    """Give each label tiles of other labels: they change places, and no more than must keep a tile of their own label.
+
+    A permutation at random would leave half of two labels' tiles where they belong.
+    """
+    places = np.lexsort((rng.random(len(labels)), labels))
+    chosen = np.empty(len(labels), np.int64)
+    chosen[places] = np.roll(places, np.unique(labels, return_counts=True)[1].max())
+    return chosen
 
 
 def shift_stain(tiles: Tiles, labels: Labels, rng: np.random.Generator) -> Tiles:

@@ -25,7 +25,7 @@ from fedray.evaluation.reference import Reference, floor_indices, protocol_name
 from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Version of destructions, scores and intervals; a change of any must raise it."""
 
 TESTED: tuple[type[Metric], ...] = (Fid, Kid)

@@ -136,13 +136,14 @@ def test_repeating_keeps_a_few_tiles_of_each_label_in_proportion(kept: int) -> N
     assert abs(num_kept[0] - kept * 94 / 128) <= 1
 
 
-def test_permuting_labels_changes_neither_tiles_nor_labels_but_which_has_which() -> None:
-    tiles, labels = random_tiles(64, 8, 8, 3), np.repeat([0, 1], 32)
+@pytest.mark.parametrize("counts", [(32, 32), (40, 20, 10), (10, 3), (9, 8, 7, 6)])
+def test_permuting_gives_each_label_tiles_of_other_labels(counts: tuple[int, ...]) -> None:
+    tiles, labels = random_tiles(sum(counts), 8, 8, 3), rng().permutation(np.repeat(np.arange(len(counts)), counts))
     found = destroy("labels permuted", tiles, labels, rng())
     assert sorted(tile.tobytes() for tile in found) == sorted(tile.tobytes() for tile in tiles)
-    first = {tile.tobytes() for tile in tiles[labels == 0]}
-    right = sum(tile.tobytes() in first for tile in found[labels == 0])
-    assert 8 <= right <= 24
+    label_of = {tile.tobytes(): label for tile, label in zip(tiles, labels, strict=True)}
+    kept = sum(label_of[tile.tobytes()] == label for tile, label in zip(found, labels, strict=True))
+    assert kept == max(0, 2 * max(counts) - sum(counts))  # tiles of the others do not suffice for the largest
 
 
 def test_a_stain_shift_strengthens_haematoxylin_and_weakens_the_others(tiles: np.ndarray, labels: np.ndarray) -> None:
