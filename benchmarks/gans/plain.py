@@ -22,7 +22,7 @@ def plain_step(gan: Gan) -> Step:
     g_optimizer = torch.optim.Adam(gan.generator.parameters(), recipe.generator_lr, betas)
 
     def generate(condition: Condition) -> Tensor:
-        noise = torch.randn(len(condition.labels), gan.config.latent_dim, device=gan.device)
+        noise = torch.randn(len(condition.labels), gan.noise_length, device=gan.device)
         tiles: Tensor = gan.generator(noise, condition)
         return tiles
 

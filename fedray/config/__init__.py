@@ -12,6 +12,7 @@ from fedray.config.loading import (
 )
 from fedray.config.paths import config_paths, flatten, nearest_name, nest
 from fedray.config.schema import (
+    PROJECTED,
     RECIPES,
     DataConfig,
     EvaluationConfig,
@@ -26,6 +27,7 @@ from fedray.config.schema import (
 )
 
 __all__ = [
+    "PROJECTED",
     "RECIPES",
     "ConfigError",
     "DataConfig",

@@ -272,7 +272,11 @@ class _Average:
     def buffers(self, gan: Gan) -> None:
         if self._num_workers > 1:
             for network in (gan.generator, gan.generator_ema, gan.discriminator):
-                self._mean([value for value in network.buffers() if value.is_floating_point()])
+                trained = {name for name, _ in network.named_parameters()}
+                kept = (
+                    network.state_dict()
+                )  # what is frozen for good is not in it: its mean would be it but for rounding
+                self._mean([kept[name] for name in kept if name not in trained and kept[name].is_floating_point()])
 
     def _mean(self, values: list[Tensor]) -> None:
         if not values:

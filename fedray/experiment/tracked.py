@@ -124,7 +124,7 @@ def log_generator(
     check_finite(arrays, "the generator to be logged")
     gan = fresh_gan(config, "cpu", load_weights=False)
     gan.load(arrays)
-    inputs = [torch.zeros(2, config.gan.latent_dim), torch.zeros(2, dtype=torch.int64)]
+    inputs = [torch.zeros(2, gan.noise_length), torch.zeros(2, dtype=torch.int64)]
     takes_domains = gan.shape.num_domains > 1
     if takes_domains:
         inputs.append(torch.zeros(2, dtype=torch.int64))
@@ -133,7 +133,7 @@ def log_generator(
         "dataset-fingerprint": store.fingerprint,
         "label-names": list(store.label_names),
         "domain-names": list(store.domain_names) if takes_domains else [],
-        "latent-dim": config.gan.latent_dim,
+        "latent-dim": gan.noise_length,
         "tile-size": store.tile_size,
     }
     model = LabelledGenerator(gan.generator_ema)

@@ -2,11 +2,12 @@
 
 from fedray.models.backbones import weights_file
 from fedray.models.conditions import Condition, TileShape
-from fedray.models.discriminators import Discriminator, Judgement
+from fedray.models.discriminators import Discriminator
 from fedray.models.errors import DivergedError, ModelError
 from fedray.models.finite import check_finite
 from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan, to_float, warm_decay
 from fedray.models.generators import LabelledGenerator
+from fedray.models.judgements import Judgement
 from fedray.models.local_pass import (
     LabelledTiles,
     PassReport,

@@ -24,7 +24,7 @@ def turn_and_flip(tiles: Tensor, random: torch.Generator) -> Tensor:
 
 def colour_translation_cutout(tiles: Tensor, random: torch.Generator) -> Tensor:
     """Change colour, shift by up to 1/8 and cut out a square of 1/2 of each tile [N, C, S, S] (Zhao et al. 2020)."""
-    return _cut_out(_translate(_colour(tiles, random), random), random)
+    return _cut_out(translation(_colour(tiles, random), random), random)
 
 
 def _draw(num: int, random: torch.Generator, tiles: Tensor) -> Tensor:
@@ -42,8 +42,8 @@ def _colour(tiles: Tensor, random: torch.Generator) -> Tensor:
     return (tiles - mean) * (contrast + 0.5) + mean
 
 
-def _translate(tiles: Tensor, random: torch.Generator) -> Tensor:
-    """Shift by whole pixels, up to an eighth of the edge; what comes in is 0, mid grey."""
+def translation(tiles: Tensor, random: torch.Generator) -> Tensor:
+    """Shift each tile [N, C, S, S] by whole pixels, up to an eighth of the edge; what comes in is 0, mid grey."""
     num, _, size, _ = tiles.shape
     reach = round(size / 8)
     shift = torch.randint(-reach, reach + 1, (2, num, 1), generator=random, device=random.device).to(tiles.device)
@@ -70,6 +70,7 @@ def _cut_out(tiles: Tensor, random: torch.Generator) -> Tensor:
 DIFF_AUGMENTS: dict[str, Augment] = {
     "none": lambda tiles, random: tiles,
     "histology": turn_and_flip,
+    "translation": translation,
     "colour-translation-cutout": colour_translation_cutout,
 }
 """By ``gan.diff_augment``."""

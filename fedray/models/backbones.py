@@ -15,6 +15,7 @@ from fedray.config import GanConfig
 from fedray.models.adaptation import check_no_chance, mean_is_fixed, remove_chance, replace_batch_norm
 from fedray.models.conditions import TileShape
 from fedray.models.errors import ModelError
+from fedray.models.judgements import LabelSpread
 
 WEIGHTS_FOLDER = "FEDRAY_WEIGHTS"
 """Environment variable: folder with ImageNet weights, NAME.safetensors or NAME.pth by timm's model name."""
@@ -149,8 +150,11 @@ def differentiable_twice() -> AbstractContextManager[None]:
 
 
 def couples_samples(module: nn.Module) -> bool:
-    """Whether a module's output for one tile depends on the others of the batch: it has BatchNorm that learns."""
-    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training for part in module.modules())
+    """Whether what a module says of one tile depends on the others: by BatchNorm that learns, or a spread."""
+    return any(
+        isinstance(part, LabelSpread) or (isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training)
+        for part in module.modules()
+    )
 
 
 def _create(name: str, shape: TileShape, weights: dict[str, Any] | None) -> nn.Module:

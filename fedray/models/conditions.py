@@ -40,9 +40,9 @@ class Condition(NamedTuple):
         return Condition(torch.cat([self.labels] * 2), torch.cat([self.domains] * 2))
 
 
-def sample_noise(num: int, latent_dim: int, random: torch.Generator) -> Tensor:
-    """Draw standard normal noise [num, latent_dim] float32 on the random stream's device."""
-    return torch.randn(num, latent_dim, generator=random, device=random.device)
+def sample_noise(num: int, length: int, random: torch.Generator) -> Tensor:
+    """Draw standard normal noise [num, length] float32 on the random stream's device."""
+    return torch.randn(num, length, generator=random, device=random.device)
 
 
 def not_halved(values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedray.config import GanConfig
 from fedray.models.conditions import Condition, TileShape, sample_noise
-from fedray.models.discriminators import Discriminator
+from fedray.models.discriminators import make_discriminator
 from fedray.models.errors import DivergedError
 from fedray.models.generators import GENERATORS
 from fedray.models.objectives import OBJECTIVES
@@ -59,9 +59,10 @@ class Gan:
             torch.manual_seed(derive_seed(seed, "weights"))
             generator = make_generator(config, self.shape)
             objective = OBJECTIVES[config.objective]
-            discriminator = Discriminator(
+            discriminator = make_discriminator(
                 config, self.shape, objective.conditioning, linear=objective.linear, load_weights=load_weights
             )
+        self.noise_length = generator.noise_length
         layout = torch.channels_last if config.channels_last else torch.preserve_format
         self.generator: nn.Module = generator.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.discriminator: nn.Module = discriminator.to(self.device, memory_format=layout)  # type: ignore[call-overload]
@@ -149,7 +150,7 @@ class Gan:
         Raises:
             DivergedError: A tile is not finite, which no uint8 can say.
         """
-        noise = sample_noise(len(labels), self.config.latent_dim, random)
+        noise = sample_noise(len(labels), self.noise_length, random)
         if domains is None:
             domains = np.arange(len(labels)) % self.shape.num_domains
         wanted = Condition(*(torch.from_numpy(np.asarray(part, dtype=np.int64)) for part in (labels, domains)))

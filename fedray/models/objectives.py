@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedray.models.conditions import Condition
-from fedray.models.discriminators import Conditioning, Judgement
+from fedray.models.judgements import Conditioning, Judgement
 
 Losses = dict[str, Tensor]
 

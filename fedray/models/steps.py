@@ -80,7 +80,7 @@ class GanSteps:
 
     def generate(self, condition: Condition) -> Tensor:
         """Generate tiles [N, C, H, W] float32 in [-1, 1] from fresh noise."""
-        noise = sample_noise(len(condition.labels), self.gan.config.latent_dim, self._random)
+        noise = sample_noise(len(condition.labels), self.gan.noise_length, self._random)
         with self.gan.autocast():
             tiles: Tensor = self.gan.generator(noise, condition)
         return tiles

@@ -9,6 +9,7 @@ from fedray.models import OBJECTIVES, Condition, Gan, Judgement, TileShape
 # One of each family that a federation may use: of timm those that it keeps for tests, with 0.1 to 0.4 M parameters.
 BACKBONES = ["cnn", "test_resnet", "test_vit", "test_efficientnet"]
 PAIRS = [(objective, backbone) for backbone in BACKBONES for objective in OBJECTIVES]
+PAIRS += [(objective, "projected") for objective in ("cgan-hinge", "acgan", "acgan-ns")]  # refused with the others
 # Of S2's own choices, with 24 and 28 M: one of BatchNorm and bottlenecks, and windows: timm has no small model of them.
 FULL_SIZE = [("cgan-hinge", "resnet50"), ("wgan-gp", "swin_t")]
 SHAPE = TileShape(size=16, channels=3, num_labels=3)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from fedray.models import Gan, Optimizers
-from fedray.models.augmentation import DIFF_AUGMENTS, _translate, colour_translation_cutout, turn_and_flip
+from fedray.models.augmentation import DIFF_AUGMENTS, colour_translation_cutout, translation, turn_and_flip
 from fedray.models.steps import GanSteps
 from tests.models.networks import SHAPE, batch, config
 
@@ -40,7 +40,7 @@ def test_colour_shift_and_hole_follow_the_papers_ranges():
 def test_translation_moves_by_at_most_an_eighth():
     tiles = torch.zeros(300, 1, 32, 32)
     tiles[:, :, 16, 16] = 1.0
-    where = _translate(tiles, stream()).flatten(2).argmax(2).squeeze(1)
+    where = translation(tiles, stream()).flatten(2).argmax(2).squeeze(1)
     rows, columns = (where // 32 - 16).tolist(), (where % 32 - 16).tolist()
     assert set(rows) == set(columns) == set(range(-4, 5))
 
