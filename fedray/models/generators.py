@@ -100,7 +100,7 @@ class ResidualGenerator(nn.Module):
         embedding = self.label(condition.labels)
         if self.domain is not None:
             embedding = embedding + self.domain(condition.domains)
-        latent, *images = noise.split([self._latent_dim, *self._image_lengths], dim=1)
+        latent, *images = torch.split(noise, [self._latent_dim, *self._image_lengths], dim=1)
         if self._noisy:
             embedding = torch.cat([embedding, latent], 1)
         features = self.project(latent).view(-1, self._channels, self._start, self._start)

@@ -92,9 +92,10 @@ class TestEveryPair:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("generator", ["custom-cnn", "residual"])
+@pytest.mark.parametrize("generator", ["custom-cnn", "residual", "residual, noise"])
 def test_two_passes_with_kept_state_equal_one_and_the_same_seed_the_same_arrays(objective, generator):
-    config = settings(objective, "cnn", generator=generator, dropout=0.2)
+    name, noisy = generator.split(",")[0], "noise" in generator
+    config = settings(objective, "cnn", generator=name, generator_noise=noisy, dropout=0.2)
 
     def run(interrupted):
         gan = Gan(config, SHAPE, seed=0)
