@@ -14,7 +14,7 @@ NAMES = sorted(path.stem for path in SPACES.glob("*.yaml"))
 
 
 def test_there_is_one_for_each_family():
-    assert set(NAMES) >= {"wgan_gp", "acgan", "cgan", "cgan_hinge", "md_gan"}
+    assert set(NAMES) >= {"wgan_gp", "acgan", "cgan", "cgan_hinge", "md_gan", "projected"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,7 +36,10 @@ def test_a_dry_run_prints_the_space_and_the_plan(name, sweep_gan, no_new_ray):
 
 def test_an_unknown_name_lists_those_that_are_there(sweep_gan, refused):
     message = refused(sweep_gan, "--space", "cgan_hing")
-    assert "one of acgan, cgan, cgan_hinge, md_gan, wgan_gp, but got 'cgan_hing'; did you mean 'cgan_hinge'?" in message
+    assert (
+        "one of acgan, cgan, cgan_hinge, md_gan, projected, wgan_gp, but got 'cgan_hing'; did you mean 'cgan_hinge'?"
+        in message
+    )
 
 
 def test_a_file_is_taken_as_it_is(tmp_path):
