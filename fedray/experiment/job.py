@@ -91,12 +91,12 @@ def train(argv: Sequence[str], description: str) -> None:
     if finished is None:
         config, store = check_experiment(config, out)
         told = notes(config, store)
+        look_at_tracking(tracking_uri)  # before anything is timed or said
         budget = list(budget_lines(config, plan_workers(config, cluster_size()), rounds_done(out)))
     else:
         told = [f"{out} holds a finished experiment: nothing is left to run"]
     if options.dry_run:
         plan = plan_workers(config, cluster_size())
-        look_at_tracking(tracking_uri)
         print("\n# ".join([f"{to_yaml(config)}# {plan}", *budget, *told]))
         return
     notes_first = [f"note: {note}" for note in ([f"came with the job: {package}"] if package else []) + told]

@@ -69,12 +69,12 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     if finished is None:
         space, store = check_sweep(space, out)
         told = notes(space.trial_config({}), store)
+        look_at_tracking(tracking_uri)  # before anything is timed or said
         budget = list(sweep_budget_lines(space, plan_sweep(space, cluster_size())))
     else:
         told = [f"{out} holds a finished sweep: nothing is left to run"]
     if options.dry_run:
         plan = plan_sweep(space, cluster_size())
-        look_at_tracking(tracking_uri)
         print("\n# ".join([f"{to_yaml(space)}# {plan}", *budget, *told]))
         return
     notes_first = [f"note: {note}" for note in ([f"came with the job: {package}"] if package else []) + told]

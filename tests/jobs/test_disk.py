@@ -6,6 +6,7 @@ import os
 import pytest
 
 from fedray.config.cli import run_job
+from fedray.federation import local_store
 
 PLACES = ["{folder}/file", "{folder}/file/below", "/proc/fedray", "/proc", "/dev/null/below"]
 
@@ -19,6 +20,7 @@ def place(request, folder):
 @pytest.mark.parametrize("job", ["train_gan", "sweep_wgan"])
 def test_a_cache_that_cannot_be(run, refused, place, monkeypatch, job):
     monkeypatch.setenv("FEDRAY_CACHE", place)
+    local_store.cache_clear()  # another test may have opened the same store last, from a folder that can be
     message = refused(lambda *arguments: run(job, *arguments), "--data", "colon", "--dry-run")
     assert f"cache folder {place} (" in message and "set FEDRAY_CACHE to a writable folder" in message
     assert message.count("\n") == 1

@@ -6,8 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-import fedray.experiment.run
-import fedray.sweep.run
+import fedray.tracking.check
 from fedray.tracking import check_tracking
 
 
@@ -98,8 +97,7 @@ def test_more_than_the_cluster_can_ever_have(job, refused, argv, expected):
 
 @pytest.mark.usefixtures("ray_session")
 def test_a_tracking_server_that_does_not_answer(job, refused, monkeypatch):
-    for module in (fedray.experiment.run, fedray.sweep.run):
-        monkeypatch.setattr(module, "check_tracking", partial(check_tracking, timeout_s=1.0))
+    monkeypatch.setattr(fedray.tracking.check, "check_tracking", partial(check_tracking, timeout_s=1.0))
     with socket.socket() as closed:  # bound, so that nobody else takes the port, but not listening
         closed.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
