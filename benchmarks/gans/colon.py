@@ -145,7 +145,13 @@ def _table(frame: pd.DataFrame, judge: _Judge) -> str:
         for row in frame.to_dict("records")
     ]
     size = judge.evaluator.num_samples
-    header = ("", "generator steps", f"fid/domain-cnn/{size}", f"kid/domain-cnn/{size}", "label recognised (balanced)")
+    header = (
+        "",
+        "generator steps",
+        f"fid/efficientnet-lite0/{size}",
+        f"kid/efficientnet-lite0/{size}",
+        "label recognised (balanced)",
+    )
     return markdown_table(header, rows)
 
 

@@ -327,9 +327,10 @@ class PrivacyConfig(_Section):
 class EvaluationConfig(_Section):
     """How the generator is judged."""
 
-    extractor: Literal["domain-cnn", "inception-v3-compat"] = "domain-cnn"
-    """Features for FID and KID: 'domain-cnn' is trained once on the store's real training tiles; 'inception-v3-compat'
-    is the one of the literature and needs its weights."""
+    extractor: Literal["efficientnet-lite0", "domain-cnn", "inception-v3-compat"] | None = None
+    """Features for FID and KID: 'efficientnet-lite0' is a frozen ImageNet network, installed with FedRay; 'domain-cnn'
+    is trained once on the store's real training tiles; 'inception-v3-compat' is the one of the literature and needs its
+    weights. Unset: 'efficientnet-lite0'."""
     extractor_weights: str | None = None
     """Path of the extractor's weight file; unset: torch-fidelity's own download. For 'inception-v3-compat'."""
     num_samples: int | None = Field(None, ge=16)
@@ -339,6 +340,11 @@ class EvaluationConfig(_Section):
     """The real tiles that generated ones are compared with."""
     every: int = Field(1, ge=1)
     """Rounds between two evaluations, >= 1; the last round is always evaluated."""
+
+    @property
+    def chosen_extractor(self) -> str:
+        """The extractor, with the default where it is unset."""
+        return self.extractor or "efficientnet-lite0"
 
 
 class ResourcesConfig(_Section):

@@ -56,7 +56,7 @@ class Evaluator:
                 tiles, or they are all alike.
         """
         on = torch.device(device)
-        extractor = EXTRACTORS[config.extractor](store, config)
+        extractor = EXTRACTORS[config.chosen_extractor](store, config)
         extractor.network.to(on)
         reference = load_reference(store, config, extractor, on, seed)
         return cls(

@@ -57,7 +57,7 @@ def score_names(config: EvaluationConfig, store: TileStore, seed: int = 0) -> li
         EvaluationError: The split has fewer than two tiles.
     """
     labels = store.labels[compared_indices(store, config, seed)]
-    return score_names_for(config.extractor, labels, store.label_names)
+    return score_names_for(config.chosen_extractor, labels, store.label_names)
 
 
 def compared_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) -> NDArray[np.int64]:

@@ -15,7 +15,8 @@ def from_store(config: ExperimentConfig) -> ExperimentConfig:
     """Fill in what the store decides.
 
     The store's path becomes absolute, ``data.tile_size`` and ``data.num_domains`` are the store's,
-    ``partition.keep_groups`` and ``evaluation.num_samples`` what they come to with it.
+    ``partition.keep_groups`` and ``evaluation.num_samples`` what they come to with it; ``evaluation.extractor``
+    gets its name.
 
     Raises:
         StoreError: The store cannot be opened, or is not as the configuration says.
@@ -32,7 +33,9 @@ def from_store(config: ExperimentConfig) -> ExperimentConfig:
         update={
             "data": data.model_copy(update={"tile_size": store.tile_size, "num_domains": len(store.domain_names)}),
             "partition": config.partition.model_copy(update={"keep_groups": keep}),
-            "evaluation": config.evaluation.model_copy(update={"num_samples": num_compared}),
+            "evaluation": config.evaluation.model_copy(
+                update={"num_samples": num_compared, "extractor": config.evaluation.chosen_extractor}
+            ),
         }
     )
 

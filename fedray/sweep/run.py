@@ -190,8 +190,9 @@ def finished_sweep(space: SearchSpace, out: Place) -> SweepResult | None:
 def settle(space: SearchSpace) -> SearchSpace:
     """Fill in what the data decide: the goal's full name, and what they say of the fixed configuration.
 
-    A score's name ends with the number of tiles really compared, which depends on the store: ``fid/domain-cnn``
-    becomes ``fid/domain-cnn/256``. A goal that names its number, and one that no evaluation yields, stay as they are.
+    A score's name ends with the number of tiles really compared, which depends on the store: ``kid/efficientnet-lite0``
+    becomes ``kid/efficientnet-lite0/256``. A goal that names its number, and one that no evaluation yields, stay as
+    they are.
 
     Raises:
         ValueError: The data cannot be opened, are too few to compare, or are not as the configuration says.

@@ -109,7 +109,7 @@ class Goal(_Strict):
     """What a sweep optimises."""
 
     metric: str
-    """Name of a score, such as ``fid/domain-cnn/256``."""
+    """Name of a score, such as ``fid/efficientnet-lite0/256``."""
     mode: Literal["min", "max"] = "min"
 
 

@@ -82,7 +82,7 @@ def logged(reader: Path, new_database: NewDatabase, tmp_path: Path) -> Path:
     tracker = Tracker(new_database(reader), "fedray")
     for number, score in enumerate((7.0, 2.0)):
         run = tracker.start_run(f"run {number}", params={"gan.n_critic": 5}, tags={"fedray.outcome": "complete"})
-        scores = {"fid/domain-cnn/256": score}
+        scores = {"fid/efficientnet-lite0/256": score}
         run.log_round(3, scores)
         arrays = fresh_gan(config.model_copy(update={"seed": number}), "cpu").arrays()
         log_generator(run, config, arrays, store, 3, scores)

@@ -8,7 +8,7 @@ from fedray.config import DataConfig, EvaluationConfig
 from fedray.data import Tile, TileStore, open_store, write_store
 from fedray.evaluation import Evaluator
 
-CONFIG = EvaluationConfig(num_samples=128)
+CONFIG = EvaluationConfig(num_samples=256)
 MakeStore = Callable[..., TileStore]
 
 

@@ -13,11 +13,11 @@ from fedray.data import TileStore
 from fedray.evaluation import EvaluationError, Evaluator, cached_evaluator, mode_of, score_names
 from fedray.evaluation.self_test import what_of
 
-CONFIG = EvaluationConfig(num_samples=128)
+CONFIG = EvaluationConfig(num_samples=256)
 MakeStore = Callable[..., TileStore]
 
-FID = "fid/domain-cnn/128"
-KID = "kid/domain-cnn/128"
+FID = "fid/efficientnet-lite0/256"
+KID = "kid/efficientnet-lite0/256"
 
 
 def test_scores_and_floor_have_the_announced_names(store: TileStore, evaluator: Evaluator, real: np.ndarray) -> None:
@@ -25,9 +25,9 @@ def test_scores_and_floor_have_the_announced_names(store: TileStore, evaluator: 
     assert names[:4] == [FID, KID, *(f"{KID}/label/{name}" for name in store.label_names)]
     of_all = [name for name in names[4:] if "/label/" not in name]
     assert of_all == [
-        "coverage/domain-cnn/128", "recall/domain-cnn/128",
-        "c2st/texture/128", "c2st-low/texture/128", "c2st-high/texture/128",
-        "c2st/domain-cnn/128", "c2st-low/domain-cnn/128", "c2st-high/domain-cnn/128",
+        "coverage/efficientnet-lite0/256", "recall/efficientnet-lite0/256",
+        "c2st/texture/256", "c2st-low/texture/256", "c2st-high/texture/256",
+        "c2st/efficientnet-lite0/256", "c2st-low/efficientnet-lite0/256", "c2st-high/efficientnet-lite0/256",
     ]  # fmt: skip
     assert len(names) == 2 + 2 + 3 * len(of_all)
     assert evaluator.self_test is not None
@@ -39,7 +39,7 @@ def test_scores_and_floor_have_the_announced_names(store: TileStore, evaluator: 
 
 def test_the_name_carries_the_number_really_compared(store: TileStore) -> None:
     num_test = len(store.indices("test"))
-    assert score_names(EvaluationConfig(num_samples=10_000), store)[0] == f"fid/domain-cnn/{num_test}"
+    assert score_names(EvaluationConfig(num_samples=10_000), store)[0] == f"fid/efficientnet-lite0/{num_test}"
 
 
 def test_labels_keep_the_shares_of_the_split(store: TileStore, evaluator: Evaluator) -> None:
@@ -96,7 +96,7 @@ def test_threads_and_a_pickled_copy_agree(evaluator: Evaluator, real: np.ndarray
 
 
 def test_another_number_of_tiles_is_refused(evaluator: Evaluator, real: np.ndarray) -> None:
-    with pytest.raises(EvaluationError, match=r"expected 128 generated tiles with 128 labels, but got 127") as caught:
+    with pytest.raises(EvaluationError, match=r"expected 256 generated tiles with 256 labels, but got 255") as caught:
         evaluator.scores(real[:-1], evaluator.labels[:-1])
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
@@ -104,7 +104,7 @@ def test_another_number_of_tiles_is_refused(evaluator: Evaluator, real: np.ndarr
 def test_another_histogram_shape_or_type_is_refused(evaluator: Evaluator, real: np.ndarray) -> None:
     with pytest.raises(EvaluationError, match="each label as often"):
         evaluator.scores(real, np.zeros_like(evaluator.labels))
-    with pytest.raises(EvaluationError, match=r"must be uint8 of shape \(128, 32, 32, 3\)"):
+    with pytest.raises(EvaluationError, match=r"must be uint8 of shape \(256, 32, 32, 3\)"):
         evaluator.scores(real[:, :16, :16], evaluator.labels)
     with pytest.raises(EvaluationError, match="but are float32"):
         evaluator.scores(real.astype(np.float32), evaluator.labels)  # type: ignore[arg-type]

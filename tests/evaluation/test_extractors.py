@@ -15,29 +15,35 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.evaluation import EXTRACTORS, EvaluationError, Evaluator
-from fedray.evaluation.extractors import inception
+from fedray.evaluation.extractors import Extractor, inception, lite0
 from fedray.evaluation.extractors.base import reduce_to
 from fedray.evaluation.extractors.domain_cnn_training import train
 
 MakeStore = Callable[..., TileStore]
 
 
+@pytest.fixture(scope="module")
+def domain_cnn(store: TileStore) -> Extractor:
+    return EXTRACTORS["domain-cnn"](store, EvaluationConfig())
+
+
 def test_every_extractor_is_known_to_config_and_torch_fidelity() -> None:
-    choices = EvaluationConfig.model_json_schema()["properties"]["extractor"]["enum"]
+    choices = EvaluationConfig.model_json_schema()["properties"]["extractor"]["anyOf"][0]["enum"]
     assert set(EXTRACTORS) == set(choices)
-    assert set(EXTRACTORS) <= set(FEATURE_EXTRACTORS_REGISTRY)
+    assert EvaluationConfig().chosen_extractor in choices
+    assert set(EXTRACTORS) | {lite0.NAME} <= set(FEATURE_EXTRACTORS_REGISTRY)
 
 
-def test_domain_cnn_tells_the_labels_of_test_tiles_apart(store: TileStore, evaluator: Evaluator) -> None:
-    quality = evaluator.quality
+def test_domain_cnn_tells_the_labels_of_test_tiles_apart(store: TileStore, domain_cnn: Extractor) -> None:
+    quality = domain_cnn.quality
     assert quality is not None
     assert quality.trivial_balanced_accuracy == 1 / len(store.label_names)
     assert quality.num_test == len(store.indices("test"))
     assert quality.balanced_accuracy > 0.8
 
 
-def test_domain_cnn_features_have_unit_scale_on_training_tiles(store: TileStore, evaluator: Evaluator) -> None:
-    features = evaluator.extractor.features(store.tiles(store.indices("train")), evaluator.device)
+def test_domain_cnn_features_have_unit_scale_on_training_tiles(store: TileStore, domain_cnn: Extractor) -> None:
+    features = domain_cnn.features(store.tiles(store.indices("train")), torch.device("cpu"))
     assert features.shape == (len(store.indices("train")), 64)
     assert features.dtype == np.float32
     assert features.var(0, ddof=1).sum() == pytest.approx(64, rel=1e-3)
@@ -56,17 +62,17 @@ def test_domain_cnn_is_the_same_for_any_number_of_threads(make_store: MakeStore)
 
 
 @pytest.mark.parametrize("size", [16, 50, 224])
-def test_domain_cnn_takes_tiles_of_any_size(evaluator: Evaluator, real: np.ndarray, size: int) -> None:
+def test_domain_cnn_takes_tiles_of_any_size(domain_cnn: Extractor, real: np.ndarray, size: int) -> None:
     tiles = np.tile(real[:3], (1, 7, 7, 1))[:, :size, :size]
-    features = evaluator.extractor.features(tiles, evaluator.device)
+    features = domain_cnn.features(tiles, torch.device("cpu"))
     assert features.shape == (3, 64)
     assert np.isfinite(features).all()
 
 
 def test_domain_cnn_needs_two_labels(make_store: MakeStore) -> None:
     store = make_store({"gland": (20, 20)})
-    with pytest.raises(EvaluationError, match=r"at least 2 .* has 1 \(gland\); use .*'inception-v3-compat'"):
-        Evaluator.prepare(store, EvaluationConfig())
+    with pytest.raises(EvaluationError, match=r"at least 2 .* has 1 \(gland\); use .*'efficientnet-lite0'"):
+        Evaluator.prepare(store, EvaluationConfig(extractor="domain-cnn"))
 
 
 def test_reduction_is_antialiased_and_never_enlarges() -> None:

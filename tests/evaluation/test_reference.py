@@ -15,7 +15,7 @@ from fedray.data import TileStore
 from fedray.evaluation import EvaluationError, Evaluator, score_names
 from fedray.evaluation.reference import compared_indices
 
-CONFIG = EvaluationConfig(num_samples=128)
+CONFIG = EvaluationConfig(num_samples=256)
 MakeStore = Callable[..., TileStore]
 
 SMALL = {"gland": (30, 20), "stroma": (30, 20)}
@@ -32,10 +32,11 @@ def test_the_second_prepare_only_reads(cache: Path, store: TileStore, evaluator:
     before = files(cache, store)
     again = Evaluator.prepare(store, CONFIG)
     assert files(cache, store) == before
-    assert sum(name.startswith("domain-cnn") for name in before) == 1
+    assert sum(name.startswith("efficientnet-lite0") for name in before) == 1
     assert again.floor == evaluator.floor
     assert np.array_equal(
-        again.reference.samples["domain-cnn"].features, evaluator.reference.samples["domain-cnn"].features
+        again.reference.samples["efficientnet-lite0"].features,
+        evaluator.reference.samples["efficientnet-lite0"].features,
     )
 
 
@@ -45,7 +46,7 @@ def test_another_number_or_split_shares_the_extractor(cache: Path, store: TileSt
     new = files(cache, store).keys() - before.keys()
     assert sorted(name[:4] for name in new) == ["refe", "self"]
     assert other.extractor.identity == evaluator.extractor.identity
-    assert next(iter(other.floor)) == "fid/domain-cnn/40"
+    assert next(iter(other.floor)) == "fid/efficientnet-lite0/40"
 
 
 def test_another_content_has_another_cache(cache: Path, make_store: MakeStore) -> None:
@@ -66,14 +67,14 @@ def test_a_damaged_file_is_built_again(cache: Path, make_store: MakeStore) -> No
 def test_two_processes_build_once_and_agree(cache: Path, make_store: MakeStore) -> None:
     store = make_store(SMALL, 16, seed=3)
     script = textwrap.dedent(f"""
-        import fedray.evaluation.extractors.domain_cnn_training as training
+        import fedray.evaluation.extractors.lite0 as lite0
         from fedray.config import EvaluationConfig
         from fedray.data import TileStore
         from fedray.evaluation import Evaluator
-        train, trained = training.train, []
-        training.train = lambda store: trained.append(1) or train(store)
+        measure, measured = lite0.measure, []
+        lite0.measure = lambda network, store: measured.append(1) or measure(network, store)
         evaluator = Evaluator.prepare(TileStore.open({str(store.path)!r}), EvaluationConfig(num_samples=20))
-        print(len(trained), evaluator.extractor.identity, evaluator.floor)
+        print(len(measured), evaluator.extractor.identity, evaluator.floor)
     """)
     command, environment = [sys.executable, "-c", script], os.environ | {"OMP_NUM_THREADS": "1"}
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
@@ -86,7 +87,7 @@ def test_two_processes_build_once_and_agree(cache: Path, make_store: MakeStore) 
 def test_the_reference_of_a_split_is_drawn_once_and_from_it(store: TileStore) -> None:
     first, second = compared_indices(store, CONFIG), compared_indices(store, CONFIG)
     assert np.array_equal(first, second)
-    assert len(np.unique(first)) == 128
+    assert len(np.unique(first)) == 256
     assert np.isin(first, store.indices("test")).all()
     assert not np.array_equal(first, compared_indices(store, CONFIG, seed=1))
 
@@ -101,4 +102,4 @@ def test_too_few_tiles_for_the_features_are_warned_of_once(store: TileStore, cap
     config = EvaluationConfig(num_samples=48)
     Evaluator.prepare(store, config)
     Evaluator.prepare(store, config)
-    assert sum("fid/domain-cnn/48 compares 48 tiles by 64 features" in text for text in caplog.messages) == 1
+    assert sum("fid/efficientnet-lite0/48 compares 48 tiles by 248 features" in text for text in caplog.messages) == 1

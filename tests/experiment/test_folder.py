@@ -38,7 +38,7 @@ def space(store):
                 "name": "small",
                 "fixed": nest({**SMALL, "data.store": str(store.path)}),
                 "search": {"gan.n_critic": {"type": "int", "low": 1, "high": 3}},
-                "goal": {"metric": "fid/domain-cnn"},
+                "goal": {"metric": "fid/efficientnet-lite0"},
                 "num_trials": 2,
             }
         )

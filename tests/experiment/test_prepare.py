@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from fedray.data import StoreError, write_store
-from fedray.evaluation.extractors import domain_cnn_training
+from fedray.evaluation.extractors import lite0
 from fedray.experiment import prepare_evaluation, settled
 from fedray.experiment.prepare import check_tiles, keep_evaluation
 from fedray.federation import local_store
@@ -19,10 +19,10 @@ def test_another_machine_goes_on_with_the_extractor_of_the_start(small_config, t
     keep_evaluation(prepared, tmp_path / "run")
     monkeypatch.setenv("FEDRAY_CACHE", str(tmp_path / "another machine"))
 
-    def train(store):
+    def measure(network, store):
         raise AssertionError("there is one in the folder")
 
-    monkeypatch.setattr(domain_cnn_training, "train", train)
+    monkeypatch.setattr(lite0, "measure", measure)
     again, _ = prepare_evaluation(config, tmp_path / "run")
     assert again.extractor.identity == first.extractor.identity
     assert again.floor == first.floor

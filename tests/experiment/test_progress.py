@@ -9,13 +9,13 @@ from fedray.experiment.progress import LINE_LENGTH, RoundLines, clock
 from fedray.experiment.rounds import RoundResult
 from fedray.federation import RoundReport
 
-LABELS = {f"kid/domain-cnn/256/label/{'x' * 100} {number}": 1.0 for number in range(50)}
+LABELS = {f"kid/efficientnet-lite0/256/label/{'x' * 100} {number}": 1.0 for number in range(50)}
 SCORES = {
-    "fid/domain-cnn/256": 1234.5678,
-    "kid/domain-cnn/256": 0.00123456,
+    "fid/efficientnet-lite0/256": 1234.5678,
+    "kid/efficientnet-lite0/256": 0.00123456,
     "c2st/texture/256": 0.98765,
-    "c2st/domain-cnn/256": 0.5,
-    "coverage/domain-cnn/256": 0.54321,
+    "c2st/efficientnet-lite0/256": 0.5,
+    "coverage/efficientnet-lite0/256": 0.54321,
     **LABELS,
 }
 LOSSES = {"discriminator/loss": -1.23456, "generator/loss": 0.000123456, "discriminator/wasserstein": 3.0}
@@ -84,7 +84,9 @@ def test_rounds_stand_below_each_other_whether_evaluated_or_not():
     assert "fid" not in told[0] and "cover" not in told[2]
 
 
-@pytest.mark.parametrize("given", [["kid/inception-v3-compat/64"], ["fid/domain-cnn/64", "kid/domain-cnn/64"], []])
+@pytest.mark.parametrize(
+    "given", [["kid/inception-v3-compat/64"], ["fid/efficientnet-lite0/64", "kid/efficientnet-lite0/64"], []]
+)
 def test_only_scores_that_an_evaluation_gives_have_a_column(given):
     lines = RoundLines(config(10), given)
     line = lines.line(result(1, dict.fromkeys(given, 1.0)))

@@ -31,11 +31,11 @@ FORMULAS = ["$x_1$", r"$\frac{$", "100$ or 50$", "_hidden", "^{", "a_b", "%d"]
 def test_names_are_printed_as_they_are(word, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     console = plain_console()
-    print_scores(console, {f"kid/domain-cnn/16/label/{word}": 1.0}, {})
+    print_scores(console, {f"kid/efficientnet-lite0/16/label/{word}": 1.0}, {})
     console.print(f"Results: {word}/", soft_wrap=True)
     console.print(Text(word, style="bold"))
     output = capsys.readouterr().out
-    assert f"kid/domain-cnn/16/label/{word}" in output
+    assert f"kid/efficientnet-lite0/16/label/{word}" in output
     assert f"Results: {word}/" in output
     assert output.endswith(f"{word}\n")
 
@@ -83,7 +83,7 @@ def printed(*arguments):
 
 
 def test_epsilon_stands_in_the_final_table():
-    scores = {"fid/domain-cnn/16": 3.0}
+    scores = {"fid/efficientnet-lite0/16": 3.0}
     assert "privacy spent: epsilon at delta 1e-05 16.49" in printed(scores, {}, (16.49, 1e-5))
     assert "privacy" not in printed(scores, {})
 

@@ -68,7 +68,7 @@ def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(
     assert [round_result.report.round_index for round_result in seen] == [1, 2]
     history = pd.read_parquet(tmp_path / "run" / "results.parquet")
     assert history["round"].tolist() == [1, 2]
-    assert history["fid/domain-cnn/16"].iloc[-1] == result.scores["fid/domain-cnn/16"]
+    assert history["fid/efficientnet-lite0/16"].iloc[-1] == result.scores["fid/efficientnet-lite0/16"]
     assert load_config(tmp_path / "run" / "config.yaml") == experiment.settled(config)
     assert Image.open(tmp_path / "run" / "samples.png").width > 300
 
@@ -76,8 +76,8 @@ def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(
     assert (run.info.run_id, run.info.status) == (result.run_id, "FINISHED")
     assert run.data.params["gan.n_critic"] == "2"
     assert run.data.tags["fedray.dataset-fingerprint"] == small_store.fingerprint
-    fids = client.get_metric_history(result.run_id, "fid/domain-cnn/16")
-    assert [(m.step, m.value) for m in fids] == list(zip([1, 2], history["fid/domain-cnn/16"], strict=True))
+    fids = client.get_metric_history(result.run_id, "fid/efficientnet-lite0/16")
+    assert [(m.step, m.value) for m in fids] == list(zip([1, 2], history["fid/efficientnet-lite0/16"], strict=True))
     artifacts = {item.path for item in client.list_artifacts(result.run_id)}
     assert {"config.yaml", "partition.png", "samples.png", "images"} <= artifacts
 
@@ -125,7 +125,7 @@ def test_a_stopped_experiment_continues_to_the_same_end_in_the_same_run(
     assert resumed.history["round"].tolist() == [1, 2, 3]
     client, run = only_run(uri)
     assert run.info.status == "FINISHED"
-    assert [m.step for m in client.get_metric_history(run.info.run_id, "fid/domain-cnn/16")] == [1, 2, 3]
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "fid/efficientnet-lite0/16")] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("strategy", ["fedavg", "fedavgm"])
@@ -187,7 +187,7 @@ def test_every_mode_runs_to_scores(run_experiment, small_config, tmp_path, uri, 
 def test_rounds_without_evaluation_have_losses_only(run_experiment, small_config, tmp_path, uri):
     config = small_config(federation__num_rounds=3, evaluation__every=2)
     history = run_experiment(config, out=tmp_path / "run", tracking_uri=uri).history
-    assert history["fid/domain-cnn/16"].notna().tolist() == [False, True, True]  # the last is always evaluated
+    assert history["fid/efficientnet-lite0/16"].notna().tolist() == [False, True, True]  # the last is always evaluated
     assert history["loss/generator/loss"].notna().all()
 
 

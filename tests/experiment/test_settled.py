@@ -30,7 +30,7 @@ def test_what_is_unset_becomes_what_runs(store, tmp_path):
     assert (config.data.tile_size, config.data.num_domains, config.evaluation.num_samples) == (24, 2, 24)
     assert config.partition.keep_groups is False  # each tile is a group of its own
     assert config.gan.n_critic == 5
-    assert score_names(config.evaluation, store)[0] == "fid/domain-cnn/24"
+    assert score_names(config.evaluation, store)[0] == "fid/efficientnet-lite0/24"
     assert settled(config) == config
     save_config(config, tmp_path / "config.yaml")
     assert settled(load_config(tmp_path / "config.yaml")) == config

@@ -135,7 +135,7 @@ def write_space(small_store: TileStore, tmp_path: Path) -> Callable[..., Path]:
             "name": "small",
             "fixed": nest({**small, "data.store": str(small_store.path), **(fixed or {})}),
             "search": SEARCH,
-            "goal": {"metric": "fid/domain-cnn/16"},
+            "goal": {"metric": "fid/efficientnet-lite0/16"},
             "num_trials": 2,
             "start_points": [{"gan.n_critic": 2, "gan.generator_lr": 1e-3}],
         }

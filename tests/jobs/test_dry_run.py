@@ -30,7 +30,10 @@ WEIGHTS = ["--gan.discriminator", "resnet18", "--gan.initialisation", "imagenet"
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        (["--data", "ONE LABEL"], "'domain-cnn' learns to tell labels apart and needs at least 2"),
+        (
+            ["--data", "ONE LABEL", "--evaluation.extractor", "domain-cnn"],
+            "'domain-cnn' learns to tell labels apart and needs at least 2",
+        ),
         (KRUM, "federation.strategy 'krum' needs at least 2 x federation.num_malicious + 3 clients a round"),
         (TRIMMED, "federation.trimmed_share of 0.2 leaves nobody out where 4 clients are sure"),
         (WEIGHTS, "gan.weights must be a file, but there is none at"),

@@ -55,7 +55,7 @@ def test_a_file_that_is_not_there(sweep_wgan, refused, folder):
 
 def test_a_goal_that_no_evaluation_yields(sweep_wgan, refused, write_space):
     message = refused(sweep_wgan, "--space", write_space(goal={"metric": "fid/inception/16"}))
-    assert "goal.metric must be one of fid/domain-cnn/16, kid/domain-cnn/16" in message
+    assert "goal.metric must be one of fid/efficientnet-lite0/16, kid/efficientnet-lite0/16" in message
     assert "but got 'fid/inception/16'" in message
 
 
@@ -81,7 +81,9 @@ def test_a_configuration_in_place_of_a_search_space(sweep_wgan, refused, write_c
 
 def test_a_goal_that_the_command_line_takes_away(sweep_wgan, refused, write_space):
     message = refused(sweep_wgan, "--space", write_space(), "--evaluation.num-samples", 18)
-    assert "goal.metric must be one of fid/domain-cnn/18" in message and "'fid/domain-cnn/16'" in message
+    assert (
+        "goal.metric must be one of fid/efficientnet-lite0/18" in message and "'fid/efficientnet-lite0/16'" in message
+    )
 
 
 def test_a_searched_value_on_the_command_line(sweep_wgan, refused, write_space):

@@ -26,7 +26,7 @@ from fedray.tracking import Tracker
 from tests.mlflow_server.servers import missing
 from tests.small import NewDatabase
 
-METRIC = "fid/domain-cnn/256"
+METRIC = "fid/efficientnet-lite0/256"
 ROUNDS = 2
 TRIALS = {
     f"trial-{i}": {

@@ -7,7 +7,7 @@ from fedray.config import nest, save_config
 from fedray.sweep import SearchSpace
 from tests.small import SMALL
 
-METRIC = "fid/domain-cnn/16"
+METRIC = "fid/efficientnet-lite0/16"
 EXPLODING = 1e15
 """A learning rate with which no run survives its first round."""
 

@@ -44,12 +44,17 @@ def test_epsilon_of_each_trial_and_of_all_together_stands_in_the_final_table(sma
 
 SCORES = {
     METRIC: 12.5,
-    "kid/domain-cnn/16": 0.0321,
-    "kid/domain-cnn/16/label/dark": 0.04,
+    "kid/efficientnet-lite0/16": 0.0321,
+    "kid/efficientnet-lite0/16/label/dark": 0.04,
     "c2st/texture/16": 0.954,
-    "coverage/domain-cnn/16": 0.27,
+    "coverage/efficientnet-lite0/16": 0.27,
 }
-FLOOR = {METRIC: 1.25, "kid/domain-cnn/16": -0.01, "c2st/texture/16": 0.51, "coverage/domain-cnn/16": 0.97}
+FLOOR = {
+    METRIC: 1.25,
+    "kid/efficientnet-lite0/16": -0.01,
+    "c2st/texture/16": 0.51,
+    "coverage/efficientnet-lite0/16": 0.97,
+}
 
 
 def told(round_index, score, **more):
@@ -126,9 +131,9 @@ def test_the_context_stands_beside_the_score_in_lines_of_a_terminal(searched, sm
 
 def test_a_goal_that_is_context_itself_stands_once(searched, small_store, tmp_path):
     space = small_space(small_store)
-    goal = space.goal.model_copy(update={"metric": "coverage/domain-cnn/16", "mode": "max"})
+    goal = space.goal.model_copy(update={"metric": "coverage/efficientnet-lite0/16", "mode": "max"})
     console = Console(width=120, record=True)
     print_trials(console, result_of(searched, space.model_copy(update={"goal": goal}), tmp_path))
     text = console.export_text()
-    assert "coverage/domain-cnn/16 (higher is better)" in text
+    assert "coverage/efficientnet-lite0/16 (higher is better)" in text
     assert "KID" in text and " cover " not in text

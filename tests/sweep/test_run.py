@@ -108,7 +108,7 @@ def test_the_generator_of_the_best_trial_is_found_by_its_scores_as_documented(sw
     assert model.source_run_id == parent.info.run_id
     scores = {metric.key: metric.value for metric in model.metrics}
     assert scores[METRIC] == result.best["score"]
-    of_labels = {mlflow_key(f"kid/domain-cnn/16/label/{label}") for label in LABELS}
+    of_labels = {mlflow_key(f"kid/efficientnet-lite0/16/label/{label}") for label in LABELS}
     assert of_labels < scores.keys() and len(of_labels) == 2
     assert scores.keys() == parent.data.metrics.keys()
     assert {metric.step for metric in model.metrics} == {3}

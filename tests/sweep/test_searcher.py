@@ -7,7 +7,7 @@ from ray.tune.result import TRAINING_ITERATION
 from fedray.sweep.searcher import COMPLETED, DIVERGED, OptunaSearcher, SweepSearch
 from fedray.sweep.space import SearchSpace
 
-METRIC = "fid/domain-cnn/64"
+METRIC = "fid/efficientnet-lite0/64"
 START = {"gan.n_critic": 4, "gan.generator_lr": 1e-3}
 
 

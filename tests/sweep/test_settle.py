@@ -11,7 +11,7 @@ from tests.small import random_tiles
 from tests.sweep.spaces import METRIC, small_space
 
 
-def space_in(store, path=None, metric="fid/domain-cnn", mode="min"):
+def space_in(store, path=None, metric="fid/efficientnet-lite0", mode="min"):
     space = small_space(store, goal={"metric": metric, "mode": mode})
     data = space.fixed.data.model_copy(update={"store": str(path or store.path)})
     return space.model_copy(update={"fixed": space.fixed.model_copy(update={"data": data})})
@@ -21,7 +21,7 @@ def test_a_goal_without_a_number_gets_the_number_really_compared(small_store):
     assert settle(space_in(small_store)).goal.metric == METRIC
 
 
-@pytest.mark.parametrize("metric", [METRIC, "kid/domain-cnn/16/label/dark", "fid/inception"])
+@pytest.mark.parametrize("metric", [METRIC, "kid/efficientnet-lite0/16/label/dark", "fid/inception"])
 def test_any_other_goal_stays_and_is_checked_as_it_is(small_store, metric):
     assert settle(space_in(small_store, metric=metric)).goal.metric == metric
 
@@ -32,21 +32,23 @@ def test_a_labels_name_in_a_goal_is_taken_as_it_is_written(tmp_path, label):
     labels = ["a", "a/16", "b/16", "Ki67<14%", "[red]"]
     tiles = (tile._replace(label=index // 4 % 5) for index, tile in enumerate(random_tiles()))
     store = write_store(tmp_path / "store", tiles, label_names=labels)
-    metric = f"kid/domain-cnn/16/label/{label}"
+    metric = f"kid/efficientnet-lite0/16/label/{label}"
     assert settle(space_in(store, metric=metric)).goal.metric == metric
     assert (metric in score_names(small_space(store).fixed.evaluation, store)) == (label in labels)
 
 
 def test_a_goal_that_no_evaluation_yields_is_refused_with_those_that_it_does(small_store, tmp_path):
     space = settle(space_in(small_store, metric="fid/inception"))
-    with pytest.raises(ConfigError, match=r"goal\.metric must be one of fid/domain-cnn/16, kid/domain-cnn/16"):
+    with pytest.raises(
+        ConfigError, match=r"goal\.metric must be one of fid/efficientnet-lite0/16, kid/efficientnet-lite0/16"
+    ):
         check_sweep(space, Place.at(tmp_path / "out"))
 
 
 GOALS = [
-    ("fid/domain-cnn", "min"),
-    ("coverage/domain-cnn", "max"),
-    ("recall/domain-cnn", "max"),
+    ("fid/efficientnet-lite0", "min"),
+    ("coverage/efficientnet-lite0", "max"),
+    ("recall/efficientnet-lite0", "max"),
     ("c2st/texture", "min"),
 ]
 

@@ -18,7 +18,7 @@ GOOD = {
         "gan.generator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
         "federation.aggregate": {"type": "choice", "values": ["both", "generator"]},
     },
-    "goal": {"metric": "fid/domain-cnn/64"},
+    "goal": {"metric": "fid/efficientnet-lite0/64"},
     "num_trials": 4,
     "start_points": [{"gan.n_critic": 5, "gan.generator_lr": 1e-3, "federation.aggregate": "both"}],
 }

@@ -21,7 +21,7 @@ from fedray.sweep.rungs import Rungs
 from fedray.sweep.space import SearchSpace
 from tests.sweep.tune_model import SmallTune
 
-METRIC = "fid/domain-cnn/64"
+METRIC = "fid/efficientnet-lite0/64"
 NUM_ROUNDS = 9
 
 

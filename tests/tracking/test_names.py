@@ -30,7 +30,7 @@ LABELS = [
 
 
 def score(label: str) -> str:
-    return f"kid/domain-cnn/256/label/{label}"
+    return f"kid/efficientnet-lite0/256/label/{label}"
 
 
 @pytest.mark.parametrize("make", [str, score], ids=["as they are", "in scores"])
@@ -58,8 +58,9 @@ def test_random_names_never_share_a_key():
 
 @pytest.mark.parametrize(
     "name",
-    ["fid/domain-cnn/256", "kid/domain-cnn/256/label/gland", "loss/discriminator/gradient-penalty", "gan.n_critic",
-     "round-seconds/dispatch", "a b", "vit_b_16", "mlflow.parentRunId", "fedray.version.torch-fidelity", "x" * 250],
+    ["fid/efficientnet-lite0/256", "kid/efficientnet-lite0/256/label/gland", "loss/discriminator/gradient-penalty",
+     "gan.n_critic", "round-seconds/dispatch", "a b", "vit_b_16", "mlflow.parentRunId",
+     "fedray.version.torch-fidelity", "x" * 250],
 )  # fmt: skip
 def test_a_name_that_mlflow_allows_stays(name):
     assert mlflow_key(name) == name

@@ -40,11 +40,11 @@ def test_rounds_are_buffered_and_complete(uri: str) -> None:
 
 def test_divergence_is_recorded(tracker: Tracker, uri: str) -> None:
     run = tracker.start_run("run")
-    run.log_round(0, {"nan": math.nan, "inf": math.inf, "fid/domain-cnn/256": 3.0, "recall/tumour (2)": 0.5})
+    run.log_round(0, {"nan": math.nan, "inf": math.inf, "fid/efficientnet-lite0/256": 3.0, "recall/tumour (2)": 0.5})
     run.finish("FAILED")
     assert math.isnan(history(uri, run.run_id, "nan")[0][1])
     assert history(uri, run.run_id, "inf")[0][1] > 1e308
-    assert history(uri, run.run_id, "fid/domain-cnn/256") == [(0, 3.0)]
+    assert history(uri, run.run_id, "fid/efficientnet-lite0/256") == [(0, 3.0)]
     assert history(uri, run.run_id, "recall/tumour :lpar:2:rpar:") == [(0, 0.5)]
 
 

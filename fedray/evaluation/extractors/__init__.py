@@ -9,6 +9,7 @@ from fedray.data import TileStore
 from fedray.evaluation.alike import check_tiles_differ
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors.base import Extractor, ExtractorQuality
+from fedray.pretrained import PretrainedError, check_lite0
 
 # Their modules are imported when one is loaded: torch-fidelity takes seconds, and most processes evaluate nothing.
 
@@ -26,7 +27,15 @@ def _inception(store: TileStore, config: EvaluationConfig) -> Extractor:
     return load_inception(store, config)
 
 
+def _lite0(store: TileStore, config: EvaluationConfig) -> Extractor:
+    from fedray.evaluation.extractors.lite0 import load_lite0
+
+    _check_lite0(store, config)
+    return load_lite0(store, config)
+
+
 EXTRACTORS: dict[str, Callable[[TileStore, EvaluationConfig], Extractor]] = {
+    "efficientnet-lite0": _lite0,
     "domain-cnn": _domain_cnn,
     "inception-v3-compat": _inception,
 }
@@ -40,9 +49,23 @@ def _check_domain_cnn(store: TileStore, config: EvaluationConfig) -> None:
         raise EvaluationError(
             f"evaluation.extractor 'domain-cnn' learns to tell labels apart and needs at least 2 among the training "
             f"tiles, but {store.path} has {len(present)} ({names}); use evaluation.extractor "
-            "'inception-v3-compat' for this store"
+            "'efficientnet-lite0' for this store"
         )
     check_tiles_differ(store, training, "training tiles that evaluation.extractor 'domain-cnn' would learn from")
+
+
+def _check_lite0(store: TileStore, config: EvaluationConfig) -> None:
+    if store.channels not in (1, 3):
+        raise EvaluationError(
+            f"evaluation.extractor 'efficientnet-lite0' takes tiles of 1 or 3 channels, but {store.path} has "
+            f"{store.channels}; use evaluation.extractor 'domain-cnn' for this store"
+        )
+    try:
+        check_lite0()
+    except PretrainedError as error:
+        raise EvaluationError(f"evaluation.extractor 'efficientnet-lite0': {error}") from None
+    what = "training tiles whose features evaluation.extractor 'efficientnet-lite0' would centre and scale by"
+    check_tiles_differ(store, store.indices("train"), what)
 
 
 def _check_inception(store: TileStore, config: EvaluationConfig) -> None:
@@ -52,6 +75,7 @@ def _check_inception(store: TileStore, config: EvaluationConfig) -> None:
 
 
 _CHECKS: dict[str, Callable[[TileStore, EvaluationConfig], None]] = {
+    "efficientnet-lite0": _check_lite0,
     "domain-cnn": _check_domain_cnn,
     "inception-v3-compat": _check_inception,
 }
@@ -63,7 +87,7 @@ def check_extractor(store: TileStore, config: EvaluationConfig) -> None:
     Raises:
         EvaluationError: The message names the rule, what was found and the remedy.
     """
-    _CHECKS[config.extractor](store, config)
+    _CHECKS[config.chosen_extractor](store, config)
 
 
 __all__ = ["EXTRACTORS", "Extractor", "ExtractorQuality", "check_extractor"]

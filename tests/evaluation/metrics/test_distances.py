@@ -12,7 +12,9 @@ from fedray.evaluation.metrics.distances import fid, kid
 
 @pytest.fixture(scope="module")
 def features(store: TileStore, evaluator: Evaluator, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return evaluator.reference.samples["domain-cnn"].features, evaluator.extractor.features(real, evaluator.device)
+    return evaluator.reference.samples["efficientnet-lite0"].features, evaluator.extractor.features(
+        real, evaluator.device
+    )
 
 
 def statistics(features: np.ndarray) -> dict[str, np.ndarray]:

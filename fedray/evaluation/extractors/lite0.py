@@ -1,0 +1,171 @@
+"""'efficientnet-lite0': the frozen ImageNet network of that name, read at two depths, centred on a store's real tiles.
+
+The protocol, which every score's name stands for:
+
+- Tiles, grey ones as three equal channels, are enlarged to 64 px where they are smaller and reduced to 128 px where
+  they are larger, bilinear and, downwards, antialiased; then [0, 255] becomes [-1, 1].
+- Features: over all positions, the standard deviation of the 24 channels after the second of the network's seven
+  stages (a quarter of the tile's edge), and mean and standard deviation of the 112 channels after the fifth (a
+  sixteenth). The former see colour, focus and compression; of the latter, the deviations see seams and collapse, and
+  the means tissue. Deeper layers cost more and see less: photographs' objects are no help with tissue.
+- The mean over the store's training tiles is subtracted, and each of the three parts is scaled to a variance of 1 per
+  feature on them, so that KID's kernel (x.y / d + 1)^3 sees numbers of order one, and distances have one unit.
+
+Which layers and sizes: decided by what real tiles score that were destroyed on purpose (docs/evaluation.md).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch_fidelity import register_feature_extractor
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
+
+from fedray.config import EvaluationConfig
+from fedray.data import TileStore
+from fedray.evaluation.cache import Stored, cache_path, load_or_build
+from fedray.evaluation.extractors.base import BATCH_SIZE, Extractor, hash_weights, reduce_to
+from fedray.pretrained import frozen_lite0
+from fedray.randomness import stream
+
+NAME = "efficientnet-lite0"
+PROTOCOL = 1
+"""Version of what the module's docstring says; a change of it is a new extractor and must raise it."""
+SMALLEST, LARGEST = 64, 128
+"""Edges, in pixels, to which tiles are enlarged or reduced that are smaller or larger."""
+PARTS = (24, 112, 112)
+"""Features of each part: deviations of the second stage, means and deviations of the fifth."""
+WIDTH = sum(PARTS)
+MAX_MEASURED = 1024
+"""Training tiles, at the most, on which centre and scale are measured."""
+
+
+class Lite0(FeatureExtractorBase):
+    """The first five stages, with each BatchNorm folded into the convolution before it: half the time, same features.
+
+    ``centre`` and ``scale``, float32 [248], are those of a store; without any, features are as the network has them.
+    """
+
+    centre: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(
+        self,
+        name: str = NAME,
+        features_list: Sequence[str] = (str(WIDTH),),
+        feature_extractor_weights_path: str | Path | None = None,
+        **_: Any,
+    ) -> None:
+        """Build the network with its ImageNet weights; a path is that of a store's ``centre`` and ``scale``.
+
+        Raises:
+            PretrainedError: The weights are missing, or not the published ones.
+        """
+        super().__init__(name, list(features_list))
+        self.stem, self.shallow, self.middle = _folded_stages(frozen_lite0())
+        self.register_buffer("centre", torch.zeros(WIDTH))
+        self.register_buffer("scale", torch.ones(WIDTH))
+        if feature_extractor_weights_path is not None:
+            self.load_state_dict(load_file(feature_extractor_weights_path), strict=False)
+        self.eval().requires_grad_(False)
+
+    def pooled(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Features as the network has them, float32 [N, 248], of tiles, uint8 [N, 1 or 3, H, W]."""
+        pixels = _to_working_size(tiles.expand(-1, 3, -1, -1).float()) / 127.5 - 1.0
+        shallow = self.shallow(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
+        middle = self.middle(shallow)
+        return torch.cat([_deviation(shallow), middle.mean((2, 3)), _deviation(middle)], dim=1)
+
+    def forward(self, tiles: torch.Tensor) -> tuple[torch.Tensor]:
+        """Features, float32 [N, 248], of tiles, uint8 [N, 1 or 3, H, W]."""
+        return ((self.pooled(tiles) - self.centre) * self.scale,)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str]:
+        """The one layer that can be asked for."""
+        return (str(WIDTH),)
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        """The same layer for every metric."""
+        return str(WIDTH)
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        """Compiling takes longer than the evaluations of a run."""
+        return False
+
+
+def load_lite0(store: TileStore, config: EvaluationConfig) -> Extractor:
+    """Load the extractor; the first call for a store measures centre and scale, on the CPU, and caches them.
+
+    The weights must be there (:func:`fedray.evaluation.extractors.check_extractor`).
+    """
+    network = Lite0()
+    stored = load_or_build(cache_path(store.fingerprint, f"{NAME}-protocol{PROTOCOL}"), lambda: measure(network, store))
+    network.centre.copy_(torch.from_numpy(stored.arrays["centre"]))
+    network.scale.copy_(torch.from_numpy(stored.arrays["scale"]))
+    return Extractor(NAME, network, WIDTH, hash_weights(network))
+
+
+def measure(network: Lite0, store: TileStore) -> Stored:
+    """Measure centre and scale on a store's training tiles, or on all where it has none."""
+    indices = store.indices("train")
+    indices = indices if len(indices) else np.arange(len(store.labels))
+    if len(indices) > MAX_MEASURED:
+        indices = np.sort(stream(0, NAME, "measured").choice(indices, MAX_MEASURED, replace=False))
+    batches = [indices[start : start + BATCH_SIZE] for start in range(0, len(indices), BATCH_SIZE)]
+    with torch.inference_mode():
+        tiles = (torch.tensor(store.tiles(batch)).permute(0, 3, 1, 2) for batch in batches)
+        features = torch.cat([network.pooled(batch) for batch in tiles]).double()
+    variances = torch.split(features.var(0, correction=0), list(PARTS))
+    # Alike tiles have no variance: their features stay finite, and it is for others to say that they are alike.
+    scales = [(part.mean().clamp_min(1e-12) ** -0.5).expand(len(part)) for part in variances]
+    return Stored(
+        {"centre": features.mean(0).float().numpy(), "scale": torch.cat(scales).float().numpy()},
+        {"protocol": str(PROTOCOL), "fingerprint": store.fingerprint, "num_tiles": str(len(indices))},
+    )
+
+
+def _to_working_size(tiles: torch.Tensor) -> torch.Tensor:
+    height, width = tiles.shape[-2:]
+    if min(height, width) >= SMALLEST:
+        return reduce_to(tiles, LARGEST)
+    return F.interpolate(tiles, size=(SMALLEST, SMALLEST), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _deviation(maps: torch.Tensor) -> torch.Tensor:
+    """Standard deviation over all positions: [N, C, H, W] -> [N, C]."""
+    return maps.std((2, 3), correction=0)
+
+
+def _folded_stages(network: Any) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+    """Take stem, stages 1 and 2, and stages 3 to 5 of timm's model, each BatchNorm folded into its convolution."""
+    _fold(network, "conv_stem", "bn1")
+    blocks = [block for stage in network.blocks[:5] for block in stage]
+    for block in blocks:
+        expanding = hasattr(block, "conv_pwl")
+        order = ("conv_pw", "conv_dw", "conv_pwl") if expanding else ("conv_dw", "conv_pw")
+        for index, convolution in enumerate(order, start=1):
+            _fold(block, convolution, f"bn{index}")
+    network.to(memory_format=torch.channels_last)
+    num_shallow = sum(len(stage) for stage in network.blocks[:2])
+    shallow, middle = nn.Sequential(*blocks[:num_shallow]), nn.Sequential(*blocks[num_shallow:])
+    return nn.Sequential(network.conv_stem, network.bn1), shallow, middle
+
+
+def _fold(module: nn.Module, convolution: str, norm: str) -> None:
+    before: Any = getattr(module, norm)
+    setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), before))
+    setattr(module, norm, before.act)  # timm's BatchNorm holds the activation that follows it
+
+
+if NAME not in FEATURE_EXTRACTORS_REGISTRY:
+    register_feature_extractor(NAME, Lite0)
