@@ -330,7 +330,8 @@ class EvaluationConfig(_Section):
     extractor: Literal["efficientnet-lite0", "domain-cnn", "inception-v3-compat"] | None = None
     """Features for FID and KID: 'efficientnet-lite0' is a frozen ImageNet network, installed with FedRay; 'domain-cnn'
     is trained once on the store's real training tiles; 'inception-v3-compat' is the one of the literature and needs its
-    weights. Unset: 'efficientnet-lite0'."""
+    weights. Unset: 'efficientnet-lite0', or 'domain-cnn' for the discriminator 'projected', which
+    trains against the former's."""
     extractor_weights: str | None = None
     """Path of the extractor's weight file; unset: torch-fidelity's own download. For 'inception-v3-compat'."""
     num_samples: int | None = Field(None, ge=16)

@@ -34,10 +34,17 @@ def from_store(config: ExperimentConfig) -> ExperimentConfig:
             "data": data.model_copy(update={"tile_size": store.tile_size, "num_domains": len(store.domain_names)}),
             "partition": config.partition.model_copy(update={"keep_groups": keep}),
             "evaluation": config.evaluation.model_copy(
-                update={"num_samples": num_compared, "extractor": config.evaluation.chosen_extractor}
+                update={"num_samples": num_compared, "extractor": _extractor(config)}
             ),
         }
     )
+
+
+def _extractor(config: ExperimentConfig) -> str:
+    """Features that a discriminator trains against flatter its generator, so others judge it."""
+    if config.evaluation.extractor is None and config.gan.discriminator == "projected":
+        return "domain-cnn"
+    return config.evaluation.chosen_extractor
 
 
 def _check_samples(config: ExperimentConfig, store: TileStore, num_compared: int) -> None:

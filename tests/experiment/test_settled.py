@@ -2,7 +2,16 @@
 
 import pytest
 
-from fedray.config import ConfigError, DataConfig, ExperimentConfig, load_config, override, save_config
+from fedray.config import (
+    ConfigError,
+    DataConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    GanConfig,
+    load_config,
+    override,
+    save_config,
+)
 from fedray.data import StoreError, open_store, write_store
 from fedray.evaluation import score_names
 from fedray.experiment import from_store, settled
@@ -97,3 +106,16 @@ def test_tiles_that_no_client_gets_are_told_and_tagged(tmp_path):
     even = settled(config_of(few))
     assert notes(even, local_store(even.data)) == []
     assert describe(even, few)["fedray.tiles-unused"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("discriminator", "asked", "expected"),
+    [
+        ("cnn", None, "efficientnet-lite0"),
+        ("projected", None, "domain-cnn"),
+        ("projected", "efficientnet-lite0", "efficientnet-lite0"),
+    ],
+)
+def test_features_that_a_discriminator_trains_against_do_not_judge_it(discriminator, asked, expected):
+    gan, evaluation = GanConfig(discriminator=discriminator), EvaluationConfig(extractor=asked)
+    assert settled(ExperimentConfig(gan=gan, evaluation=evaluation)).evaluation.extractor == expected
