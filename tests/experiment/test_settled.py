@@ -117,5 +117,6 @@ def test_tiles_that_no_client_gets_are_told_and_tagged(tmp_path):
     ],
 )
 def test_features_that_a_discriminator_trains_against_do_not_judge_it(discriminator, asked, expected):
-    gan, evaluation = GanConfig(discriminator=discriminator), EvaluationConfig(extractor=asked)
+    gan = GanConfig(objective="cgan-hinge", discriminator=discriminator)
+    evaluation = EvaluationConfig(extractor=asked)
     assert settled(ExperimentConfig(gan=gan, evaluation=evaluation)).evaluation.extractor == expected
