@@ -1,4 +1,6 @@
-"""Take the docs' pictures of the MLflow UI from a real sweep: python docs/make_screenshots.py --tracking-uri URI.
+"""Take the docs' pictures of the MLflow UI: python docs/make_screenshots.py --tracking-uri URI, after a sweep.
+
+Its pages are opened by the addresses that `make ui` prints, and nothing is clicked.
 
 Needs Chromium and its driver (Debian: chromium, chromium-driver). The functions that open pages also serve
 tests/mlflow_server/test_pages.py.
@@ -7,7 +9,6 @@ tests/mlflow_server/test_pages.py.
 import argparse
 import contextlib
 import io
-import json
 import os
 import shutil
 import signal
@@ -19,25 +20,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import requests
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from fedray.tracking.address import compare_url, experiment_url, is_server, sqlite_path
-from fedray.tracking.mlflow_client import connect
-from fedray.tracking.ui import HOST, ui_arguments
+from fedray.tracking.address import is_server, sqlite_path
+from fedray.tracking.ui import HOST, first_pages, ui_arguments
 
 DOCS = Path(__file__).parent
 WAIT_S = 60.0  # for any one thing on a page; the first page loads 10 MB of scripts
 _START_S = 120.0
-_IMAGE_KEY = "samples"
 
 CHROME_FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -53,9 +50,6 @@ _SETTLED = {
     "mlflow.assistant.panelOpen_v1": "false",
     "mlflow.workflowType_v1": '"machine_learning"',
 }
-
-_PLOT = "return document.querySelector('.js-plotly-plot')?.data?.[0] ?? null"
-_AXES = f"{_PLOT.replace(' ?? null', '')}?.dimensions?.map(d => [d.label, Array.from(d.values)]) ?? null"
 
 
 @contextlib.contextmanager
@@ -137,133 +131,42 @@ def goto(driver: webdriver.Chrome, url: str) -> None:
     driver.get(url)
 
 
-def open_runs(
-    driver: webdriver.Chrome, address: str, experiment_id: str, metric: str, params: Sequence[str], search: str
-) -> list[str]:
-    """Open the table of runs, best first, with the columns that matter for a sweep; return the scores as shown."""
-    score, *others = (f"metrics.`{metric}`", *(f"params.`{name}`" for name in params), "tags.`fedray.outcome`")
-    widths = {"attributes.`Run Name`": 190, "runDateAndNestInfo": 140, "duration": 80, score: 155}
-    widths |= dict.fromkeys(others, 147)
-    page = f'MLflowLocalStorage-1.1-ExperimentPage-["{experiment_id}"]-ReactComponentState'
-    state = {"selectedColumns": [score, *others], "columnOrder": list(widths), "columnWidths": widths}
-    settle(driver, address, **{page: json.dumps(_searched(search, score) | state)})
-    goto(driver, f"{experiment_url(address, experiment_id)}/runs")
-    wait(driver, "outcome", lambda: _texts(driver, f"[col-id='{others[-1]}'].ag-cell"))
-    return wait(driver, "run with its score", lambda: _texts(driver, f"[col-id='{score}'].ag-cell"))
+def open_runs(driver: webdriver.Chrome, url: str, columns: Sequence[str]) -> list[list[str]]:
+    """Open a table of runs; return the cells of these columns, row by row, as they stand on the page.
 
-
-def _searched(search: str, order_by: str) -> dict[str, Any]:
-    return {"searchFilter": search, "orderByKey": order_by, "orderByAsc": True}
-
-
-def open_compare(driver: webdriver.Chrome, url: str, params: Sequence[str]) -> dict[str, list[float]]:
-    """Open the page that compares runs, and plot these parameters; return the values by axis as they are plotted.
-
-    MLflow plots the first three parameters in which the runs differ, and their first metric.
+    Args:
+        driver: The browser.
+        url: Of the page.
+        columns: As MLflow's UI calls them (``metrics.`fid```).
     """
     goto(driver, url)
-    plotted = wait(driver, "parallel coordinates plot", lambda: driver.execute_script(_AXES))
-    for name in params:
-        if name not in dict(plotted):
-            _choose_parameter(driver, name)
-            wait(driver, f"axis {name}", lambda name=name: name in dict(driver.execute_script(_AXES) or ()))
-    return dict(driver.execute_script(_AXES))
+    cells = [
+        wait(driver, column, lambda column=column: _texts(driver, f'[col-id="{column}"].ag-cell')) for column in columns
+    ]
+    return [list(row) for row in zip(*cells, strict=True)]
 
 
-def _choose_parameter(driver: webdriver.Chrome, name: str) -> None:
-    panel = driver.find_element(By.CSS_SELECTOR, "[id$=content-parallel-coordinates-plot]")
-    panel.find_element(By.CSS_SELECTOR, "input[role=combobox]").send_keys(name, Keys.ENTER, Keys.ESCAPE)
-
-
-def open_scatter(driver: webdriver.Chrome, param: str, metric: str) -> list[tuple[str, float]]:
-    """Turn the compare page to its scatter plot of a metric over a parameter; return the points."""
-    wait(driver, "scatter tab", lambda: _first(driver, "[role=tab][id$=trigger-scatter-plot]")).click()
-    for axis, name in (("x", param), ("y", metric)):
-        wait(driver, f"{axis} axis", lambda axis=axis: _first(driver, f"#{axis}-axis-selector")).click()
-        option = f"//*[@role='option'][normalize-space()='{name}']"
-        wait(driver, name, lambda option=option: driver.find_elements(By.XPATH, option))[0].click()
-    script = """
-        const plot = document.querySelector('[id$=content-scatter-plot] .js-plotly-plot');
-        const [x, y] = ['x', 'y'].map(axis => plot?.layout?.[axis + 'axis']?.title?.text);
-        return x == arguments[0] && y == arguments[1] ? plot.data[0].x.map((x, i) => [x, plot.data[0].y[i]]) : null
-    """
-    return wait(driver, "scatter plot", lambda: driver.execute_script(script, param, metric))
-
-
-def open_images(driver: webdriver.Chrome, url: str, key: str, step: int) -> list[WebElement]:
-    """Open a run's (or an experiment's) charts, and of them the grid of images ``key`` of a step, in full size.
-
-    The grid begins at step 0, and below each run's name it lists all its parameters: both are turned off here.
-    """
+def open_charts(driver: webdriver.Chrome, url: str, axes: Sequence[str]) -> WebElement:
+    """Open charts of runs; return the first, which has these axes."""
     goto(driver, url)
-    wait(driver, "search field", lambda: _first(driver, "input[placeholder*='metric charts']")).send_keys(key)
-    wait(driver, f"image grid {key}", lambda: _cards(driver) == [key])
-    menu = "[data-testid=experiment-view-compare-runs-card-menu]"
-    wait(driver, "menu of the image grid", lambda: _first(driver, menu)).click()
-    wait(driver, "menu entry", lambda: _first(driver, "[data-testid=experiment-view-compare-runs-card-edit]")).click()
-    dialog = wait(driver, "dialog", lambda: _first(driver, "[role=dialog]"))
-    _move_to(dialog.find_element(By.CSS_SELECTOR, "[role=slider]"), step)
-    dialog.find_element(By.XPATH, ".//*[text()='Show run parameters']").click()
-    dialog.find_element(By.CSS_SELECTOR, "[data-component-id$='footer.ok']").click()
-    wait(driver, "closed dialog", lambda: _first(driver, "[role=dialog]") is None)
-    wait(driver, "full-size button", lambda: _first(driver, "[data-component-id=fullscreen_button_chartcard]")).click()
-    return wait(driver, "image in the grid", lambda: _loaded_images(driver))
+    wait(driver, "axis", lambda: set(axes) <= set(_texts(driver, "svg text")))
+    return driver.find_element(By.CSS_SELECTOR, "[data-testid=experiment-view-compare-runs-card]")
 
 
-def _move_to(slider: WebElement, step: int) -> None:
-    """Press the arrow key until the slider, which goes from one logged step to the next, is there."""
-    last = None
-    while (now := slider.get_attribute("aria-valuenow")) not in (str(step), last):
-        last = now
-        slider.send_keys(Keys.ARROW_RIGHT)
-
-
-def _cards(driver: webdriver.Chrome) -> list[str]:
-    return _texts(driver, "[data-testid=experiment-view-compare-runs-card] h4")
+def open_images(driver: webdriver.Chrome, url: str) -> list[WebElement]:
+    """Open a grid of pictures; return them in their order."""
+    goto(driver, url)
+    return wait(driver, "picture in the grid", lambda: _loaded_images(driver))
 
 
 def _loaded_images(driver: webdriver.Chrome) -> list[WebElement]:
-    images = driver.find_elements(By.CSS_SELECTOR, "[role=dialog] img")
+    images = driver.find_elements(By.CSS_SELECTOR, "[data-testid=experiment-view-compare-runs-card] img")
     return images if images and all(int(image.get_attribute("naturalWidth") or 0) for image in images) else []
-
-
-def _first(driver: webdriver.Chrome, selector: str) -> WebElement | None:
-    return next(iter(driver.find_elements(By.CSS_SELECTOR, selector)), None)
 
 
 def _texts(driver: webdriver.Chrome, selector: str) -> list[str]:
     script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent).filter(t => t)"
     return driver.execute_script(script, selector)
-
-
-def charts_url(address: str, sweep: "Sweep", search: str) -> str:
-    """Return the page that draws the charts of all runs found, best first."""
-    # The image grid turns the order round.
-    query = _searched(search, f"metrics.`{sweep.metric}`") | {"orderByAsc": "false", "compareRunsMode": "CHART"}
-    return f"{experiment_url(address, sweep.experiment_id)}/runs?{urlencode(query)}"
-
-
-class Sweep:
-    """The newest sweep of an experiment: its trials, best first, what was searched, and the score."""
-
-    def __init__(self, uri: str, experiment: str) -> None:
-        """Read the sweep from MLflow."""
-        client = connect(uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            raise SystemExit(f"there is no experiment {experiment!r} at {uri}")
-        self.experiment_id = found.experiment_id
-        runs = client.search_runs([self.experiment_id], order_by=["attributes.start_time DESC"], max_results=1000)
-        parents = [run.data.tags["mlflow.parentRunId"] for run in runs if "mlflow.parentRunId" in run.data.tags]
-        if not parents:
-            raise SystemExit(f"the experiment {experiment!r} holds no sweep")
-        (self.metric,) = client.get_run(parents[0]).data.metrics  # the parent has one, the best score
-        trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0]]
-        self.trials = sorted(trials, key=lambda run: run.data.metrics.get(self.metric, float("inf")))
-        self.name = self.trials[0].data.tags["fedray.sweep"]
-        values = {name: {run.data.params[name] for run in self.trials} for name in self.trials[0].data.params}
-        self.last_round = max(m.step for m in client.get_metric_history(self.trials[0].info.run_id, self.metric))
-        self.params = [name for name, different in values.items() if len(different) > 1]
 
 
 def take(driver: webdriver.Chrome, path: Path) -> None:
@@ -277,21 +180,21 @@ def main() -> None:
     """Take the three pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tracking-uri", required=True, help="sqlite:////PATH/mlflow.db, or a server without a login")
-    parser.add_argument("--experiment", default="fedray", help="its newest sweep is shown")
     parser.add_argument("--out", type=Path, default=DOCS, help="folder for mlflow-{runs,compare,images}.png")
     options = parser.parse_args()
     with served(options.tracking_uri) as address, browser() as driver:
-        sweep = Sweep(address, options.experiment)
-        search = f"tags.`fedray.sweep` = '{sweep.name}' AND tags.`fedray.outcome` != 'failed'"
+        settle(driver, address)
+        pages = dict(page.split(": ", 1) for page in first_pages(options.tracking_uri, address) if ": " in page)
+        if "pictures" not in pages:
+            raise SystemExit(f"there is no finished sweep at {options.tracking_uri}")
         driver.set_window_size(1600, 880)
-        open_runs(driver, address, sweep.experiment_id, sweep.metric, sweep.params, search)
+        open_runs(driver, pages["runs"], ["tags.`fedray.outcome`"])
         take(driver, options.out / "mlflow-runs.png")
-        run_ids = [run.info.run_id for run in sweep.trials]
-        open_compare(driver, compare_url(address, sweep.experiment_id, run_ids) or "", sweep.params)
+        driver.set_window_size(1600, 1100)
+        open_charts(driver, pages["charts"], [])
+        wait(driver, "second chart", lambda: len(driver.find_elements(By.CSS_SELECTOR, ".js-plotly-plot")) > 1)
         take(driver, options.out / "mlflow-compare.png")
-        driver.set_window_size(1600, 720)
-        complete = f"tags.`fedray.sweep` = '{sweep.name}' AND tags.`fedray.outcome` = 'complete'"
-        open_images(driver, charts_url(address, sweep, complete), _IMAGE_KEY, sweep.last_round)
+        open_images(driver, pages["pictures"])
         take(driver, options.out / "mlflow-images.png")
 
 

@@ -13,9 +13,10 @@ from fedray.experiment.evaluate import Evaluation, evaluate_generator
 from fedray.experiment.flower import server_app
 from fedray.experiment.job import USER_ERRORS
 from fedray.experiment.notes import notes
+from fedray.experiment.pictures import save_samples
 from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.prepare import Prepared, prepare_evaluation
-from fedray.experiment.report import print_scores, save_samples
+from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.run import (
     EVALUATION_TIMEOUT_S,
@@ -26,10 +27,11 @@ from fedray.experiment.run import (
     start_workers,
 )
 from fedray.experiment.settled import from_store, settled
-from fedray.experiment.tracked import describe, ended, log_generator, log_round, open_run
+from fedray.experiment.tracked import PICTURES, describe, ended, log_generator, log_round, log_start, open_run
 
 __all__ = [
     "EVALUATION_TIMEOUT_S",
+    "PICTURES",
     "USER_ERRORS",
     "ClusterSize",
     "Evaluation",
@@ -50,6 +52,7 @@ __all__ = [
     "generator_arrays",
     "log_generator",
     "log_round",
+    "log_start",
     "make_grid",
     "new_place",
     "notes",

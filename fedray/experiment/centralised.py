@@ -19,7 +19,7 @@ from ray.util.queue import Empty, Queue
 from torch import Tensor, distributed, nn
 
 from fedray.config import ConfigError, ExperimentConfig
-from fedray.experiment.evaluate import Evaluation, evaluate_generator
+from fedray.experiment.evaluate import Evaluation, Preview, evaluate_generator, preview_tiles
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.rounds import RoundResult, generator_arrays
 from fedray.federation import (
@@ -94,6 +94,10 @@ class CentralisedRun:
     def evaluate(self) -> Evaluation:
         """Judge the generator as it is now."""
         return evaluate_generator(self.config, self.state.round_index, generator_arrays(shared_arrays(self.state)))
+
+    def preview(self) -> Preview:
+        """Show the generator as it is now, unjudged."""
+        return preview_tiles(self.config, generator_arrays(shared_arrays(self.state)))
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint from which :meth:`load` continues, and remove older ones."""

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from fedray.config import ExperimentConfig
 from fedray.evaluation import Scores, cached_evaluator, compared_indices
 from fedray.federation import fresh_gan, local_store, tile_shape, training_device
-from fedray.models import Arrays
+from fedray.models import Arrays, Gan
 from fedray.randomness import torch_stream
 
 PREVIEW_TILES = 8
 """Tiles per label that are kept to look at."""
+
+Preview = NDArray[np.uint8]
+"""Tiles to look at, [label, tile, H, W, C]; of the same noise every round, so that the rounds can be compared."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,7 @@ class Evaluation:
     """Scores of a round's generator and some of its tiles."""
 
     scores: Scores
-    preview: NDArray[np.uint8]
-    """[label, tile, H, W, C]; the same noise every round, so that the rounds can be compared."""
+    preview: Preview
     seconds: float = 0.0
     """What it took."""
 
@@ -36,14 +38,21 @@ def evaluate_generator(config: ExperimentConfig, round_index: int, arrays: Array
         arrays: At least ``generator_ema.*``.
     """
     started = time.monotonic()
-    gan = fresh_gan(config, load_weights=False)
-    gan.load({name: value for name, value in arrays.items() if name.startswith("generator_ema.")})
+    gan = _with_generator(config, arrays)
     labels, domains = wanted_tiles(config)
     tiles = gan.sample(labels, torch_stream(config.seed, "evaluation", round_index), domains)
-    preview_labels = np.repeat(np.arange(gan.shape.num_labels), PREVIEW_TILES)
-    preview = gan.sample(preview_labels, torch_stream(config.seed, "preview"))
-    preview = preview.reshape(-1, PREVIEW_TILES, *preview.shape[1:])
+    preview = _preview(config, gan)
     return Evaluation(_score(config, tiles, labels), preview, time.monotonic() - started)
+
+
+def preview_tiles(config: ExperimentConfig, arrays: Arrays) -> Preview:
+    """Sample a few tiles of the averaged generator without scoring it: before the first round it has learned nothing.
+
+    Args:
+        config: Of the experiment.
+        arrays: At least ``generator_ema.*``.
+    """
+    return _preview(config, _with_generator(config, arrays))
 
 
 def evaluate_tiles(config: ExperimentConfig, tiles: NDArray[np.uint8]) -> Evaluation:
@@ -60,6 +69,18 @@ def wanted_tiles(config: ExperimentConfig) -> tuple[NDArray[np.int64], NDArray[n
     store = local_store(config.data)
     indices = compared_indices(store, config.evaluation)
     return store.labels[indices].astype(np.int64), store.domains[indices].astype(np.int64)
+
+
+def _with_generator(config: ExperimentConfig, arrays: Arrays) -> Gan:
+    gan = fresh_gan(config, load_weights=False)
+    gan.load({name: value for name, value in arrays.items() if name.startswith("generator_ema.")})
+    return gan
+
+
+def _preview(config: ExperimentConfig, gan: Gan) -> Preview:
+    labels = np.repeat(np.arange(gan.shape.num_labels), PREVIEW_TILES)
+    tiles = gan.sample(labels, torch_stream(config.seed, "preview"))
+    return tiles.reshape(-1, PREVIEW_TILES, *tiles.shape[1:])
 
 
 def _score(config: ExperimentConfig, tiles: NDArray[np.uint8], labels: NDArray[np.int64]) -> Scores:

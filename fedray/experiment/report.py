@@ -1,52 +1,12 @@
-"""What an experiment leaves for people: a picture of real and generated tiles, a table of scores."""
+"""What an experiment says to people in the end: a table of scores."""
 
 from itertools import groupby
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fedray.data import TileStore
 from fedray.evaluation import interval_names, mode_of
-from fedray.experiment.rounds import tile_sheet
-from fedray.randomness import stream
-
-if TYPE_CHECKING:  # imported where it draws: every trial imports this module, and matplotlib costs it half a second
-    from matplotlib.figure import Figure
-
-
-def draw_samples(store: TileStore, preview: NDArray[np.uint8], title: str) -> "Figure":
-    """Draw real training tiles above generated ones, a block a label.
-
-    Args:
-        store: Where the real tiles are.
-        preview: Generated tiles [label, tile, H, W, C] uint8.
-        title: Of the picture.
-    """
-    from matplotlib.figure import Figure
-
-    num_labels, columns = preview.shape[:2]
-    figure = Figure(figsize=(1.0 * columns + 1.2, 2.4 * num_labels + 0.6), layout="constrained")
-    figure.suptitle(title, fontsize=10, parse_math=False)
-    axes = figure.subplots(2 * num_labels, 1, squeeze=False)[:, 0]
-    for label, name in enumerate(store.label_names):
-        rows = (("real", _real_tiles(store, label, columns)), ("generated", preview[label]))
-        for offset, (kind, tiles) in enumerate(rows):
-            axis = axes[2 * label + offset]
-            axis.imshow(tile_sheet(tiles[np.newaxis]), interpolation="nearest")
-            axis.set_ylabel(f"{name}\n{kind}", fontsize=8, parse_math=False)
-            axis.set_xticks([])
-            axis.set_yticks([])
-    return figure
-
-
-def save_samples(path: Path, store: TileStore, preview: NDArray[np.uint8], title: str) -> None:
-    """Write :func:`draw_samples` as PNG."""
-    draw_samples(store, preview, title).savefig(path, dpi=150)
 
 
 def print_scores(
@@ -82,10 +42,3 @@ def print_scores(
 def _interval(name: str, scores: dict[str, float]) -> str:
     ends = [scores[end] for end in interval_names(name) if end in scores]
     return " to ".join(f"{end:.3f}" for end in ends)
-
-
-def _real_tiles(store: TileStore, label: int, count: int) -> NDArray[np.uint8]:
-    candidates = store.indices("train")
-    candidates = candidates[store.labels[candidates] == label]
-    chosen = stream(0, "preview", label).permutation(candidates)
-    return store.tiles(np.resize(chosen, count))

@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from flwr.serverapp import Grid
 
 from fedray.config import ExperimentConfig
-from fedray.experiment.evaluate import Evaluation, evaluate_generator, evaluate_tiles, wanted_tiles
+from fedray.experiment.evaluate import (
+    Evaluation,
+    Preview,
+    evaluate_generator,
+    evaluate_tiles,
+    preview_tiles,
+    wanted_tiles,
+)
 from fedray.federation import (
     Account,
     DivergedError,
@@ -135,6 +141,14 @@ class ExperimentRun:
             raise DivergedError(f"round {round_index}: {getattr(error, 'cause', error)}") from None
         return evaluation
 
+    def preview(self) -> Preview | None:
+        """Show the generator as it is now, unjudged; None where generators stay with the clients."""
+        arrays = generator_arrays(shared_arrays(self.state))
+        if not arrays:
+            return None
+        preview: Preview = self._run_elsewhere(preview_tiles, self.config, arrays)
+        return preview
+
     def save(self, folder: Path) -> None:
         """Write a checkpoint from which :meth:`load` continues as if nothing had happened, and remove older ones.
 
@@ -158,9 +172,3 @@ class ExperimentRun:
 def generator_arrays(arrays: Arrays) -> Arrays:
     """Pick the averaged generator's arrays; none where generators stay with the clients."""
     return {name: array for name, array in arrays.items() if name.startswith("generator_ema.")}
-
-
-def tile_sheet(preview: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Lay a preview [label, tile, H, W, C] out as one picture [label * H, tile * W, C]."""
-    labels, tiles, height, width, channels = preview.shape
-    return preview.transpose(0, 2, 1, 3, 4).reshape(labels * height, tiles * width, channels)

@@ -28,14 +28,14 @@ from fedray.experiment.folder import (
     outcome_of,
 )
 from fedray.experiment.ledger import EXPERIMENT_ACCOUNT, Ledger
+from fedray.experiment.pictures import save_samples
 from fedray.experiment.place import Place
 from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_evaluation
 from fedray.experiment.reach import check_reach
-from fedray.experiment.report import save_samples
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test
 from fedray.experiment.settled import settled
-from fedray.experiment.tracked import ended, log_generator, log_round, open_run
+from fedray.experiment.tracked import ended, log_generator, log_round, log_start, open_run
 from fedray.federation import (
     Account,
     client_app,
@@ -129,7 +129,7 @@ def run_experiment(
         tracked = open_run(tracker, config, store, key=key, tags=tags)
         with ended(tracked):
             log_self_test(tracked, evaluator.self_test, out.folder)
-            evaluation = _run_rounds(run, out, tracked, on_round)
+            evaluation = _run_rounds(run, out, store, tracked, on_round)
             title = f"{config.gan.objective}, round {run.state.round_index}"
             save_samples(out.folder / "samples.png", store, evaluation.preview, title)
             tracked.log_artifact(out.folder / "samples.png")
@@ -262,19 +262,21 @@ def _centralised(
 
 
 def _run_rounds(
-    run: "ExperimentRun | CentralisedRun", out: Place, tracked: TrackedRun, on_round: OnRound
+    run: "ExperimentRun | CentralisedRun", out: Place, store: TileStore, tracked: TrackedRun, on_round: OnRound
 ) -> Evaluation:
     """Run the rounds that are left; keep history and checkpoints in the place. Returns the last evaluation."""
     path = out.folder / "results.parquet"
     rows: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records") if path.exists() else []
     rows = [row for row in rows if row["round"] <= run.state.round_index]  # later ones were lost with their state
     evaluation = None
+    if run.state.round_index == 0:
+        log_start(tracked, store, run.preview())
     while not run.done:
         result = run.step()
         evaluation = result.evaluation
         rows.append({"round": result.report.round_index, **result.metrics})
         pd.DataFrame(rows).to_parquet(path)
-        log_round(tracked, result)
+        log_round(tracked, store, result)
         if run.done or run.state.round_index % run.config.federation.checkpoint_every == 0:
             tracked.flush()  # first: a killed run goes on after its checkpoint and does not log those rounds again
             run.save(out.folder / "checkpoint")

@@ -9,12 +9,17 @@ import torch
 from fedray.config import ExperimentConfig, GanConfig, flatten
 from fedray.data import TileStore, draw_partition
 from fedray.evaluation import Scores
-from fedray.experiment.rounds import RoundResult, tile_sheet
+from fedray.experiment.evaluate import Preview
+from fedray.experiment.pictures import BESIDE_OTHERS, WHOLE, draw_samples
+from fedray.experiment.rounds import RoundResult
 from fedray.federation import client_partition, fresh_gan
 from fedray.models import Arrays, LabelledGenerator, check_finite
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
 
 _logger = logging.getLogger(__name__)
+
+PICTURES = "samples"
+"""Key of the pictures of the rounds."""
 
 _DISTINGUISHING = {"partition", "gan", "federation", "privacy"}
 _MAX_DISTINCTIONS = 6  # in a run's name
@@ -95,11 +100,23 @@ def describe(config: ExperimentConfig, store: TileStore) -> Mapping[str, str]:
     }
 
 
-def log_round(run: TrackedRun, result: RoundResult) -> None:
-    """Log one round: its figures at the round's step, and its preview."""
-    run.log_round(result.report.round_index, result.metrics)
+def log_start(run: TrackedRun, store: TileStore, preview: Preview | None) -> None:
+    """Log what the untrained generator makes, as the picture of step 0; nothing where no generator is at hand."""
+    if preview is not None:
+        _log_picture(run, store, preview, "round 0, untrained", 0)
+
+
+def log_round(run: TrackedRun, store: TileStore, result: RoundResult) -> None:
+    """Log one round: its figures at the round's step, and its picture."""
+    round_index = result.report.round_index
+    run.log_round(round_index, result.metrics)
     if result.evaluation is not None:
-        run.log_image(tile_sheet(result.evaluation.preview), "samples", result.report.round_index)
+        _log_picture(run, store, result.evaluation.preview, f"round {round_index}", round_index)
+
+
+def _log_picture(run: TrackedRun, store: TileStore, preview: Preview, title: str, step: int) -> None:
+    whole, small = (draw_samples(store, preview, title, bounds) for bounds in (WHOLE, BESIDE_OTHERS))
+    run.log_image(whole, PICTURES, step, beside_others=small)
 
 
 def log_generator(
@@ -135,6 +152,7 @@ def log_generator(
         "domain-names": list(store.domain_names) if takes_domains else [],
         "latent-dim": gan.noise_length,
         "tile-size": store.tile_size,
+        "round": round_index,
     }
     model = LabelledGenerator(gan.generator_ema)
     return run.log_generator(model, tuple(inputs), step=round_index, metrics=scores, metadata=metadata)

@@ -98,7 +98,10 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         f"Results:             {out}/: results.parquet, best.yaml, samples.png, self_test.png ({size} in all)",
         soft_wrap=True,
     )
-    console.print(f"Compare in MLflow:   {result.compare_url or ui_command(tracking_uri)}", soft_wrap=True)
+    for name, page in result.pages.items():
+        console.print(f"{f'In MLflow, {name}:':20} {page}", soft_wrap=True)
+    if not result.pages:
+        console.print(f"Look in MLflow:      {ui_command(tracking_uri)}", soft_wrap=True)
 
 
 class DoctorOptions(BaseModel):

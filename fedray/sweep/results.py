@@ -1,7 +1,7 @@
 """What a sweep leaves: a table of trials best first, the best configuration, a picture, and all of it as Parquet."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from fedray.experiment.self_tested import blind_words
 from fedray.federation import Releases, epsilon_of
 from fedray.sweep.searcher import GENERATOR_STEPS, SCORES, SECONDS, SPENT, OptunaSearcher
 from fedray.sweep.space import SearchSpace
+from fedray.tracking import Pages
 
 PRIVACY_SPENT = "privacy/epsilon"
 """Metric of a sweep's run: epsilon of all its trials together."""
@@ -46,8 +47,8 @@ class SweepResult:
     trials, as ``floor/`` and a score's name, what real tiles score in the generator's place."""
     out: Path
     """Folder with ``results.parquet``, ``best.yaml``, ``samples.png`` and ``sweep.yaml``."""
-    compare_url: str | None = None
-    """Page of MLflow that compares the best trials' runs; None where no tracking server runs."""
+    pages: Pages = field(default_factory=dict)
+    """Addresses of MLflow's pages on it; none where no tracking server runs."""
 
     @property
     def best(self) -> "pd.Series[Any]":

@@ -49,6 +49,7 @@ from fedray.federation import latest_round, load_checkpoint, local_store, shared
 from fedray.models import Arrays
 from fedray.storage import SharedFolder, private_folder
 from fedray.sweep.checkpoints import DropCheckpoints, drop_checkpoints
+from fedray.sweep.pages import keep_pages
 from fedray.sweep.plan import SweepPlan, plan_sweep
 from fedray.sweep.progress import SweepProgress
 from fedray.sweep.results import (
@@ -64,7 +65,7 @@ from fedray.sweep.space import SearchSpace, load_space
 from fedray.sweep.state import put_state_back
 from fedray.sweep.stopping import RungScheduler
 from fedray.sweep.trial import PREVIEW, FederatedTrial
-from fedray.tracking import Status, TrackedRun, Tracker, check_tracking
+from fedray.tracking import Status, TrackedRun, Tracker, check_tracking, origin_tags
 
 TUNE_ENVIRONMENT = {
     # A snapshot after every event: a killed driver loses no trial that had ended. Rounds take seconds, it takes ms.
@@ -79,9 +80,6 @@ TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 """Settings that Tune takes from the environment alone; what the user has set stays."""
-
-COMPARED_RUNS = 20
-"""Runs of a sweep, best first, that its link to MLflow's compare view opens."""
 
 Search = tuple[OptunaSearcher, tune.ResultGrid]
 
@@ -131,12 +129,15 @@ def run_sweep(
     out.push()  # trials write to their own place: the next push is at the end
     tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
     tags = {"fedray.sweep": space.name, "fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test)}
+    tags |= origin_tags()
     described = {**describe(space.fixed, store), **tags}
     parent = tracker.start_run(f"sweep {space.name}", key=key, params={}, tags=described)
     with ended(parent):
         parent.log_config(space.fixed)
+        parent.log_dataset(store)
         parent.log_artifact(out.folder / "sweep.yaml")
         log_self_test(parent, evaluator.self_test, out.folder)
+        keep_pages(space, tracker, parent.run_id)
         shared = {"parent_run_id": parent.run_id, "tracking_uri": tracking_uri, "prepared": prepared, "tags": tags}
         ledger = Ledger.at(out)
         trial = tune.with_parameters(FederatedTrial, space=space, workers=plan.workers, ledger=ledger, **shared)
@@ -153,12 +154,13 @@ def run_sweep(
             )
         run_ids = _end_trials(space, trials, tracker, parent.run_id)
         trials = with_context(trials, evaluator.floor, run_ids)
-        compare_url = tracker.compare_url(run_ids[:COMPARED_RUNS])
-        result = SweepResult(space, trials, out.folder, compare_url)
+        complete = [run_id for run_id, outcome in zip(run_ids, trials["outcome"], strict=True) if outcome == "complete"]
+        pages = keep_pages(space, tracker, parent.run_id, complete)
+        result = SweepResult(space, trials, out.folder, pages)
         _conclude(result, grid, store, parent)
         drop_checkpoints(grid)
         out.push()
-    finish(out, {"compare_url": compare_url})
+    finish(out, {"pages": pages})
     return result
 
 
@@ -184,7 +186,7 @@ def finished_sweep(space: SearchSpace, out: Place) -> SweepResult | None:
     saved = saved_space(out)
     if space != saved:
         check_folder(out, SWEEP, settle(space), saved)
-    return SweepResult(saved, pd.read_parquet(out.folder / "results.parquet"), out.folder, outcome["compare_url"])
+    return SweepResult(saved, pd.read_parquet(out.folder / "results.parquet"), out.folder, outcome.get("pages", {}))
 
 
 def settle(space: SearchSpace) -> SearchSpace:
@@ -378,8 +380,8 @@ def _conclude(result: SweepResult, grid: tune.ResultGrid, store: TileStore, pare
             f"no trial of {space.name} ran all its rounds: {outcomes}; see the errors in {grid.experiment_path}"
         )
     write_results(result)
-    if result.compare_url:
-        parent.describe(f"[Compare the best trials]({result.compare_url})")
+    if result.pages:
+        parent.describe(", ".join(f"[{name}]({page})" for name, page in result.pages.items()))
     best = result.best
     arrays, preview = _last_checkpoint(grid, best["trial"])
     title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"

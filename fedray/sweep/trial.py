@@ -23,6 +23,7 @@ from fedray.experiment import (
     Prepared,
     RoundResult,
     log_round,
+    log_start,
     make_grid,
     open_run,
     start_workers,
@@ -89,13 +90,15 @@ class FederatedTrial(tune.Trainable):
         try:
             if self._run.done or self._result_lost:  # the driver was killed between a round's checkpoint and its result
                 return self._repeat_result()
+            if self._run.state.round_index == 0:
+                log_start(self._tracked, self._store, self._run.preview())
             result = self._run.step()
         except DivergedError as error:
             self._end("FAILED")
             self._spend(started)
             return {DIVERGED: str(error), COMPLETED: False, "done": True, **_prefixed(SPENT, self._spent)}
         self._spend(started, result)
-        log_round(self._tracked, result)
+        log_round(self._tracked, self._store, result)
         self._preview = result.evaluation.preview if result.evaluation else self._preview
         if self._run.done:
             self._end("FINISHED")
@@ -169,12 +172,12 @@ class FederatedTrial(tune.Trainable):
 
     def _begin(self, params: dict[str, Value]) -> None:
         config = self._space.trial_config(params)
-        store = local_store(config.data)
-        name = f"{self._space.name} {self.trial_id}"
+        self._store = local_store(config.data)
+        name = run_name(self._space.name, self.trial_id, params)
         self._tracked = open_run(
             self._tracker,
             config,
-            store,
+            self._store,
             key=self.trial_id,
             parent_run_id=self._parent_run_id,
             name=name,
@@ -200,6 +203,15 @@ class FederatedTrial(tune.Trainable):
             self._open = False
             self._tracked.finish(status)
             self._grid.close()
+
+
+def run_name(space: str, trial_id: str, params: Mapping[str, Value]) -> str:
+    """Name a trial's run by sweep, trial and values (``wgan-gp 6ec5d281: n_critic 1, generator_lr 0.003``)."""
+    values = [
+        f"{path.rpartition('.')[2]} {f'{value:.3g}' if isinstance(value, float) else value}"
+        for path, value in params.items()
+    ]
+    return f"{space} {trial_id}: {', '.join(values)}"
 
 
 def _prefixed(prefix: str, values: Mapping[str, float]) -> dict[str, float]:

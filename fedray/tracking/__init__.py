@@ -1,14 +1,24 @@
 """MLflow runs that survive a server that is away: one parent a sweep, one child a trial, one step a round."""
 
-from fedray.tracking.address import compare_url, experiment_url, resolve_tracking_uri, run_url, ui_command
+from fedray.tracking.address import (
+    compare_url,
+    experiment_url,
+    resolve_tracking_uri,
+    run_url,
+    ui_command,
+)
 from fedray.tracking.check import check_tracking, look_at_tracking
 from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.names import mlflow_key, name_of_key
 from fedray.tracking.run import Status, TrackedRun, UnsentMetric
-from fedray.tracking.tracker import Tracker
+from fedray.tracking.tracker import Tracker, origin_tags
 from fedray.tracking.versions import code_version_tags
+from fedray.tracking.view import Pages, RunsView, Section, parallel_coordinates, pictures, score_by_step
 
 __all__ = [
+    "Pages",
+    "RunsView",
+    "Section",
     "Status",
     "TrackedRun",
     "Tracker",
@@ -21,8 +31,12 @@ __all__ = [
     "look_at_tracking",
     "mlflow_key",
     "name_of_key",
+    "origin_tags",
+    "parallel_coordinates",
+    "pictures",
     "resolve_tracking_uri",
     "run_url",
+    "score_by_step",
     "shown",
     "ui_command",
 ]

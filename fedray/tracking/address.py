@@ -69,22 +69,47 @@ def is_server(uri: str) -> bool:
 
 
 def ui_command(uri: str) -> str:
-    """Return the command that opens the MLflow UI on this store; a password in the address is left out."""
+    """Return the command that opens the MLflow UI on this store; a password in the address is left out.
+
+    In a checkout of FedRay that is ``make ui``.
+    """
     if is_server(uri):
         return f"python -m webbrowser {shlex.quote(shown(uri))}"
+    if _is_checkout(Path.cwd()):
+        told = resolve_tracking_uri(Path.cwd()) == uri
+        return "make ui" if told else f"MLFLOW_TRACKING_URI={shlex.quote(shown(uri))} make ui"
     silent = f"MLFLOW_DISABLE_TELEMETRY={SILENT['MLFLOW_DISABLE_TELEMETRY']}"  # of a command that starts without us
     return f"{silent} {this_python()} -m mlflow ui --backend-store-uri {shlex.quote(shown(uri))}"
 
 
+def _is_checkout(folder: Path) -> bool:
+    """Say whether a folder's Makefile is FedRay's."""
+    try:
+        return "-m fedray.tracking.ui" in (folder / "Makefile").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
 def experiment_url(uri: str, experiment_id: str) -> str | None:
     """Return the page on which the experiment's runs are compared; None where no server runs."""
-    return f"{_without_userinfo(uri)}/#/experiments/{experiment_id}" if is_server(uri) else None
+    return f"{_experiment(uri, experiment_id)}/runs?{urlencode(_TRAINING_VIEW)}" if is_server(uri) else None
+
+
+def view_url(uri: str, experiment_id: str, key: str) -> str | None:
+    """Return the page that opens a view kept with the experiment as a table; None where no server runs."""
+    query = urlencode({"viewStateShareKey": key} | _TRAINING_VIEW)
+    return f"{_experiment(uri, experiment_id)}/runs?{query}" if is_server(uri) else None
+
+
+def charts_url(uri: str, experiment_id: str, key: str) -> str | None:
+    """Return the page that opens a view kept with the experiment as charts; None where no server runs."""
+    table = view_url(uri, experiment_id, key)
+    return f"{table}&compareRunsMode=CHART" if table else None
 
 
 def run_url(uri: str, experiment_id: str, run_id: str) -> str | None:
     """Return the page of a run; None where no server runs."""
-    page = experiment_url(uri, experiment_id)
-    return f"{page}/runs/{run_id}" if page else None
+    return f"{_experiment(uri, experiment_id)}/runs/{run_id}" if is_server(uri) else None
 
 
 def compare_url(uri: str, experiment_id: str, run_ids: Sequence[str]) -> str | None:
@@ -94,6 +119,10 @@ def compare_url(uri: str, experiment_id: str, run_ids: Sequence[str]) -> str | N
     asked = {"runs": list(run_ids), "experiments": [experiment_id]}
     query = urlencode({name: json.dumps(ids, separators=(",", ":")) for name, ids in asked.items()} | _TRAINING_VIEW)
     return f"{_without_userinfo(uri)}/#/compare-runs?{query}"
+
+
+def _experiment(uri: str, experiment_id: str) -> str:
+    return f"{_without_userinfo(uri)}/#/experiments/{experiment_id}"
 
 
 def _without_userinfo(uri: str) -> str:

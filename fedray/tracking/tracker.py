@@ -16,6 +16,7 @@ from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.names import MAX_NAME_LENGTH, mlflow_key, storable
 from fedray.tracking.retry import outlast
 from fedray.tracking.run import Status, TrackedRun
+from fedray.tracking.view import OURS, PICTURES, VIEW_TAG, Pages, RunsView, pages_of
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +95,7 @@ class Tracker:
         if key is not None and not _KEY_PATTERN.fullmatch(key):
             raise ValueError(f"key must be letters, digits and _-./:=, and space, at most 500, but got {key!r}")
         # A run without a key gets one too: where the server made it and the answer was lost, it is found again.
-        all_tags = _origin_tags() | dict(tags or {}) | {_KEY: key or uuid.uuid4().hex}
+        all_tags = origin_tags() | dict(tags or {}) | {_KEY: key or uuid.uuid4().hex}
         if parent_run_id is not None:
             all_tags[_PARENT] = parent_run_id
         all_tags, run_name = _storable_tags(all_tags), storable(name, MAX_NAME_LENGTH)
@@ -160,6 +161,29 @@ class Tracker:
             return strangers
 
         return self._outlast(delete, f"the forgotten runs of {parent_run_id} could not be deleted")
+
+    def keep_views(self, name: str, runs: RunsView, pictures: RunsView | None = None) -> Pages:
+        """Keep views of runs with the experiment, instead of those of the same name.
+
+        Args:
+            name: What they are of, for their address: letters, digits and ``-``.
+            runs: Opened as a table, and as charts.
+            pictures: Opened as charts.
+
+        Returns:
+            Their pages; none where no server runs.
+
+        Raises:
+            TrackingError: The server stayed away for ``patience_s``, or refused.
+        """
+        views = {OURS + name: runs} | ({OURS + name + PICTURES: pictures} if pictures else {})
+
+        def keep() -> None:
+            for key, view in views.items():
+                self._client.set_experiment_tag(self.experiment_id, VIEW_TAG + key, view.tag())
+
+        self._outlast(keep, f"the view {runs.name!r} could not be kept")
+        return pages_of(self.uri, self.experiment_id, OURS + name, pictures is not None)
 
     def run_url(self, run_id: str) -> str | None:
         """Return the page of a run in the MLflow UI; None where no server runs."""
@@ -238,8 +262,11 @@ def _storable_tags(tags: Mapping[str, object]) -> dict[str, str]:
     return {mlflow_key(name): storable(str(value), _MAX_TAG_LENGTH) for name, value in tags.items()}
 
 
-def _origin_tags() -> dict[str, str]:
-    """Return who runs what, in the tags that the UI shows as *User* and *Source*."""
+def origin_tags() -> dict[str, str]:
+    """Return who runs what, in the tags that the UI shows as *User* and *Source*.
+
+    Each run has those of its process. Where that is a worker's, which says nothing, hand it the job's.
+    """
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a container's user id without a name

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedray.tracking.address import is_server, resolve_tracking_uri, sqlite_path
 from fedray.tracking.errors import TrackingError, shown
+from fedray.tracking.view import newest_pages
 
 HOST = "127.0.0.1"
 """Of this machine alone: the UI asks for no login."""
@@ -24,15 +25,36 @@ def main() -> int:
     """Become the MLflow UI; where a server tracks, print its address. Returns the exit status where it returns."""
     uri = resolve_tracking_uri(Path.cwd())
     if is_server(uri):
-        print(f"The runs are on a server; open {shown(uri)} in a browser.")
+        print("The runs are on a server; open in a browser")
+        for page in first_pages(uri, shown(uri)):
+            print(f"  {page}")
         return 0
     try:
         command = ui_arguments(uri, free_port())
     except TrackingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"The MLflow UI on {shown(uri)} opens at http://{HOST}:{command[-1]} (Ctrl-C ends it).", flush=True)
+    print(f"The MLflow UI on {shown(uri)} opens in a few seconds (Ctrl-C ends it) at", flush=True)
+    for page in first_pages(uri, f"http://{HOST}:{command[-1]}"):
+        print(f"  {page}", flush=True)
     os.execve(command[0], command, _ENVIRONMENT | os.environ)
+
+
+def first_pages(uri: str, address: str) -> list[str]:
+    """Return what to open first, a line a page: what was run last as a table, as charts, in pictures.
+
+    Args:
+        uri: Where the runs are.
+        address: Of the UI that shows them, which is all that is returned where there is nothing of ours, or where its
+            database cannot be read: the UI says why.
+    """
+    from fedray.tracking.mlflow_client import connect
+
+    try:
+        pages = newest_pages(address, {found.experiment_id: found.tags for found in connect(uri).search_experiments()})
+    except Exception:  # MLflow, requests and the database drivers each raise their own
+        pages = {}
+    return [f"{name}: {page}" for name, page in pages.items()] or [address]
 
 
 def ui_arguments(uri: str, port: int) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from fedray.config import ConfigError
 from fedray.experiment import ExperimentRun, centralised, prepare_evaluation
 from fedray.experiment.centralised import CentralisedRun
+from fedray.experiment.evaluate import PREVIEW_TILES
 from fedray.federation import DivergedError, client_app, client_tiles, initial_state, shared_arrays, tile_shape
 from fedray.models import Gan, GanSteps, Optimizers, local_pass, shuffled_batches
 from fedray.randomness import derive_seed
@@ -69,6 +70,8 @@ def baseline(ray_session, small_config, tmp_path_factory):
     """Two rounds on one worker: (the run, its results, the folder of the checkpoint after the first)."""
     config, folder = small_config(**CENTRALISED), tmp_path_factory.mktemp("baseline")
     run = CentralisedRun(config, WorkerResources(1, cpus_per_worker=1), prepare_evaluation(config)[1])
+    untrained = ExperimentRun(config, LocalGrid(client_app, 1)).preview()
+    assert np.array_equal(run.preview(), untrained) and untrained.shape[:2] == (2, PREVIEW_TILES)
     results = [run.step()]
     run.save(folder)
     results += finish(run)

@@ -80,6 +80,8 @@ def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(
     assert [(m.step, m.value) for m in fids] == list(zip([1, 2], history["fid/efficientnet-lite0/16"], strict=True))
     artifacts = {item.path for item in client.list_artifacts(result.run_id)}
     assert {"config.yaml", "partition.png", "samples.png", "images"} <= artifacts
+    pictures = {item.path.split("+")[2] for item in client.list_artifacts(result.run_id, "images")}
+    assert pictures == {"0", "1", "2"}, "from the untrained generator on"
 
 
 def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(run_experiment, small_config, tmp_path, uri):
@@ -179,6 +181,8 @@ def test_every_mode_runs_to_scores(run_experiment, small_config, tmp_path, uri, 
     own = {"pool": None} if mode == "centralised" else {}  # Ray Train brings its workers: here one
     result = run_experiment(small_config(**change), out=tmp_path / "run", tracking_uri=uri, **own)
     assert all(np.isfinite(list(result.scores.values())))
+    names = (item.path for item in only_run(uri)[0].list_artifacts(result.run_id, "images"))
+    assert ("0" in {name.split("+")[2] for name in names}) == (mode != "discriminator"), "where a generator is at hand"
     assert ("privacy/epsilon" in result.history) == (mode == "privacy")
     spent = Ledger(str(tmp_path / "run")).epsilon(1e-5)
     assert spent == (result.history["privacy/epsilon"].iloc[-1] if mode == "privacy" else 0.0)

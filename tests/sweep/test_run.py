@@ -1,6 +1,10 @@
 """A whole sweep on real Ray and real MLflow: more trials than fit, one that diverges, some that are stopped early."""
 
+import base64
 import json
+import sys
+import zlib
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -91,6 +95,48 @@ def test_mlflow_has_one_child_a_trial_with_its_config_its_rounds_and_its_outcome
             assert sum(metric.value for metric in seconds) < trial["seconds"]
 
 
+def test_runs_are_named_by_what_ran_and_hold_its_data_and_its_first_pictures(sweep):
+    result, client, runs = sweep
+    (parent,) = [run for run in runs if run.info.run_name == SWEEP_RUN]
+    assert {run.data.tags["mlflow.source.name"] for run in runs} == {Path(sys.argv[0]).name}
+    assert {given.dataset.name for run in runs for given in run.inputs.dataset_inputs} == {"$tiles$ [b]"}
+    assert len(parent.inputs.dataset_inputs) == 1
+    best = next(run for run in runs if run.data.tags.get("fedray.rank") == "1")
+    row = result.best
+    assert best.info.run_name == (
+        f"small {row['trial']}: n_critic {row['gan.n_critic']}, generator_lr {row['gan.generator_lr']:.3g}, "
+        f"discriminator_lr {row['gan.discriminator_lr']:.3g}"
+    )
+    names = [Path(entry.path).name for entry in client.list_artifacts(best.info.run_id, "images")]
+    assert sorted({int(name.split("+")[2]) for name in names}) == [0, 1, 2, 3], "from the untrained generator on"
+
+
+def view(client, runs, end=""):
+    """Read a view of the sweep as MLflow's UI does: an envelope whose state is deflated."""
+    (parent,) = [run for run in runs if run.info.run_name == SWEEP_RUN]
+    tags = client.get_experiment(parent.info.experiment_id).tags
+    state = json.loads(tags[f"mlflow.sharedViewState.fedray-{parent.info.run_id}{end}"])["state"]
+    return parent, json.loads(zlib.decompress(base64.b64decode(state.removeprefix("deflate;"))))
+
+
+def test_its_views_find_and_order_its_trials(sweep):
+    result, client, runs = sweep
+    parent, table = view(client, runs)
+    score = f"metrics.`{METRIC}`"
+    assert (table["orderByKey"], table["orderByAsc"]) == (score, True)
+    params = [f"params.`{path}`" for path in result.space.search]
+    assert table["selectedColumns"] == ["tags.`fedray.rank`", "tags.`fedray.outcome`", score, *params]
+    for state, ids in (
+        (table, {run.info.run_id for run in runs} - {parent.info.run_id}),
+        (
+            view(client, runs, "-pictures")[1],
+            {r.info.run_id for r in runs if r.data.tags.get("fedray.outcome") == "complete"},
+        ),
+    ):
+        found = client.search_runs([parent.info.experiment_id], state["searchFilter"], order_by=[f"{score} ASC"])
+        assert {run.info.run_id for run in found} == ids
+
+
 def test_the_results_can_be_read_and_the_best_run_again(sweep):
     result, _, _ = sweep
     frame = pd.read_parquet(result.out / "results.parquet")
@@ -113,6 +159,7 @@ def test_the_generator_of_the_best_trial_is_found_by_its_scores_as_documented(sw
     assert scores.keys() == parent.data.metrics.keys()
     assert {metric.step for metric in model.metrics} == {3}
     assert json.loads(model.tags["fedray.label-names"]) == list(LABELS)
+    assert model.tags["fedray.round"] == "3"
 
 
 def test_the_words_of_labels_stay_in_the_results(sweep):

@@ -83,13 +83,30 @@ def test_addresses_are_shown_without_secrets() -> None:
     assert run_url("https://me:secret@host/mlflow/", "1", "abc") == "https://host/mlflow/#/experiments/1/runs/abc"
 
 
-def test_the_ui_is_opened_on_the_same_store() -> None:
+def test_the_ui_is_opened_on_the_same_store(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     command = ui_command("sqlite:////a b/mlflow.db")
     assert command.startswith("MLFLOW_DISABLE_TELEMETRY=true ") and command.endswith(
         "python -m mlflow ui --backend-store-uri 'sqlite:////a b/mlflow.db'"
     )
     assert ui_command("http://host:5000") == "python -m webbrowser http://host:5000"
     assert experiment_url("sqlite:////a/mlflow.db", "1") is None
+    # Without the last, MLflow's UI opens an overview of language models.
+    assert experiment_url("http://host", "1") == "http://host/#/experiments/1/runs?workflowType=machine_learning"
+
+
+def test_a_checkouts_own_command_is_printed_where_the_job_ran_in_one(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    here, elsewhere = f"sqlite:///{tmp_path}/mlflow.db", "sqlite:////a b/mlflow.db"
+    (tmp_path / "Makefile").write_text("ui:\n\techo another project's\n")
+    assert ui_command(here).endswith(f"mlflow ui --backend-store-uri {here}")
+    (tmp_path / "Makefile").write_bytes((Path(__file__).parents[2] / "Makefile").read_bytes())
+    assert ui_command(here) == "make ui"
+    assert ui_command(elsewhere) == "MLFLOW_TRACKING_URI='sqlite:////a b/mlflow.db' make ui"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
+    assert ui_command(elsewhere) == "make ui"
+    assert ui_command("http://host:5000") == "python -m webbrowser http://host:5000"
 
 
 def test_runs_are_compared_on_one_page_of_the_server():

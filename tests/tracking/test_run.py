@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
+from PIL import Image
 
 from fedray.config import ExperimentConfig, GanConfig, load_config
 from fedray.tracking import Tracker, TrackingError
@@ -96,7 +97,8 @@ def test_pictures_are_artifacts_beside_the_database(tracker: Tracker, uri: str, 
     figure = Figure()
     figure.add_subplot().plot([1, 2])
     run.log_figure(figure, "figures/labels.png")
-    run.log_image(np.full((40, 60, 3), 7, np.uint8), "samples", step=4)
+    picture = np.random.default_rng(0).integers(0, 256, (40, 600, 3), np.uint8)
+    run.log_image(picture, "of/samples", step=4, beside_others=picture[:, ::2])
     table = tmp_path / "scores.parquet"
     table.write_bytes(b"table")
     run.log_artifact(table, "results")
@@ -105,8 +107,12 @@ def test_pictures_are_artifacts_beside_the_database(tracker: Tracker, uri: str, 
     assert [entry.path for entry in client.list_artifacts(run.run_id, "figures")] == ["figures/labels.png"]
     assert Path(client.download_artifacts(run.run_id, "results/scores.parquet")).read_bytes() == b"table"
     images = [entry.path for entry in client.list_artifacts(run.run_id, "images")]
-    assert len(images) == 2  # full size and thumbnail
-    assert all(path.startswith("images/samples+step+4+") for path in images)
+    assert sorted(Path(path).suffix for path in images) == [".png", ".webp"]
+    for path in images:  # the UI shows the second: that of MLflow's own log_image has 256 px at the most
+        assert path.startswith("images/of~samples+step+4+")
+        shown = picture if path.endswith(".png") else picture[:, ::2]
+        assert np.array_equal(np.asarray(Image.open(client.download_artifacts(run.run_id, path))), shown)
+    assert client.get_run(run.run_id).data.tags["mlflow.loggedImages"] == "True"
     assert (tmp_path / "mlartifacts" / run.run_id).is_dir()
     assert not any(Path.cwd().iterdir())  # MLflow's default would be ./mlruns
 

@@ -1,11 +1,13 @@
 import os
+import re
 import socket
 import sys
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
-from fedray.tracking import TrackingError, ui
+from fedray.tracking import RunsView, Tracker, TrackingError, ui
 
 
 def test_without_a_database_it_says_what_to_do_first(
@@ -44,6 +46,29 @@ def test_a_server_is_named_without_its_password(
     assert ui.main() == 0
     said = capsys.readouterr().out
     assert "host/mlflow" in said and "secret" not in said
+
+
+def test_it_names_the_pages_of_what_was_run_last(
+    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "execve", lambda *call: None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    ui.main()
+    assert re.search(r"\n  http://127\.0\.0\.1:\d+\n", capsys.readouterr().out), "without a view: where the UI is"
+
+    first, second = Tracker(uri, "first"), Tracker(uri, "second")
+    view = RunsView("a sweep", search="", metric="fid", ascending=True)
+    second.keep_views("older", view)
+    assert first.keep_views("newer", view, pictures=view) == {}, "a database has no pages of its own"
+    MlflowClient(uri).set_experiment_tag(second.experiment_id, "mlflow.sharedViewState.178", view.tag())  # the user's
+    ui.main()
+    pages = [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert pages == ["  runs", "  charts", "  pictures"]
+    [runs, _, pictures] = ui.first_pages(uri, "http://host")
+    key = "viewStateShareKey=fedray-newer"
+    address = f"http://host/#/experiments/{first.experiment_id}/runs?{key}"
+    assert runs == f"runs: {address}&workflowType=machine_learning"
+    assert pictures == f"pictures: {address}-pictures&workflowType=machine_learning&compareRunsMode=CHART"
 
 
 def test_a_taken_port_is_passed_over() -> None:
