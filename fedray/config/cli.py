@@ -74,6 +74,25 @@ def parse_job(
     return parsed.model_copy(update={"experiment": experiment})
 
 
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse_options(options: type[Model], argv: Sequence[str], description: str) -> Model:
+    """Parse a command line into a model of which every field has a default; its rules are checked as those of a file.
+
+    Args:
+        options: The job's options.
+        argv: Command line without the program.
+        description: First paragraph of ``--help``.
+
+    Raises:
+        ConfigError: A value breaks a rule. (An unknown option, or one that is no number where one belongs, prints its
+            error and exits with status 2.)
+    """
+    parsed = tyro.cli(options, args=argv, default=options(), description=description, registry=_UNVALIDATED)
+    return validate(options, parsed.model_dump(warnings=False), source="the command line")
+
+
 def _same(parsed: JobOptions, default: JobOptions, name: str) -> bool:
     return bool(getattr(parsed.experiment.data, name) == getattr(default.experiment.data, name))
 

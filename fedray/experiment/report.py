@@ -10,7 +10,11 @@ from fedray.evaluation import interval_names, mode_of
 
 
 def print_scores(
-    console: Console, scores: dict[str, float], floor: dict[str, float], spent: tuple[float, float] | None = None
+    console: Console,
+    scores: dict[str, float],
+    floor: dict[str, float],
+    spent: tuple[float, float] | None = None,
+    title: str = "Scores of the averaged generator",
 ) -> None:
     """Print the final scores beside what real training tiles would score in the generator's place.
 
@@ -19,8 +23,9 @@ def print_scores(
         scores: By name.
         floor: By name.
         spent: Epsilon and delta of all that was released, with differential privacy.
+        title: Of the table.
     """
-    table = Table(title="Scores of the averaged generator", box=box.SIMPLE_HEAD)
+    table = Table(title=title, box=box.SIMPLE_HEAD)
     table.add_column("score")
     table.add_column("better")
     table.add_column("generated", justify="right")

@@ -1,0 +1,138 @@
+"""The scores of tiles from whatever generator: those that an experiment's own would have, with floor and picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fedray.config import EvaluationConfig
+from fedray.data import TileStore
+from fedray.data.given import GivenTiles
+from fedray.evaluation import EvaluationError, Evaluator, Scores, compared_indices, interval_names, mode_of
+from fedray.experiment.evaluate import PREVIEW_TILES
+from fedray.experiment.pictures import save_samples
+from fedray.experiment.self_tested import keep_self_test
+from fedray.randomness import stream
+
+TABLE, PICTURE = "scores.parquet", "samples.png"
+"""Files of the results."""
+
+_LEAST = 16
+"""Fewest tiles that an evaluation compares (``evaluation.num_samples``)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Tiles that were scored.
+
+    Attributes:
+        scores: By name.
+        floor: What other real tiles score in their place, by name; empty where the store has too few.
+        tiles: Those compared, uint8 [n, H, W, C].
+        labels: Theirs, int64 [n].
+    """
+
+    scores: Scores
+    floor: Scores
+    tiles: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def score_given(
+    given: GivenTiles, store: TileStore, config: EvaluationConfig, evaluator: Evaluator, seed: int
+) -> Scored:
+    """Score tiles against a store's real ones.
+
+    Args:
+        given: The tiles.
+        store: The real ones.
+        config: How they are compared.
+        evaluator: Prepared for store and config.
+        seed: Which tiles are drawn of labels that have more than are compared.
+
+    Raises:
+        EvaluationError: A label has fewer tiles than are compared.
+        StoreError: A tile cannot be read, or is of another size.
+    """
+    chosen = choose(given.labels, store, config, seed)
+    tiles, labels = given.read(chosen), given.labels[chosen]
+    return Scored(evaluator.scores(tiles, labels), evaluator.floor, tiles, labels)
+
+
+def choose(labels: NDArray[np.int64], store: TileStore, config: EvaluationConfig, seed: int) -> NDArray[np.int64]:
+    """Draw as many tiles of each label as of real ones are compared.
+
+    Args:
+        labels: int64 [N], of the tiles to draw from.
+        store: The real tiles.
+        config: How they are compared.
+        seed: Of the draw.
+
+    Returns:
+        Positions, int64 [n], ascending.
+
+    Raises:
+        EvaluationError: A label has too few; the message says how many are needed, and for which smaller number there
+            are enough.
+    """
+    wanted, num_labels = _wanted(store, config), len(store.label_names)
+    have = np.bincount(labels, minlength=num_labels)
+    if short := np.flatnonzero(have < wanted).tolist():
+        needed = ", ".join(f"{wanted[label]} of {store.label_names[label]!r}, not {have[label]}" for label in short)
+        fewer = _enough_for(have, store, config)
+        less = f", or compare fewer by --num-samples {fewer}, which is another score" if fewer else ""
+        raise EvaluationError(
+            f"scores compare as many tiles of each label as of real ones, {int(wanted.sum())} in all, which needs "
+            f"{needed}; generate more{less}"
+        )
+    drawn = [
+        stream(seed, "score-tiles", label).choice(np.flatnonzero(labels == label), wanted[label], replace=False)
+        for label in range(num_labels)
+    ]
+    positions: NDArray[np.int64] = np.sort(np.concatenate(drawn))
+    return positions
+
+
+def _wanted(store: TileStore, config: EvaluationConfig) -> NDArray[np.int64]:
+    """Count the real tiles of each label that are compared, int64 [label]."""
+    return np.bincount(store.labels[compared_indices(store, config)], minlength=len(store.label_names))
+
+
+def _enough_for(have: NDArray[np.int64], store: TileStore, config: EvaluationConfig) -> int | None:
+    """Find the largest number of tiles to compare for which there are enough of each label."""
+    for num in range(min(int(have.sum()), int(_wanted(store, config).sum()) - 1), _LEAST - 1, -1):
+        if (_wanted(store, config.model_copy(update={"num_samples": num})) <= have).all():
+            return num
+    return None
+
+
+def score_table(scores: Scores, floor: Scores) -> pd.DataFrame:
+    """Tabulate scores, a row each.
+
+    Returns:
+        Columns: score (its full name), better ('lower' or 'higher'), value, low and high (its interval, where it has
+        one), floor (what real tiles score).
+    """
+    rows = []
+    for name, value in scores.items():
+        if (mode := mode_of(name)) is not None:  # the others are ends of intervals
+            ends = (scores.get(end, np.nan) for end in interval_names(name))
+            rows.append((name, "lower" if mode == "min" else "higher", value, *ends, floor.get(name, np.nan)))
+    return pd.DataFrame(rows, columns=["score", "better", "value", "low", "high", "floor"])
+
+
+def write_scored(scored: Scored, store: TileStore, evaluator: Evaluator, title: str, folder: Path) -> None:
+    """Write the table, a picture, real tiles above those that were scored, and the self-test into a folder."""
+    keep_self_test(evaluator.self_test, folder)
+    score_table(scored.scores, scored.floor).to_parquet(folder / TABLE)
+    save_samples(folder / PICTURE, store, _preview(scored, len(store.label_names)), title)
+
+
+def _preview(scored: Scored, num_labels: int) -> NDArray[np.uint8]:
+    """Take some tiles of each label, [label, tile, H, W, C]; white ones of a label that is not compared."""
+    preview = np.full((num_labels, PREVIEW_TILES, *scored.tiles.shape[1:]), 255, np.uint8)
+    for label in np.unique(scored.labels).tolist():
+        preview[label] = scored.tiles[np.resize(np.flatnonzero(scored.labels == label), PREVIEW_TILES)]
+    return preview
