@@ -26,7 +26,7 @@ def print_scores(
         title: Of the table.
     """
     table = Table(title=title, box=box.SIMPLE_HEAD)
-    table.add_column("score")
+    table.add_column("score", overflow="fold")  # cut off, names of labels were all alike in 80 columns
     table.add_column("better")
     table.add_column("generated", justify="right")
     table.add_column("95 % interval", justify="right")

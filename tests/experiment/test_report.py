@@ -82,3 +82,13 @@ def test_the_final_table_says_direction_interval_and_floor_of_every_score():
     assert "c2st/texture/64 lower 0.9375 0.870 to 0.970 0.5625" in text
     assert "c2st/texture/64/label/a lower 0.8 0.710 to 0.860" in text
     assert "c2st-" not in text
+
+
+def test_names_are_whole_in_80_columns():
+    names = [f"kid/efficientnet-lite0/190/label/{label}" for label in ("adenocarcinoma", "adenoma")]
+    console = Console(width=80, record=True)
+    print_scores(console, dict.fromkeys(names, 1.0), dict.fromkeys(names, 2.0))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 80
+    first_column = "".join(line[:30].split(" lower ")[0].strip() for line in lines[4:])
+    assert first_column == "".join(names)
