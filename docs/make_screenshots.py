@@ -150,13 +150,18 @@ def open_charts(driver: webdriver.Chrome, url: str, axes: Sequence[str]) -> WebE
     """Open charts of runs; return the first, which has these axes."""
     goto(driver, url)
     wait(driver, "axis", lambda: set(axes) <= set(_texts(driver, "svg text")))
-    return driver.find_element(By.CSS_SELECTOR, "[data-testid=experiment-view-compare-runs-card]")
+    card = "[data-testid=experiment-view-compare-runs-card]"
+    return wait(driver, "chart", lambda: _first(driver, card))
 
 
 def open_images(driver: webdriver.Chrome, url: str) -> list[WebElement]:
     """Open a grid of pictures; return them in their order."""
     goto(driver, url)
     return wait(driver, "picture in the grid", lambda: _loaded_images(driver))
+
+
+def _first(driver: webdriver.Chrome, selector: str) -> WebElement | None:
+    return next(iter(driver.find_elements(By.CSS_SELECTOR, selector)), None)
 
 
 def _loaded_images(driver: webdriver.Chrome) -> list[WebElement]:
@@ -192,7 +197,7 @@ def main() -> None:
         take(driver, options.out / "mlflow-runs.png")
         driver.set_window_size(1600, 1100)
         open_charts(driver, pages["charts"], [])
-        wait(driver, "second chart", lambda: len(driver.find_elements(By.CSS_SELECTOR, ".js-plotly-plot")) > 1)
+        wait(driver, "chart over the rounds", lambda: _first(driver, ".js-plotly-plot"))
         take(driver, options.out / "mlflow-compare.png")
         open_images(driver, pages["pictures"])
         take(driver, options.out / "mlflow-images.png")
