@@ -154,19 +154,20 @@ def open_charts(driver: webdriver.Chrome, url: str, axes: Sequence[str]) -> WebE
     return wait(driver, "chart", lambda: _first(driver, card))
 
 
-def open_images(driver: webdriver.Chrome, url: str) -> list[WebElement]:
-    """Open a grid of pictures; return them in their order."""
+def open_images(driver: webdriver.Chrome, url: str, num: int = 1) -> list[WebElement]:
+    """Open a grid of pictures; return them in their order as soon as there are ``num``: they come one by one."""
     goto(driver, url)
-    return wait(driver, "picture in the grid", lambda: _loaded_images(driver))
+    return wait(driver, f"{num} pictures in the grid", lambda: _loaded_images(driver, num))
 
 
 def _first(driver: webdriver.Chrome, selector: str) -> WebElement | None:
     return next(iter(driver.find_elements(By.CSS_SELECTOR, selector)), None)
 
 
-def _loaded_images(driver: webdriver.Chrome) -> list[WebElement]:
+def _loaded_images(driver: webdriver.Chrome, num: int) -> list[WebElement]:
     images = driver.find_elements(By.CSS_SELECTOR, "[data-testid=experiment-view-compare-runs-card] img")
-    return images if images and all(int(image.get_attribute("naturalWidth") or 0) for image in images) else []
+    loaded = all(int(image.get_attribute("naturalWidth") or 0) for image in images)
+    return images if len(images) >= num and loaded else []
 
 
 def _texts(driver: webdriver.Chrome, selector: str) -> list[str]:

@@ -115,7 +115,7 @@ def test_destroyed_tiles_are_told_apart_and_real_ones_hardly(
         destroyed = DESTRUCTIONS[name].apply(real, labels, np.random.default_rng(0))
         return c2st(reference, np.stack(list(texture(destroyed).values()), 1))
 
-    floor = evaluator.floor["c2st/texture/128"]
+    floor = evaluator.floor["c2st/texture/256"]
     assert floor < 0.7
     clear = ("blur 1 px", "blur 2 px", "noise", "patches 1/4", "patches 1/8", "random phase", "JPEG 30")
     assert all(told(name) > 0.85 for name in clear)

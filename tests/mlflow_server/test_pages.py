@@ -112,7 +112,7 @@ def test_the_charts_open_with_all_trials_over_what_was_searched(logged: Logged) 
 
 
 def test_the_pictures_open_at_the_last_round_best_first_in_their_own_size(logged: Logged) -> None:
-    images = open_images(logged.driver, logged.pages["pictures"])
+    images = open_images(logged.driver, logged.pages["pictures"], PICTURED_RUNS)
     assert len(images) == PICTURED_RUNS
     assert {image.get_property("naturalWidth") for image in images} == {300}
     first = np.asarray(Image.open(io.BytesIO(images[0].screenshot_as_png)).convert("RGB"))
