@@ -53,7 +53,8 @@ def test_noise_and_a_constant_score_far_above_the_floor(evaluator: Evaluator, re
     noise = np.random.default_rng(0).integers(0, 256, real.shape, dtype=np.uint8)
     for bad in (noise, np.full_like(real, int(real.mean()))):
         scores = evaluator.scores(bad, evaluator.labels)
-        assert all(scores[name] > 5 * evaluator.floor[name] for name in (FID, KID))
+        assert scores[KID] > 20 * evaluator.floor[KID]
+        assert scores[FID] > 3 * evaluator.floor[FID]  # features have one length, so FID has a bound
         worse = {"min": 1, "max": -1, None: 0}
         for name, score in scores.items():
             assert worse[mode_of(name)] * (score - evaluator.floor[name]) >= 0, name

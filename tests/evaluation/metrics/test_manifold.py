@@ -76,6 +76,6 @@ def test_collapse_shows_in_coverage_and_recall_though_kid_is_small(
     )
     found = evaluator.scores(collapsed, evaluator.labels)
     name = "efficientnet-lite0/256"
-    assert found[f"kid/{name}"] < 0.6 * evaluator.scores(blurred, evaluator.labels)[f"kid/{name}"]
+    assert found[f"kid/{name}"] < 0.8 * evaluator.scores(blurred, evaluator.labels)[f"kid/{name}"]
     assert found[f"coverage/{name}"] < 0.25 * evaluator.floor[f"coverage/{name}"]
     assert found[f"recall/{name}"] < 0.05 < 0.5 < evaluator.floor[f"recall/{name}"]
