@@ -8,8 +8,8 @@ The protocol, which every score's name stands for:
   stages (a quarter of the tile's edge), and mean and standard deviation of the 112 channels after the fifth (a
   sixteenth). The former see colour, focus and compression; of the latter, the deviations see seams and collapse, and
   the means tissue. Deeper layers cost more and see less: photographs' objects are no help with tissue.
-- On the store's training tiles each feature is centred and divided by its deviation; a tenth of the part's mean variance
-  is added first, so that a feature that hardly varies does not outweigh the others.
+- On the store's training tiles each feature is centred and divided by its deviation; a tenth of the part's mean
+  variance is added first, so that a feature that hardly varies does not outweigh the others.
 - The 248 numbers are then scaled to a length of sqrt(248): what counts is in which direction a tile departs from the
   store's mean tile, as with the normalised embeddings of CMMD (Jayasumana et al. 2024, arXiv 2401.09603). KID's kernel
   (x.y / d + 1)^3 is unbounded otherwise, and the one fault that departs furthest, such as a little too much contrast,
@@ -57,7 +57,7 @@ MAX_MEASURED = 1024
 class Lite0(FeatureExtractorBase):
     """The first five stages, with each BatchNorm folded into the convolution before it: half the time, same features.
 
-    ``centre`` and ``scale``, float32 [248], are those of a store; without any, the network's features are only normalised.
+    ``centre`` and ``scale``, float32 [248], are those of a store; without any, features are only normalised.
     """
 
     centre: torch.Tensor
