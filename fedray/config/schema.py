@@ -336,7 +336,8 @@ class EvaluationConfig(_Section):
     """Path of the extractor's weight file; unset: torch-fidelity's own download. For 'inception-v3-compat'."""
     num_samples: int | None = Field(None, ge=16)
     """Generated and real tiles compared, >= 16 and no more than the split has; scores compare only at equal numbers,
-    which their names carry. Unset: 256, or all tiles of a smaller split."""
+    which their names carry. Unset: 256, or all tiles of a smaller split; fewer where other real tiles, of the other
+    split or unused, would not be enough of each label for floor and self-test."""
     split: Literal["train", "test"] = "test"
     """The real tiles that generated ones are compared with."""
     every: int = Field(1, ge=1)

@@ -21,7 +21,9 @@ from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
 DEFAULT_SAMPLES = 256
-"""Tiles that are compared where ``num_samples`` is unset and the split has as many."""
+"""Tiles that are compared where ``num_samples`` is unset, the split has as many and other real ones are left."""
+FEWEST_SAMPLES = 16
+"""Tiles below which the default does not fall, as ``num_samples`` must not: scores of fewer say too little."""
 
 PROTOCOL = 4
 """Version of how tiles are chosen and features computed; a change of either must raise it."""
@@ -50,8 +52,8 @@ class Reference:
 def score_names(config: EvaluationConfig, store: TileStore, seed: int = 0) -> list[str]:
     """List the names of the scores that evaluation will produce, without computing any.
 
-    The number in a name is the one really compared: ``config.num_samples`` (256 if unset), or all tiles of
-    a smaller split.
+    The number in a name is the one really compared: ``config.num_samples``, or all tiles of a smaller split; if unset,
+    at most 256, and of each label no more than there are other real tiles for the floor.
 
     Raises:
         EvaluationError: The split has fewer than two tiles.
@@ -71,12 +73,37 @@ def compared_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) 
         raise EvaluationError(
             f"evaluation.split {config.split!r} must have at least 2 tiles, but has {len(indices)} in {store.path}"
         )
-    num = min(config.num_samples or DEFAULT_SAMPLES, len(indices))
+    num = min(config.num_samples, len(indices)) if config.num_samples else _default_samples(store, config)
     present, counts = np.unique(store.labels[indices], return_counts=True)
     wanted = dict(zip(present.tolist(), shares(counts, num).tolist(), strict=True))
     chosen = _draw(store, indices, wanted, stream(seed, "evaluation", "reference", config.split))
     assert chosen is not None and len(chosen) == num
     return chosen
+
+
+def _default_samples(store: TileStore, config: EvaluationConfig) -> int:
+    """Find the largest number of tiles, at most 256, for which other real ones can stand in a generator's place.
+
+    Without those there is neither floor nor self-test. Where no number has them, or only one that would leave a label
+    out, it is what it would be without that wish.
+    """
+    counts = _counts(store, config.split)
+    most = min(DEFAULT_SAMPLES, int(counts.sum()))
+    other = _counts(store, _other_split(config))
+    for num in range(most, FEWEST_SAMPLES - 1, -1):
+        wanted = shares(counts, num)
+        if (wanted == 0)[shares(counts, most) > 0].any():
+            break
+        if (wanted <= other).all() or (wanted <= counts - wanted).all():
+            if num < most:
+                _tell_of_fewer(str(store.path), config.split, num, most)
+            return num
+    return most
+
+
+def _counts(store: TileStore, split: str) -> NDArray[np.int64]:
+    """Count the tiles of each label in a split, int64 [label]."""
+    return np.bincount(store.labels[store.indices(split)], minlength=len(store.label_names)).astype(np.int64)
 
 
 def check_compared(store: TileStore, config: EvaluationConfig, seed: int = 0) -> None:
@@ -198,6 +225,15 @@ def shares(counts: NDArray[np.int64], num: int) -> NDArray[np.int64]:
     rest = num - int(whole.sum())
     whole[np.argsort(whole - exact, kind="stable")[:rest]] += 1
     return whole
+
+
+@functools.cache
+def _tell_of_fewer(path: str, split: str, num: int, most: int) -> None:
+    _log.warning(
+        "%d of %d %s tiles are compared: for more, %s has too few other real tiles of a label for a floor and a "
+        "self-test; evaluation.num_samples compares another number",
+        num, most, split, path,
+    )  # fmt: skip
 
 
 @functools.cache

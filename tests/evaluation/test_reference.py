@@ -13,7 +13,7 @@ import pytest
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.evaluation import EvaluationError, Evaluator, score_names
-from fedray.evaluation.reference import compared_indices
+from fedray.evaluation.reference import compared_indices, floor_indices
 
 CONFIG = EvaluationConfig(num_samples=256)
 MakeStore = Callable[..., TileStore]
@@ -90,6 +90,44 @@ def test_the_reference_of_a_split_is_drawn_once_and_from_it(store: TileStore) ->
     assert len(np.unique(first)) == 256
     assert np.isin(first, store.indices("test")).all()
     assert not np.array_equal(first, compared_indices(store, CONFIG, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"gland": (40, 20), "stroma": (40, 30)}, 50),
+        ({"gland": (40, 20), "stroma": (24, 30)}, 40),  # 24 of stroma: the training tiles decide
+        ({"gland": (40, 20), "stroma": (3, 30)}, 25),  # halves of the test tiles serve more
+        ({"gland": (0, 20), "stroma": (0, 30)}, 25),
+        ({"gland": (40, 20), "stroma": (1, 1)}, 21),
+        ({"gland": (40, 20), "stroma": (0, 1)}, 21),  # a smaller number with a floor would leave stroma out
+        ({"gland": (2, 9), "stroma": (2, 9)}, 18),  # below 16 it does not fall
+        ({"gland": (200, 150), "stroma": (150, 200)}, 256),
+        ({"gland": (200, 150), "stroma": (130, 200)}, 228),
+    ],
+)
+def test_by_default_as_many_are_compared_as_leave_other_real_tiles_for_the_floor(
+    make_store: MakeStore, caplog: pytest.LogCaptureFixture, counts: dict[str, tuple[int, int]], expected: int
+) -> None:
+    store = make_store(counts, 16)
+    most = min(256, sum(test for _, test in counts.values()))
+    labels = [store.labels[compared_indices(store, EvaluationConfig())] for _ in range(2)]
+    assert len(labels[0]) == expected
+    assert score_names(EvaluationConfig(), store)[0] == f"fid/efficientnet-lite0/{expected}"
+    assert len(np.unique(labels[0])) == 2
+    with_floor = {
+        num: floor_indices(store, EvaluationConfig(num_samples=num)) is not None for num in range(16, most + 1)
+    }
+    if with_floor[expected]:
+        assert not any(with_floor[num] for num in range(expected + 1, most + 1))
+    else:
+        assert expected == most
+    told = [text for text in caplog.messages if "too few other real tiles" in text]
+    assert len(told) == (expected < most)
+    assert all(f"{expected} of {most} test tiles are compared" in text and str(store.path) in text for text in told)
+    caplog.clear()
+    assert len(compared_indices(store, EvaluationConfig(num_samples=most))) == most  # one that is asked for stays
+    assert not caplog.messages
 
 
 def test_a_split_without_tiles_is_refused(make_store: MakeStore) -> None:
