@@ -27,10 +27,11 @@ from fedray.experiment.run import (
     start_workers,
 )
 from fedray.experiment.settled import from_store, settled
-from fedray.experiment.tracked import PICTURES, describe, ended, log_generator, log_round, log_start, open_run
+from fedray.experiment.tracked import KIND, PICTURES, describe, ended, log_generator, log_round, log_start, open_run
 
 __all__ = [
     "EVALUATION_TIMEOUT_S",
+    "KIND",
     "PICTURES",
     "USER_ERRORS",
     "ClusterSize",

@@ -15,6 +15,7 @@ from fedray.experiment.budget import budget_lines
 from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.notes import notes
+from fedray.experiment.pages import print_pages
 from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.progress import LINE_LENGTH, RoundLines
 from fedray.experiment.report import print_scores
@@ -33,7 +34,7 @@ from fedray.federation import DivergedError, FederationError, TooFewRepliesError
 from fedray.models import ModelError
 from fedray.simulation import SimulationError
 from fedray.storage import StorageError
-from fedray.tracking import TrackingError, look_at_tracking, resolve_tracking_uri, ui_command
+from fedray.tracking import TrackingError, look_at_tracking, resolve_tracking_uri
 
 USER_ERRORS: tuple[type[Exception], ...] = (
     ConfigError,
@@ -118,7 +119,7 @@ def train(argv: Sequence[str], description: str) -> None:
         f"Results:             {out}/: results.parquet, config.yaml, samples.png, self_test.png, checkpoint/",
         soft_wrap=True,
     )
-    console.print(f"Compare in MLflow:   {ui_command(tracking_uri)}", soft_wrap=True)
+    print_pages(console, result.pages, tracking_uri)
 
 
 def _shown(console: Console, config: ExperimentConfig) -> OnRound:

@@ -1,8 +1,8 @@
 """run_experiment(config) -> Result: data, federation, evaluation and tracking composed into one run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +28,7 @@ from fedray.experiment.folder import (
     outcome_of,
 )
 from fedray.experiment.ledger import EXPERIMENT_ACCOUNT, Ledger
+from fedray.experiment.pages import keep_experiment_pages
 from fedray.experiment.pictures import save_samples
 from fedray.experiment.place import Place
 from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_evaluation
@@ -47,7 +48,7 @@ from fedray.federation import (
     shared_arrays,
 )
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
-from fedray.tracking import TrackedRun, Tracker, check_tracking
+from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
 
 if TYPE_CHECKING:  # imported where it is run: every trial imports this module, and Ray Train costs it most of a second
     from fedray.experiment.centralised import CentralisedRun
@@ -71,6 +72,8 @@ class Result:
     """Of the MLflow run."""
     out: Path
     """Folder with ``config.yaml``, ``results.parquet``, ``samples.png``, ``self_test.parquet`` and ``checkpoint/``."""
+    pages: Pages = field(default_factory=dict)
+    """Addresses of MLflow's pages on it; none where no tracking server runs."""
 
 
 def run_experiment(
@@ -129,6 +132,7 @@ def run_experiment(
         tracked = open_run(tracker, config, store, key=key, tags=tags)
         with ended(tracked):
             log_self_test(tracked, evaluator.self_test, out.folder)
+            pages = keep_experiment_pages(config, store, tracker, tracked.run_id)
             evaluation = _run_rounds(run, out, store, tracked, on_round)
             title = f"{config.gan.objective}, round {run.state.round_index}"
             save_samples(out.folder / "samples.png", store, evaluation.preview, title)
@@ -136,8 +140,9 @@ def run_experiment(
             if arrays := generator_arrays(shared_arrays(run.state)):
                 log_generator(tracked, config, arrays, store, run.state.round_index, evaluation.scores)
             out.push()
-    finish(out, {"scores": evaluation.scores, "floor": evaluator.floor, "run_id": tracked.run_id})
-    return _result(config, out, evaluation.scores, evaluator.floor, tracked.run_id)
+    outcome = {"scores": evaluation.scores, "floor": evaluator.floor, "run_id": tracked.run_id, "pages": pages}
+    finish(out, outcome)
+    return _result(config, out, outcome)
 
 
 class Checked(NamedTuple):
@@ -191,7 +196,7 @@ def finished_experiment(config: ExperimentConfig, out: Place) -> Result | None:
     saved = saved_config(out)
     if config != saved:
         check_folder(out, EXPERIMENT, settled(config), saved)
-    return _result(saved, out, outcome["scores"], outcome["floor"], outcome["run_id"])
+    return _result(saved, out, outcome)
 
 
 def rounds_done(out: Place) -> int:
@@ -200,8 +205,10 @@ def rounds_done(out: Place) -> int:
     return load_checkpoint(newest)[0].round_index if newest else 0
 
 
-def _result(config: ExperimentConfig, out: Place, scores: Scores, floor: Scores, run_id: str) -> Result:
-    return Result(config, scores, floor, pd.read_parquet(out.folder / "results.parquet"), run_id, out.folder)
+def _result(config: ExperimentConfig, out: Place, outcome: Mapping[str, Any]) -> Result:
+    scores, floor, run_id = (outcome[name] for name in ("scores", "floor", "run_id"))
+    history = pd.read_parquet(out.folder / "results.parquet")
+    return Result(config, scores, floor, history, run_id, out.folder, outcome.get("pages", {}))
 
 
 EVALUATION_TIMEOUT_S = 1800.0

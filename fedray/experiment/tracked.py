@@ -21,6 +21,9 @@ _logger = logging.getLogger(__name__)
 PICTURES = "samples"
 """Key of the pictures of the rounds."""
 
+KIND = "fedray.kind"
+"""Tag that tells runs apart: ``experiment``, ``sweep``, ``trial``."""
+
 _DISTINGUISHING = {"partition", "gan", "federation", "privacy"}
 _MAX_DISTINCTIONS = 6  # in a run's name
 
@@ -46,12 +49,13 @@ def open_run(
         name: Of the run; unset: from the configuration.
         tags: More tags than those that describe the experiment.
     """
+    kind = {KIND: "trial" if parent_run_id else "experiment"}
     run = tracker.start_run(
         name or default_run_name(config, store),
         parent_run_id=parent_run_id,
         key=key,
         params={},
-        tags={**describe(config, store), **(tags or {})},
+        tags={**describe(config, store), **kind, **(tags or {})},
     )
     run.log_config(config)
     run.log_dataset(store)

@@ -14,6 +14,7 @@ from fedray.config.cli import JobOptions, parse_job, plain_console, this_python
 from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
 from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
 from fedray.experiment.ledger import Ledger
+from fedray.experiment.pages import print_pages
 from fedray.experiment.self_tested import show_self_test
 from fedray.experiment.upload import check_upload, size_text
 from fedray.sweep.budget import sweep_budget_lines
@@ -22,7 +23,7 @@ from fedray.sweep.plan import plan_sweep
 from fedray.sweep.results import print_trials
 from fedray.sweep.run import SweepError, check_sweep, finished_sweep, run_sweep, saved_space
 from fedray.sweep.space import SearchSpace, find_space, load_space
-from fedray.tracking import look_at_tracking, resolve_tracking_uri, ui_command
+from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
 USER_ERRORS = (*EXPERIMENT_ERRORS, SweepError)
 
@@ -98,10 +99,7 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         f"Results:             {out}/: results.parquet, best.yaml, samples.png, self_test.png ({size} in all)",
         soft_wrap=True,
     )
-    for name, page in result.pages.items():
-        console.print(f"{f'In MLflow, {name}:':20} {page}", soft_wrap=True)
-    if not result.pages:
-        console.print(f"Look in MLflow:      {ui_command(tracking_uri)}", soft_wrap=True)
+    print_pages(console, result.pages, tracking_uri)
 
 
 class DoctorOptions(BaseModel):

@@ -1,5 +1,6 @@
 """What a sweep leaves: a table of trials best first, the best configuration, a picture, and all of it as Parquet."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +16,7 @@ from rich.table import Table
 from fedray.config import ExperimentConfig, save_config
 from fedray.evaluation import Scores
 from fedray.experiment.ledger import Ledger
+from fedray.experiment.pages import headlines
 from fedray.experiment.self_tested import blind_words
 from fedray.federation import Releases, epsilon_of
 from fedray.sweep.searcher import GENERATOR_STEPS, SCORES, SECONDS, SPENT, OptunaSearcher
@@ -68,11 +70,19 @@ class SweepResult:
 
 
 def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
-    """Tabulate the study's trials: complete ones best first, then those stopped early, then the failed."""
+    """Tabulate the study's trials: complete ones best first, then those stopped early, then the failed.
+
+    Among the latter those that came further come first: scores compare at equal rounds alone.
+    """
     rows = [_row(space, trial) for trial in searcher.study.trials if "trial_id" in trial.user_attrs]
     order = list(OUTCOMES.values())
     sign = 1 if space.goal.mode == "min" else -1
-    rows.sort(key=lambda row: (order.index(row["outcome"]), sign * row["score"] if row["score"] is not None else 0))
+
+    def place(row: dict[str, Any]) -> tuple[float, ...]:
+        score = math.inf if row["score"] is None else sign * row["score"]
+        return order.index(row["outcome"]), -row["rounds"], score
+
+    rows.sort(key=place)
     return pd.DataFrame(rows)
 
 
@@ -146,19 +156,15 @@ class _Column:
 
 _NAME = _Column("trial", lambda row: f"{row['trial']}{' *' if row['start_point'] else ''}", justify="left")
 
-_CONTEXT = {"KID": "kid/", "c2st": "c2st/", "cover": "coverage/"}
-"""Scores that stand beside the goal's: heading, and how their names begin."""
-
 
 def _score_columns(result: SweepResult, *, private: bool) -> Iterator[_Column]:
     goal = result.space.goal.metric
     yield _Column("outcome", lambda row: str(row["outcome"]), justify="left")
     yield _Column("rounds", lambda row: f"{row['rounds']:g}")
     yield _Column("score", _number("score", ".4g"), goal)
-    for heading, beginning in _CONTEXT.items():
-        names = [name for name in map(str, result.trials) if name.startswith(beginning) and "/label/" not in name]
-        if names and goal not in names:
-            yield _Column(heading, _number(names[0], ".3g"), names[0])
+    for heading, name in headlines(map(str, result.trials)).items():
+        if name != goal:
+            yield _Column(heading, _number(name, ".3g"), name)
     if private:
         yield _Column("epsilon", _number("epsilon", ".3g"))
     for heading, name in {"secs": SECONDS, "steps": GENERATOR_STEPS}.items():

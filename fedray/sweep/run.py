@@ -17,6 +17,7 @@ from fedray.config import ConfigError
 from fedray.data import TileStore, absolute_store
 from fedray.evaluation import EvaluationError, Scores, SelfTest, mode_of, score_names
 from fedray.experiment import (
+    KIND,
     Place,
     cluster_name,
     connect,
@@ -49,7 +50,7 @@ from fedray.federation import latest_round, load_checkpoint, local_store, shared
 from fedray.models import Arrays
 from fedray.storage import SharedFolder, private_folder
 from fedray.sweep.checkpoints import DropCheckpoints, drop_checkpoints
-from fedray.sweep.pages import keep_pages
+from fedray.sweep.pages import RANK, keep_pages
 from fedray.sweep.plan import SweepPlan, plan_sweep
 from fedray.sweep.progress import SweepProgress
 from fedray.sweep.results import (
@@ -130,14 +131,15 @@ def run_sweep(
     tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
     tags = {"fedray.sweep": space.name, "fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test)}
     tags |= origin_tags()
-    described = {**describe(space.fixed, store), **tags}
+    described = {**describe(space.fixed, store), KIND: "sweep", **tags}
+    names = score_names(space.fixed.evaluation, store)
     parent = tracker.start_run(f"sweep {space.name}", key=key, params={}, tags=described)
     with ended(parent):
         parent.log_config(space.fixed)
         parent.log_dataset(store)
         parent.log_artifact(out.folder / "sweep.yaml")
         log_self_test(parent, evaluator.self_test, out.folder)
-        keep_pages(space, tracker, parent.run_id)
+        keep_pages(space, names, tracker, parent.run_id)
         shared = {"parent_run_id": parent.run_id, "tracking_uri": tracking_uri, "prepared": prepared, "tags": tags}
         ledger = Ledger.at(out)
         trial = tune.with_parameters(FederatedTrial, space=space, workers=plan.workers, ledger=ledger, **shared)
@@ -155,7 +157,7 @@ def run_sweep(
         run_ids = _end_trials(space, trials, tracker, parent.run_id)
         trials = with_context(trials, evaluator.floor, run_ids)
         complete = [run_id for run_id, outcome in zip(run_ids, trials["outcome"], strict=True) if outcome == "complete"]
-        pages = keep_pages(space, tracker, parent.run_id, complete)
+        pages = keep_pages(space, names, tracker, parent.run_id, complete)
         result = SweepResult(space, trials, out.folder, pages)
         _conclude(result, grid, store, parent)
         drop_checkpoints(grid)
@@ -361,9 +363,9 @@ def _end_trials(space: SearchSpace, trials: pd.DataFrame, tracker: Tracker, pare
     tracker.delete_other_children(parent_run_id, set(trials["trial"]))
     run_ids = []
     for rank, trial in enumerate(trials.to_dict("records"), start=1):
-        tags = {"fedray.outcome": str(trial["outcome"]), "fedray.sweep": space.name, "fedray.rank": str(rank)}
+        tags = {"fedray.outcome": str(trial["outcome"]), "fedray.sweep": space.name}
         status: Status = "FAILED" if trial["outcome"] == "failed" else "FINISHED"
-        run_ids.append(tracker.conclude_run(parent_run_id, str(trial["trial"]), status, tags))
+        run_ids.append(tracker.conclude_run(parent_run_id, str(trial["trial"]), status, tags, {RANK: float(rank)}))
     return run_ids
 
 

@@ -1,8 +1,6 @@
 """MLflow runs that survive a server that is away: one parent a sweep, one child a trial, one step a round."""
 
 from fedray.tracking.address import (
-    compare_url,
-    experiment_url,
     resolve_tracking_uri,
     run_url,
     ui_command,
@@ -13,9 +11,19 @@ from fedray.tracking.names import mlflow_key, name_of_key
 from fedray.tracking.run import Status, TrackedRun, UnsentMetric
 from fedray.tracking.tracker import Tracker, origin_tags
 from fedray.tracking.versions import code_version_tags
-from fedray.tracking.view import Pages, RunsView, Section, parallel_coordinates, pictures, score_by_step
+from fedray.tracking.view import (
+    START_TIME,
+    Pages,
+    RunsView,
+    Section,
+    metric_column,
+    parallel_coordinates,
+    pictures,
+    score_by_step,
+)
 
 __all__ = [
+    "START_TIME",
     "Pages",
     "RunsView",
     "Section",
@@ -26,9 +34,8 @@ __all__ = [
     "UnsentMetric",
     "check_tracking",
     "code_version_tags",
-    "compare_url",
-    "experiment_url",
     "look_at_tracking",
+    "metric_column",
     "mlflow_key",
     "name_of_key",
     "origin_tags",

@@ -1,10 +1,8 @@
 """Where runs are tracked, and how a person looks at them there."""
 
-import json
 import os
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -90,11 +88,6 @@ def _is_checkout(folder: Path) -> bool:
         return False
 
 
-def experiment_url(uri: str, experiment_id: str) -> str | None:
-    """Return the page on which the experiment's runs are compared; None where no server runs."""
-    return f"{_experiment(uri, experiment_id)}/runs?{urlencode(_TRAINING_VIEW)}" if is_server(uri) else None
-
-
 def view_url(uri: str, experiment_id: str, key: str) -> str | None:
     """Return the page that opens a view kept with the experiment as a table; None where no server runs."""
     query = urlencode({"viewStateShareKey": key} | _TRAINING_VIEW)
@@ -110,15 +103,6 @@ def charts_url(uri: str, experiment_id: str, key: str) -> str | None:
 def run_url(uri: str, experiment_id: str, run_id: str) -> str | None:
     """Return the page of a run; None where no server runs."""
     return f"{_experiment(uri, experiment_id)}/runs/{run_id}" if is_server(uri) else None
-
-
-def compare_url(uri: str, experiment_id: str, run_ids: Sequence[str]) -> str | None:
-    """Return the page that compares runs: parallel coordinates, scatter plots and tables; None where no server runs."""
-    if not is_server(uri):
-        return None
-    asked = {"runs": list(run_ids), "experiments": [experiment_id]}
-    query = urlencode({name: json.dumps(ids, separators=(",", ":")) for name, ids in asked.items()} | _TRAINING_VIEW)
-    return f"{_without_userinfo(uri)}/#/compare-runs?{query}"
 
 
 def _experiment(uri: str, experiment_id: str) -> str:

@@ -103,7 +103,7 @@ class TrackedRun:
             round_index: The step, >= 0; NumPy's integers too.
             metrics: Values by name.
         """
-        entries = self._last_round = _entries(metrics, round_index)
+        entries = self._last_round = metric_entries(metrics, round_index)
         self._outbox.add_metrics(entries)
         if time.monotonic() - self._last_flush >= self._flush_interval_s:
             self.flush()
@@ -249,7 +249,7 @@ class TrackedRun:
         last = self._last_round[0].step if self._last_round else 0
         step = last if step is None else int(step)
         logged = {entry.key: entry for entry in self._last_round} if step == last else {}
-        wanted = list(logged.values()) if metrics is None else _entries(metrics, step)
+        wanted = list(logged.values()) if metrics is None else metric_entries(metrics, step)
         # An entry that the run has already is given again as it is, and so stored once.
         entries = [logged.get(entry.key, entry) for entry in wanted]
         folder = self._spooled(name)
@@ -318,7 +318,7 @@ def _log_params(run_id: str, params: "list[Param]", client: "MlflowClient") -> N
     client.log_batch(run_id, params=params)
 
 
-def _entries(metrics: Mapping[str, float], step: int) -> "list[Metric]":
+def metric_entries(metrics: Mapping[str, float], step: int) -> "list[Metric]":
     """Make MLflow's entries, of plain numbers: it hands NumPy's on to JSON and SQL, which take some and not others."""
     from mlflow.entities import Metric
 

@@ -5,17 +5,17 @@ import getpass
 import re
 import sys
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fedray.storage import private_folder
-from fedray.tracking.address import compare_url, run_url, sqlite_path
+from fedray.tracking.address import run_url, sqlite_path
 from fedray.tracking.check import create_database
 from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.names import MAX_NAME_LENGTH, mlflow_key, storable
 from fedray.tracking.retry import outlast
-from fedray.tracking.run import Status, TrackedRun
+from fedray.tracking.run import Status, TrackedRun, metric_entries
 from fedray.tracking.view import OURS, PICTURES, VIEW_TAG, Pages, RunsView, pages_of
 
 if TYPE_CHECKING:
@@ -107,8 +107,22 @@ class Tracker:
         run.log_params(params or {})
         return run
 
-    def conclude_run(self, parent_run_id: str, key: str, status: Status, tags: Mapping[str, str]) -> str:
+    def conclude_run(
+        self,
+        parent_run_id: str,
+        key: str,
+        status: Status,
+        tags: Mapping[str, str],
+        metrics: Mapping[str, float] | None = None,
+    ) -> str:
         """Tag a child run whose process is gone, and give it its final status; when it ended stays as it was.
+
+        Args:
+            parent_run_id: Of the sweep.
+            key: Of the child.
+            status: How it ended.
+            tags: New values replace old ones.
+            metrics: What is known of it only now, of no round: their step is 0.
 
         Returns:
             The run's id. A child that never began gets a run, so that every trial has one.
@@ -119,6 +133,7 @@ class Tracker:
         run = self._outlast(lambda: self._find_run(key, parent_run_id), f"run {key!r} could not be looked up")
         if run is None:
             begun = self.start_run(key, parent_run_id=parent_run_id, key=key, tags=tags)
+            begun.log_round(0, metrics or {})
             begun.finish(status)
             return begun.run_id
         run_id: str = run.info.run_id
@@ -126,7 +141,8 @@ class Tracker:
         def conclude() -> None:
             from mlflow.entities import RunTag
 
-            self._client.log_batch(run_id, tags=[RunTag(*tag) for tag in _storable_tags(tags).items()])
+            given = [RunTag(*tag) for tag in _storable_tags(tags).items()]
+            self._client.log_batch(run_id, metrics=metric_entries(metrics or {}, 0), tags=given)
             if run.info.status != status:
                 self._client.set_terminated(run_id, status, run.info.end_time)
 
@@ -188,10 +204,6 @@ class Tracker:
     def run_url(self, run_id: str) -> str | None:
         """Return the page of a run in the MLflow UI; None where no server runs."""
         return run_url(self.uri, self.experiment_id, run_id)
-
-    def compare_url(self, run_ids: Sequence[str]) -> str | None:
-        """Return the page of the MLflow UI that compares runs; None where no server runs."""
-        return compare_url(self.uri, self.experiment_id, run_ids)
 
     def load_generator(self, model_uri: str) -> "torch.nn.Module":
         """Load what :meth:`TrackedRun.log_generator` logged; ``mlflow.pytorch.load_model`` asks the global address."""

@@ -27,6 +27,9 @@ Pages = dict[str, str]
 Chart = Mapping[str, Any]
 """A chart as the UI keeps it."""
 
+START_TIME = "attributes.start_time"
+"""The column *Created*."""
+
 _PX_A_LETTER, _NARROWEST, _WIDEST = 7, 72, 150  # of a column
 
 
@@ -54,10 +57,10 @@ class RunsView:
     Attributes:
         name: In the UI's list of views.
         search: MLflow's filter.
-        metric: By which runs are ordered, and the first column that is a score.
+        order: The column by which runs are ordered: :data:`START_TIME`, or :func:`metric_column`.
         ascending: Whether its smallest value comes first.
-        tags: Names of tags that are columns, before the score.
-        metrics: Names of more metrics that are columns.
+        tags: Names of tags that are columns.
+        metrics: Names of metrics that are columns, after the tags.
         params: Names of parameters that are columns.
         sections: Of its charts.
         charts_alone: Whether the charts take the place of the list of runs beside them.
@@ -65,7 +68,7 @@ class RunsView:
 
     name: str
     search: str
-    metric: str
+    order: str
     ascending: bool
     tags: Sequence[str] = ()
     metrics: Sequence[str] = ()
@@ -79,13 +82,12 @@ class RunsView:
         return json.dumps({"name": self.name, "createdAt": time.time_ns() // 1_000_000, "state": f"deflate;{state}"})
 
     def _state(self) -> Mapping[str, Any]:
-        scores = [("metrics", name) for name in (self.metric, *self.metrics)]
-        shown = [*(("tags", tag) for tag in self.tags), *scores, *(("params", param) for param in self.params)]
-        widths = {_column(kind, name): _width(name) for kind, name in shown}
+        columns = {"tags": self.tags, "metrics": self.metrics, "params": self.params}
+        widths = {_column(kind, name): _width(name) for kind, names in columns.items() for name in names}
         places = {"attributes.`Run Name`": 210, "runDateAndNestInfo": 135} | widths
         return {
             "searchFilter": self.search,
-            "orderByKey": _column("metrics", self.metric),
+            "orderByKey": self.order,
             "orderByAsc": self.ascending,
             "startTime": "ALL",
             "lifecycleFilter": "Active",
@@ -104,6 +106,11 @@ class RunsView:
                 for place, chart in enumerate(section.charts)
             ],
         }
+
+
+def metric_column(name: str) -> str:
+    """Return the column of a metric."""
+    return _column("metrics", name)
 
 
 def pages_of(uri: str, experiment_id: str, key: str, pictured: bool) -> Pages:

@@ -114,7 +114,7 @@ def test_a_configuration_that_was_changed_in_the_folder_is_refused(tmp_path, sto
     assert saved(out) == what
     assert result(what, out) is None
     if finished:
-        finish(out, {"scores": {}, "floor": {}, "run_id": "r", "compare_url": None})
+        finish(out, {"scores": {}, "floor": {}, "run_id": "r", "pages": {}})
     file = out.folder / kind.config
     content = yaml.safe_load(file.read_text())
     fixed = content if kind is EXPERIMENT else content["fixed"]

@@ -21,7 +21,10 @@ from tests.mlflow_server.servers import missing
 from tests.small import NewDatabase
 
 METRIC = "fid/efficientnet-lite0/256"
+SCORES = [METRIC, "kid/efficientnet-lite0/256", "c2st/texture/256", "c2st-high/texture/256"]
 ROUNDS = 2
+COMPLETE = 6
+"""Trials that ran all rounds; the others were stopped after the first, with better scores."""
 TRIALS = {
     f"trial-{i}": {
         "gan.n_critic": 1 + i % 5,
@@ -61,43 +64,47 @@ def log_sweep(tracker: Tracker) -> None:
     parent = tracker.start_run("sweep wgan-gp", params=FIXED, tags={"fedray.sweep": "wgan-gp"})
     runs: list[str] = []
     for rank, (name, params) in reversed(list(enumerate(TRIALS.items(), start=1))):
-        tags = {"fedray.sweep": "wgan-gp", "fedray.outcome": "complete", "fedray.rank": str(rank)}
-        run = tracker.start_run(
-            f"wgan-gp {name}", parent_run_id=parent.run_id, key=name, params=FIXED | params, tags=tags
-        )
-        for round_index in range(ROUNDS + 1):
+        complete = rank <= COMPLETE
+        run = tracker.start_run(f"wgan-gp {name}", parent_run_id=parent.run_id, key=name, params=FIXED | params)
+        for round_index in range(ROUNDS + complete):
             if round_index:
-                figures = {METRIC: score(rank, round_index), "round/clients": 4.0, "round-seconds": 1.5}
-                run.log_round(round_index, figures)
+                run.log_round(round_index, dict.fromkeys(SCORES, score(rank, round_index)) | {"round-seconds": 1.5})
             colour = (200 if round_index == ROUNDS else 0, 20 * rank, 0)
             run.log_image(np.full((40, 300, 3), colour, np.uint8), "samples", step=round_index)
         run.finish("FINISHED")
-        runs.insert(0, run.run_id)
+        tags = {"fedray.sweep": "wgan-gp", "fedray.outcome": outcome(rank)}
+        runs.insert(0, tracker.conclude_run(parent.run_id, name, "FINISHED", tags, {"rank": float(rank)}))
     parent.finish("FINISHED")
     space = load_space(Path(__file__).parents[2] / "search_spaces" / "wgan_gp.yaml")
     federation = space.fixed.federation.model_copy(update={"num_rounds": ROUNDS})
     goal = space.goal.model_copy(update={"metric": METRIC})
     fixed = space.fixed.model_copy(update={"federation": federation})
     space = space.model_copy(update={"goal": goal, "fixed": fixed, "search": dict.fromkeys(SEARCHED)})
-    keep_pages(space, tracker, parent.run_id, runs)
+    keep_pages(space, SCORES, tracker, parent.run_id, runs[:COMPLETE])
 
 
 def score(rank: int, round_index: int) -> float:
-    return 100.0 * rank / round_index
+    return 100.0 * rank / round_index if rank <= COMPLETE else rank
 
 
-def test_the_table_opens_with_rank_outcome_score_and_what_was_searched_best_first(logged: Logged) -> None:
-    """On the first visit: MLflow's assistant takes a quarter of the page, until it is closed."""
-    params = [f"params.`{name}`" for name in SEARCHED[:2]]
-    rows = open_runs(
-        logged.driver,
-        logged.pages["runs"],
-        ["tags.`fedray.rank`", "tags.`fedray.outcome`", f"metrics.`{METRIC}`", *params],
-    )
+def outcome(rank: int) -> str:
+    return "complete" if rank <= COMPLETE else "pruned"
+
+
+def test_the_table_opens_with_outcome_rank_scores_and_what_was_searched_as_the_sweep_ranks_them(logged: Logged) -> None:
+    """On the first visit: MLflow's assistant takes a quarter of the page, until it is closed.
+
+    Scores of a trial that was stopped early are better here than those of any that ran all rounds.
+    """
+    columns = ["tags.`fedray.outcome`", *(f"metrics.`{name}`" for name in ["rank", *SCORES[:3]])]
+    columns += [f"params.`{name}`" for name in SEARCHED[:1]]
+    rows = open_runs(logged.driver, logged.pages["runs"], columns)
     assert rows == [
-        [str(rank), "complete", f"{score(rank, ROUNDS):g}", *(str(params[name]) for name in SEARCHED[:2])]
+        [outcome(rank), str(rank), *[f"{score(rank, ROUNDS):g}"] * 3, *(str(params[name]) for name in SEARCHED[:1])]
         for rank, params in enumerate(TRIALS.values(), start=1)
     ]
+    heads = {head.get_attribute("col-id") for head in logged.driver.find_elements("css selector", ".ag-header-cell")}
+    assert not any("c2st-high" in str(head) for head in heads)
 
 
 def coloured_pixels(element: WebElement) -> int:
@@ -113,7 +120,7 @@ def test_the_charts_open_with_all_trials_over_what_was_searched(logged: Logged) 
 
 def test_the_pictures_open_at_the_last_round_best_first_in_their_own_size(logged: Logged) -> None:
     images = open_images(logged.driver, logged.pages["pictures"], PICTURED_RUNS)
-    assert len(images) == PICTURED_RUNS
+    assert len(images) == PICTURED_RUNS == COMPLETE
     assert {image.get_property("naturalWidth") for image in images} == {300}
     first = np.asarray(Image.open(io.BytesIO(images[0].screenshot_as_png)).convert("RGB"))
     assert tuple(first[first.shape[0] // 2, first.shape[1] // 2]) == (200, 20, 0)

@@ -137,3 +137,20 @@ def test_a_goal_that_is_context_itself_stands_once(searched, small_store, tmp_pa
     text = console.export_text()
     assert "coverage/efficientnet-lite0/16 (higher is better)" in text
     assert "KID" in text and " cover " not in text
+
+
+def test_trials_stand_by_how_far_they_came_before_their_score(small_store):
+    """A pruned trial's score after one round says nothing beside that of one which ran them all."""
+    space = small_space(small_store)
+    searcher = OptunaSearcher(space)
+    ends = {"good": (3, 30.0), "bad": (3, 80.0), "early": (1, 5.0), "late": (2, 60.0), "late-worse": (2, 70.0)}
+    for name, (rounds, score) in reversed(ends.items()):
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, told(rounds, score, **{COMPLETED: rounds == 3}))
+    searcher.suggest("failed")
+    searcher.on_trial_complete("failed", error=True)
+    expected = ["good", "bad", "late", "late-worse", "early", "failed"]
+    assert trial_table(space, searcher)["trial"].tolist() == expected
+    higher = space.model_copy(update={"goal": space.goal.model_copy(update={"mode": "max"})})
+    expected = ["bad", "good", "late-worse", "late", "early", "failed"]
+    assert trial_table(higher, searcher)["trial"].tolist() == expected

@@ -101,7 +101,8 @@ def test_runs_are_named_by_what_ran_and_hold_its_data_and_its_first_pictures(swe
     assert {run.data.tags["mlflow.source.name"] for run in runs} == {Path(sys.argv[0]).name}
     assert {given.dataset.name for run in runs for given in run.inputs.dataset_inputs} == {"$tiles$ [b]"}
     assert len(parent.inputs.dataset_inputs) == 1
-    best = next(run for run in runs if run.data.tags.get("fedray.rank") == "1")
+    best = next(run for run in runs if run.data.metrics.get("rank") == 1)
+    assert best.info.run_id == result.best["run_id"]
     row = result.best
     assert best.info.run_name == (
         f"small {row['trial']}: n_critic {row['gan.n_critic']}, generator_lr {row['gan.generator_lr']:.3g}, "
@@ -122,19 +123,19 @@ def view(client, runs, end=""):
 def test_its_views_find_and_order_its_trials(sweep):
     result, client, runs = sweep
     parent, table = view(client, runs)
-    score = f"metrics.`{METRIC}`"
-    assert (table["orderByKey"], table["orderByAsc"]) == (score, True)
-    params = [f"params.`{path}`" for path in result.space.search]
-    assert table["selectedColumns"] == ["tags.`fedray.rank`", "tags.`fedray.outcome`", score, *params]
-    for state, ids in (
-        (table, {run.info.run_id for run in runs} - {parent.info.run_id}),
-        (
-            view(client, runs, "-pictures")[1],
-            {r.info.run_id for r in runs if r.data.tags.get("fedray.outcome") == "complete"},
-        ),
-    ):
-        found = client.search_runs([parent.info.experiment_id], state["searchFilter"], order_by=[f"{score} ASC"])
-        assert {run.info.run_id for run in found} == ids
+    assert (table["orderByKey"], table["orderByAsc"]) == ("metrics.`rank`", True)
+    scores = [METRIC, "kid/efficientnet-lite0/16", "c2st/texture/16", "coverage/efficientnet-lite0/16"]
+    assert table["selectedColumns"] == [
+        "tags.`fedray.outcome`",
+        *(f"metrics.`{name}`" for name in ["rank", *scores]),
+        *(f"params.`{path}`" for path in result.space.search),
+    ]
+    trials = result.trials.set_index("run_id")
+    complete = trials.index[trials["outcome"] == "complete"]
+    for state, ids in ((table, trials.index), (view(client, runs, "-pictures")[1], complete)):
+        found = client.search_runs([parent.info.experiment_id], state["searchFilter"], order_by=["metrics.`rank` ASC"])
+        assert [run.info.run_id for run in found] == list(ids), "as in the table of the sweep"
+    assert {run.data.tags["fedray.kind"] for run in runs} == {"sweep", "trial"}
 
 
 def test_the_results_can_be_read_and_the_best_run_again(sweep):

@@ -8,8 +8,6 @@ from sqlalchemy.engine import make_url
 from fedray.tracking import (
     Tracker,
     check_tracking,
-    compare_url,
-    experiment_url,
     resolve_tracking_uri,
     run_url,
     shown,
@@ -90,9 +88,6 @@ def test_the_ui_is_opened_on_the_same_store(tmp_path: Path, monkeypatch) -> None
         "python -m mlflow ui --backend-store-uri 'sqlite:////a b/mlflow.db'"
     )
     assert ui_command("http://host:5000") == "python -m webbrowser http://host:5000"
-    assert experiment_url("sqlite:////a/mlflow.db", "1") is None
-    # Without the last, MLflow's UI opens an overview of language models.
-    assert experiment_url("http://host", "1") == "http://host/#/experiments/1/runs?workflowType=machine_learning"
 
 
 def test_a_checkouts_own_command_is_printed_where_the_job_ran_in_one(tmp_path: Path, monkeypatch) -> None:
@@ -107,12 +102,3 @@ def test_a_checkouts_own_command_is_printed_where_the_job_ran_in_one(tmp_path: P
     monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
     assert ui_command(elsewhere) == "make ui"
     assert ui_command("http://host:5000") == "python -m webbrowser http://host:5000"
-
-
-def test_runs_are_compared_on_one_page_of_the_server():
-    page = compare_url("https://user:secret@host:5000/", "7", ["a", "b"])
-    assert (
-        page
-        == "https://host:5000/#/compare-runs?runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%227%22%5D&workflowType=machine_learning"
-    )
-    assert compare_url("sqlite:////somewhere/mlflow.db", "7", ["a"]) is None

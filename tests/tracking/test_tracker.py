@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from fedray.tracking import Tracker, TrackingError
+from fedray.tracking import Status, Tracker, TrackingError
 
 WRITERS = """
 import multiprocessing, sys
@@ -129,11 +129,16 @@ def test_a_trial_is_concluded_from_outside_and_its_end_stays_when_it_was(tracker
     dead = tracker.start_run("dead", parent_run_id=sweep.run_id, key="1")
     client = MlflowClient(tracker.uri)
     end_time = client.get_run(ended.run_id).info.end_time
-    assert tracker.conclude_run(sweep.run_id, "0", "FINISHED", {"fedray.rank": "1"}) == ended.run_id
-    assert tracker.conclude_run(sweep.run_id, "1", "FAILED", {"fedray.rank": "2"}) == dead.run_id
-    never_began = tracker.conclude_run(sweep.run_id, "2", "FAILED", {"fedray.rank": "3"})
+
+    def conclude(key: str, status: Status, rank: int) -> str:
+        return tracker.conclude_run(sweep.run_id, key, status, {"outcome": status.lower()}, {"rank": float(rank)})
+
+    assert conclude("0", "FINISHED", 1) == ended.run_id
+    assert conclude("1", "FAILED", 2) == dead.run_id
+    never_began = conclude("2", "FAILED", 3)
     runs = [client.get_run(run_id) for run_id in (ended.run_id, dead.run_id, never_began)]
     assert [run.info.status for run in runs] == ["FINISHED", "FAILED", "FAILED"]
-    assert [run.data.tags["fedray.rank"] for run in runs] == ["1", "2", "3"]
+    assert [run.data.tags["outcome"] for run in runs] == ["finished", "failed", "failed"]
+    assert [run.data.metrics["rank"] for run in runs] == [1, 2, 3]
     assert runs[0].info.end_time == end_time
     assert all(run.info.end_time for run in runs)

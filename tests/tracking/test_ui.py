@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from fedray.tracking import RunsView, Tracker, TrackingError, ui
+from fedray.tracking import START_TIME, RunsView, Tracker, TrackingError, ui
 
 
 def test_without_a_database_it_says_what_to_do_first(
@@ -57,7 +57,7 @@ def test_it_names_the_pages_of_what_was_run_last(
     assert re.search(r"\n  http://127\.0\.0\.1:\d+\n", capsys.readouterr().out), "without a view: where the UI is"
 
     first, second = Tracker(uri, "first"), Tracker(uri, "second")
-    view = RunsView("a sweep", search="", metric="fid", ascending=True)
+    view = RunsView("a sweep", search="", order=START_TIME, ascending=True)
     second.keep_views("older", view)
     assert first.keep_views("newer", view, pictures=view) == {}, "a database has no pages of its own"
     MlflowClient(uri).set_experiment_tag(second.experiment_id, "mlflow.sharedViewState.178", view.tag())  # the user's

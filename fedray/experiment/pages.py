@@ -1,0 +1,103 @@
+"""The pages of MLflow on which experiments are looked at: a table, charts, and pictures beside each other."""
+
+import logging
+from collections.abc import Iterable
+
+from rich.console import Console
+
+from fedray.config import ExperimentConfig
+from fedray.data import TileStore
+from fedray.evaluation import score_names
+from fedray.experiment.tracked import KIND, PICTURES
+from fedray.tracking import (
+    START_TIME,
+    Pages,
+    RunsView,
+    Section,
+    Tracker,
+    TrackingError,
+    pictures,
+    score_by_step,
+    ui_command,
+)
+
+_logger = logging.getLogger(__name__)
+
+HEADLINES = {"KID": "kid/", "c2st": "c2st/", "cover": "coverage/"}
+"""Scores that are read together: short headings, and how their names begin."""
+
+_COLUMNS = (
+    "gan.objective", "gan.generator", "gan.discriminator", "federation.mode", "federation.num_clients",
+    "federation.num_rounds", "seed",
+)  # fmt: skip
+
+
+def headlines(names: Iterable[str]) -> dict[str, str]:
+    """Pick from the names of scores those that show an experiment at a glance, by their short headings.
+
+    They are of all tiles; of several protocols the first counts, and ends of intervals are none.
+    """
+    of_all = [name for name in names if "/label/" not in name]
+    found = {
+        heading: next((name for name in of_all if name.startswith(beginning)), "")
+        for heading, beginning in HEADLINES.items()
+    }
+    return {heading: name for heading, name in found.items() if name}
+
+
+def keep_views(tracker: Tracker, name: str, runs: RunsView, in_pictures: RunsView | None = None) -> Pages:
+    """Keep views as :meth:`fedray.tracking.Tracker.keep_views` does.
+
+    A server that refuses them (or has gone) is told of, and costs the pages alone.
+    """
+    try:
+        return tracker.keep_views(name, runs, in_pictures)
+    except TrackingError as error:
+        _logger.warning("the pages of MLflow open without a view: %s", error)
+        return {}
+
+
+def keep_experiment_pages(config: ExperimentConfig, store: TileStore, tracker: Tracker, run_id: str) -> Pages:
+    """Keep the views of all experiments on these tiles, newest first; trials of sweeps have their own.
+
+    Args:
+        config: Of the newest: its scores are columns, and pictures are shown as of its last round.
+        store: The tiles.
+        tracker: Where to.
+        run_id: Of the newest.
+
+    Returns:
+        Their pages, after that of the newest itself; none where no server runs.
+    """
+    name = f"experiments on {store.name}"
+    search = f"tags.`{KIND}` = 'experiment' AND tags.`fedray.dataset-fingerprint` = '{store.fingerprint}'"
+    scores = list(headlines(score_names(config.evaluation, store)).values())
+    last = pictures(PICTURES, config.federation.num_rounds)
+    charts = Section("Scores by round", [score_by_step(score) for score in scores], len(scores), height=400)
+    tiles = Section("Tiles", [last], columns=1, height=700)
+    in_pictures = _view(f"{name}: pictures", search, scores, tiles, charts_alone=True)
+    key = f"experiments-{store.fingerprint[:16]}"
+    pages = keep_views(tracker, key, _view(name, search, scores, charts), in_pictures)
+    its_own = tracker.run_url(run_id)
+    return ({"run": its_own} if its_own else {}) | pages
+
+
+def _view(name: str, search: str, scores: list[str], section: Section, charts_alone: bool = False) -> RunsView:
+    return RunsView(
+        name=name,
+        search=search,
+        order=START_TIME,
+        ascending=charts_alone,  # the grid of pictures turns the order of the table round
+        metrics=scores,
+        params=_COLUMNS,
+        sections=[section],
+        charts_alone=charts_alone,
+    )
+
+
+def print_pages(console: Console, pages: Pages, tracking_uri: str) -> None:
+    """Print pages, a line each, or where there are none the command that opens the UI."""
+    for name, page in pages.items():
+        console.print(f"{f'In MLflow, {name}:':20} {page}", soft_wrap=True)
+    if not pages:
+        console.print(f"Look in MLflow:      {ui_command(tracking_uri)}", soft_wrap=True)
