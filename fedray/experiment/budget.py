@@ -1,4 +1,4 @@
-"""What an experiment will take, said before it starts: tiles, steps, seconds by steps that are timed, and a warning."""
+"""What an experiment will take, said before it starts: tiles, steps, seconds, and what they are enough for."""
 
 import math
 import platform
@@ -15,7 +15,10 @@ from fedray.federation.budget import StepBudget, step_budget, steps_in_a_row
 from fedray.federation.sampling import num_sampled
 from fedray.simulation import WorkerResources
 
-ENOUGH_STEPS = 300
+ENOUGH_STEPS = 350
+"""Generator steps in a row after which tiles of `colon` showed nuclei: WGAN-GP, custom CNN or residual, 4 clients."""
+
+NOISE_STEPS = 100
 """Generator steps in a row below which a GAN has hardly left its noise."""
 
 ON_TOP = "start, averaging and evaluation come on top"
@@ -24,7 +27,7 @@ _LARGEST = 10**7  # a remedy beyond it is none
 
 
 def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done: int = 0) -> Iterator[str]:
-    """Say what an experiment will take, a line each: tiles, generator steps, seconds; and whether to expect noise.
+    """Say what an experiment will take, a line each: tiles, generator steps, seconds; and what they are enough for.
 
     Args:
         config: With all that was unset filled in.
@@ -40,7 +43,7 @@ def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done
         f"{workers.num_workers} worker(s); {ON_TOP}"
     )
     yield time_basis(step, workers)
-    yield from noise_warning([config])
+    yield from short_training([config])
 
 
 def step_lines(budgets: Sequence[StepBudget]) -> Iterator[str]:
@@ -96,23 +99,28 @@ def time_basis(step: StepTime, workers: WorkerResources) -> str:
     )
 
 
-def noise_warning(configs: Sequence[ExperimentConfig], searched: Collection[str] = ()) -> Iterator[str]:
-    """Warn where a generator takes so few steps in a row that tiles will be noise, with options that change it.
+def short_training(configs: Sequence[ExperimentConfig], searched: Collection[str] = ()) -> Iterator[str]:
+    """Say where a generator takes too few steps in a row for nuclei, with options that change it.
+
+    Of a sweep the longest trial counts: how many steps are best may be what it searches. It is a warning only where
+    tiles will be noise; a training that is short on purpose, as a laptop's, is told so.
 
     Args:
         configs: Of the experiment, or of a sweep's trials.
         searched: Paths that a sweep searches, and no option fixes.
     """
     steps = [_usual_steps(config)() for config in configs]
-    fewest = min(steps)
-    if fewest >= ENOUGH_STEPS:
+    most = max(steps)
+    if most >= ENOUGH_STEPS:
         return
-    remedies = _remedies(configs[steps.index(fewest)], searched)
-    more = f"; for {ENOUGH_STEPS} or more, one of: {', '.join(remedies)}" if remedies else ""
-    yield (
-        f"warning: expect noise: a generator takes {_span(round(each) for each in steps)} steps in a row, and a GAN "
-        f"needs some hundred at the least{more}"
-    )
+    remedies = _remedies(configs[steps.index(most)], searched)
+    longest = " in the longest trial" if len(configs) > 1 else ""
+    more = f"; for as many{longest}, one of: {', '.join(remedies)}" if remedies else ""
+    taken = f"a generator takes {_span(round(each) for each in steps)} steps in a row"
+    if most < NOISE_STEPS:
+        yield f"warning: expect noise: {taken}, and nuclei take about {ENOUGH_STEPS}{more}"
+    else:
+        yield f"budget: short: {taken}; colours and textures come first, nuclei take about {ENOUGH_STEPS}{more}"
 
 
 def _usual_steps(config: ExperimentConfig) -> Callable[..., float]:

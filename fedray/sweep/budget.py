@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice, product
 
 from fedray.config import ExperimentConfig
-from fedray.experiment.budget import ON_TOP, noise_warning, round_seconds, step_lines, time_basis, timed_step
+from fedray.experiment.budget import ON_TOP, round_seconds, short_training, step_lines, time_basis, timed_step
 from fedray.experiment.progress import clock
 from fedray.federation.budget import step_budget
 from fedray.sweep.plan import SweepPlan
@@ -39,7 +39,7 @@ def sweep_budget_lines(space: SearchSpace, plan: SweepPlan) -> Iterator[str]:
         f"{plan.concurrent_trials} at a time, if all are like {like} and none is stopped early; {ON_TOP}"
     )
     yield time_basis(step, plan.workers)
-    yield from noise_warning(trials, space.search)
+    yield from short_training(trials, space.search)
 
 
 def _trials(space: SearchSpace) -> list[ExperimentConfig]:

@@ -8,7 +8,7 @@ import torch
 
 from fedray.config import override
 from fedray.experiment import timed
-from fedray.experiment.budget import ENOUGH_STEPS, budget_lines, noise_warning, round_seconds
+from fedray.experiment.budget import ENOUGH_STEPS, budget_lines, round_seconds, short_training
 from fedray.experiment.timed import StepTime, time_steps
 from fedray.federation import fresh_gan
 from fedray.federation.budget import StepBudget, step_budget
@@ -131,8 +131,7 @@ def test_timing_leaves_all_as_it_was(small_config, changes):
 )
 def test_every_option_that_a_warning_offers_would_do_and_the_next_smaller_change_would_not(small_config, changes):
     config = resolved(small_config, **changes)
-    [warning] = noise_warning([config])
-    assert warning.startswith("warning: expect noise: ")
+    [warning] = short_training([config])
     offered = re.findall(r"--(\S+) (\d+)", warning)
     assert "federation.num-rounds" in dict(offered)
     for option, value in offered:
@@ -150,12 +149,24 @@ def usual_steps(config):
 
 def test_options_that_cannot_do_are_not_offered_nor_those_that_a_sweep_searches(small_config):
     few = resolved(small_config, gan__n_critic=5)
-    [warning] = noise_warning([few], searched=["federation.local_epochs"])
+    [warning] = short_training([few], searched=["federation.local_epochs"])
     assert "n-critic" not in warning and "batch-size" not in warning and "local-epochs" not in warning
     near = resolved(small_config, gan__n_critic=2, federation__num_rounds=200)
-    [warning] = noise_warning([near])
+    [warning] = short_training([near])
     assert "--gan.n-critic 1" in warning and "--gan.batch-size " in warning
     many = resolved(small_config, federation__num_rounds=400)
-    assert list(noise_warning([many])) == []
-    [warning] = noise_warning([many, near, few])
-    assert "takes 0 to 400 steps in a row" in warning
+    assert list(short_training([many])) == []
+    assert list(short_training([few, many, near])) == [], "a sweep whose longest trials are long enough"
+    [told] = short_training([few, near])
+    assert "takes 0 to 200 steps in a row" in told and "for as many in the longest trial, one of: " in told
+
+
+@pytest.mark.parametrize(
+    ("num_rounds", "beginning"), [(99, "warning: expect noise: "), (100, "budget: short: "), (349, "budget: short: ")]
+)
+def test_it_is_a_warning_only_where_tiles_will_be_noise(small_config, num_rounds, beginning):
+    config = resolved(small_config, gan__n_critic=2, federation__num_rounds=num_rounds)
+    assert usual_steps(config) == num_rounds
+    [told] = short_training([config])
+    assert told.startswith(f"{beginning}a generator takes {num_rounds} steps in a row")
+    assert f"--federation.num-rounds {ENOUGH_STEPS}" in told
