@@ -1,5 +1,6 @@
 """Typed, validated configuration: the models, their YAML, their paths and their command line."""
 
+from fedray.config.gan import PROJECTED, RECIPES, GanConfig, Recipe
 from fedray.config.loading import (
     ConfigError,
     describe,
@@ -12,16 +13,12 @@ from fedray.config.loading import (
 )
 from fedray.config.paths import config_paths, flatten, nearest_name, nest
 from fedray.config.schema import (
-    PROJECTED,
-    RECIPES,
     DataConfig,
     EvaluationConfig,
     ExperimentConfig,
     FederationConfig,
-    GanConfig,
     PartitionConfig,
     PrivacyConfig,
-    Recipe,
     ResourcesConfig,
     TrackingConfig,
 )
