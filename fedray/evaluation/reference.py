@@ -25,7 +25,7 @@ DEFAULT_SAMPLES = 256
 FEWEST_SAMPLES = 16
 """Tiles below which the default does not fall, as ``num_samples`` must not: scores of fewer say too little."""
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Version of how tiles are chosen and features computed; a change of either must raise it."""
 
 _log = logging.getLogger(__name__)

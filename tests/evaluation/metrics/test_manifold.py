@@ -6,7 +6,7 @@ import pytest
 from fedray.data import TileStore
 from fedray.evaluation import Evaluator
 from fedray.evaluation.destruction import DESTRUCTIONS
-from fedray.evaluation.metrics import manifold as module
+from fedray.evaluation.metrics import Sample, neighbours
 from fedray.evaluation.metrics.manifold import manifold
 
 
@@ -28,6 +28,10 @@ def by_loops(real: np.ndarray, fake: np.ndarray, k: int) -> tuple[float, float, 
     density = sum(sum(row) for row in inside) / (k * m)
     coverage = sum(any(inside[j][i] for j in range(m)) for i in range(n)) / n
     return precision, recall, density, coverage
+
+
+def sample(features: np.ndarray) -> Sample:
+    return Sample(features.astype(np.float32), np.zeros(len(features), np.int64))
 
 
 def cases() -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
@@ -52,9 +56,9 @@ def cases() -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
 def test_all_four_equal_the_loops(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake, k = cases()[name]
     expected = by_loops(real, fake, k)
-    assert manifold(real, fake, k) == pytest.approx(expected)
-    monkeypatch.setattr(module, "DISTANCES_AT_ONCE", 100)  # a few rows at a time
-    assert manifold(real, fake, k) == pytest.approx(expected)
+    assert manifold(sample(real), sample(fake), k) == pytest.approx(expected)
+    monkeypatch.setattr(neighbours, "DISTANCES_AT_ONCE", 100)  # a few rows at a time
+    assert manifold(sample(real), sample(fake), k) == pytest.approx(expected)
 
 
 def test_coverage_of_equal_distributions_is_what_the_paper_expects() -> None:
@@ -63,7 +67,7 @@ def test_coverage_of_equal_distributions_is_what_the_paper_expects() -> None:
     steps = np.arange(1, k + 1)
     expected = 1 - np.prod((n - steps) / (2 * n - steps))
     rng = np.random.default_rng(0)
-    found = [manifold(rng.normal(size=(n, 5)), rng.normal(size=(n, 5)), k).coverage for _ in range(40)]
+    found = [manifold(*(sample(rng.normal(size=(n, 5))) for _ in range(2)), k).coverage for _ in range(40)]
     assert np.mean(found) == pytest.approx(expected, abs=3 * np.std(found) / np.sqrt(len(found)))
 
 
