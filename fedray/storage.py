@@ -13,6 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import fs
 
+from fedray.errors import UserError
+
 _COPY_BYTES = 8 * 2**20
 _PROBE_BYTES = 4096  # a full disk takes none
 _ACCESS = (
@@ -21,7 +23,7 @@ _ACCESS = (
 )
 
 
-class StorageError(ValueError):
+class StorageError(UserError, ValueError):
     """Shared storage cannot be used. The message names the address, what went wrong and the remedy."""
 
 

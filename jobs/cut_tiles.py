@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedray.config.cli import plain_console, run_job
-from fedray.data import StoreError, TableOptions, check_shared_target, upload_store
+from fedray.data import TableOptions, check_shared_target, upload_store
 from fedray.data.importing.images import Listing
 from fedray.data.job import SourceOptions, check_sources, parse_options, print_rest, progress_bar
 from fedray.data.slides import (
@@ -29,8 +29,6 @@ from fedray.data.slides import (
     list_slide_split_folders,
     list_slide_table,
 )
-
-USER_ERRORS = (StoreError, OSError)
 
 
 @dataclass(frozen=True)
@@ -94,4 +92,4 @@ def print_report(report: CutReport, place: str, list_left_out: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(main, USER_ERRORS))
+    sys.exit(run_job(main))

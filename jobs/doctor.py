@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedray.config.cli import run_job
-from fedray.sweep.job import USER_ERRORS, diagnose
+from fedray.sweep.job import diagnose
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -20,4 +20,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(main, USER_ERRORS))
+    sys.exit(run_job(main))

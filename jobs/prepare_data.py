@@ -32,8 +32,6 @@ from fedray.data import (
 )
 from fedray.data.job import SourceOptions, check_sources, parse_options, print_rest, progress_bar
 
-USER_ERRORS = (StoreError, OSError)
-
 
 @dataclass(frozen=True)
 class PrepareOptions:
@@ -98,4 +96,4 @@ def print_report(report: ImportReport, place: str, list_left_out: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(main, USER_ERRORS))
+    sys.exit(run_job(main))

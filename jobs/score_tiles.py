@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 
 from fedray.config.cli import run_job
-from fedray.experiment import USER_ERRORS
 from fedray.experiment.score_job import score
 
 
@@ -18,4 +17,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(main, USER_ERRORS))
+    sys.exit(run_job(main))

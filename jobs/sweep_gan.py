@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedray.config.cli import run_job
-from fedray.sweep.job import USER_ERRORS, sweep
+from fedray.sweep.job import sweep
 
 SPACES = Path(__file__).parents[1] / "search_spaces"
 
@@ -19,4 +19,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(main, USER_ERRORS))
+    sys.exit(run_job(main))

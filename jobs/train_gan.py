@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from fedray.config.cli import run_job
-from fedray.experiment.job import USER_ERRORS, train
+from fedray.experiment.job import train
 
 
 def main(argv: Sequence[str]) -> None:
@@ -13,4 +13,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(main, USER_ERRORS))
+    sys.exit(run_job(main))

@@ -15,6 +15,7 @@ from rich.console import Console
 from fedray.config.loading import ConfigError, override, validate
 from fedray.config.paths import flatten
 from fedray.config.schema import ExperimentConfig
+from fedray.errors import UserError
 
 
 class JobOptions(BaseModel):
@@ -152,16 +153,15 @@ def this_python() -> str:
     return str(interpreter.relative_to(here) if interpreter.is_relative_to(here) else interpreter)
 
 
-def run_job(main: Callable[[Sequence[str]], int | None], user_errors: tuple[type[Exception], ...]) -> int:
+def run_job(main: Callable[[Sequence[str]], int | None]) -> int:
     """Run a job's main function on the command line.
 
     Args:
         main: The job; it may return the exit status.
-        user_errors: Errors whose message tells the user all they need: printed alone, without a traceback.
 
     Returns:
-        The exit status: 0, 2 for a user's error or a disk that takes nothing, 130 for Ctrl-C. Any other error keeps its
-        traceback and status 1.
+        The exit status: 0, 2 for a :class:`fedray.errors.UserError` or a disk that takes nothing, whose message is
+        printed alone, 130 for Ctrl-C. Any other error keeps its traceback and status 1.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is no UTF-8, or a terminal that knows ASCII only
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -169,7 +169,7 @@ def run_job(main: Callable[[Sequence[str]], int | None], user_errors: tuple[type
         return main(sys.argv[1:]) or 0
     except Exception as error:
         if (message := _disk_problem(error)) is None:
-            if not isinstance(error, user_errors):
+            if not isinstance(error, UserError):
                 raise
             message = str(error)
         print(f"error: {message}", file=sys.stderr)

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from fedray.config.paths import config_paths, flatten, nearest_name, nest, sections
 from fedray.config.schema import ExperimentConfig
+from fedray.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """Invalid configuration. The message lists every problem: path, rule, value and the nearest valid name."""
 
 

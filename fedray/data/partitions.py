@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from fedray.config import PartitionConfig
 from fedray.data.store import TileStore
 from fedray.data.whole_groups import Codes, deal_groups
+from fedray.errors import UserError
 from fedray.randomness import stream
 
 Scheme = Callable[["TrainingTiles", int, PartitionConfig, np.random.Generator], list[Codes]]
 """Returns the positions of each client's tiles in the arrays of the training tiles."""
 
 
-class PartitionError(ValueError):
+class PartitionError(UserError, ValueError):
     """The training tiles cannot be spread over the clients as asked. The message gives the rule and the numbers."""
 
 

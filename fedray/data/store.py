@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fedray.errors import UserError
+
 FORMAT_VERSION = 2
 """Version of the directory's layout that is written: 2 has clients, and says what a group is."""
 
@@ -41,7 +43,7 @@ GROUP_KINDS: tuple[GroupKind, ...] = ("patient", "region")
 or 'region' of a picture of one patient. A split separates neither."""
 
 
-class StoreError(ValueError):
+class StoreError(UserError, ValueError):
     """A tile store cannot be opened or written. The message names the path, the rule and the remedy."""
 
 

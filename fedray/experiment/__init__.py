@@ -11,7 +11,6 @@ from fedray.experiment.cluster import (
 )
 from fedray.experiment.evaluate import Evaluation, evaluate_generator
 from fedray.experiment.flower import server_app
-from fedray.experiment.job import USER_ERRORS
 from fedray.experiment.notes import notes
 from fedray.experiment.pictures import save_samples
 from fedray.experiment.place import Place, new_place, results_root, resumable
@@ -33,7 +32,6 @@ __all__ = [
     "EVALUATION_TIMEOUT_S",
     "KIND",
     "PICTURES",
-    "USER_ERRORS",
     "ClusterSize",
     "Evaluation",
     "ExperimentRun",

@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from fedray.config import ExperimentConfig
+from fedray.errors import UserError
 from fedray.simulation import WorkerResources, find_ray, start_local_ray
 
 CLUSTER_CONFIG = "FEDRAY_CLUSTER_CONFIG"
@@ -23,7 +24,7 @@ CLUSTER_CONFIG = "FEDRAY_CLUSTER_CONFIG"
 _HEAD = "node:__internal_head__"  # a resource that Ray gives the head node
 
 
-class ResourceError(ValueError):
+class ResourceError(UserError, ValueError):
     """An experiment needs more than the cluster can ever have. The message has both numbers and the remedy."""
 
 

@@ -9,10 +9,9 @@ from rich.console import Console
 
 from fedray.config import ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
 from fedray.config.cli import JobOptions, parse_job, plain_console
-from fedray.data import PartitionError, StoreError
-from fedray.evaluation import EvaluationError, score_names
+from fedray.evaluation import score_names
 from fedray.experiment.budget import budget_lines
-from fedray.experiment.cluster import ResourceError, cluster_size, plan_workers
+from fedray.experiment.cluster import cluster_size, plan_workers
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.notes import notes
 from fedray.experiment.pages import print_pages
@@ -29,29 +28,9 @@ from fedray.experiment.run import (
     saved_config,
 )
 from fedray.experiment.self_tested import show_self_test
-from fedray.experiment.upload import UploadError, check_upload
-from fedray.federation import DivergedError, FederationError, TooFewRepliesError, local_store
-from fedray.models import ModelError
-from fedray.simulation import SimulationError
-from fedray.storage import StorageError
-from fedray.tracking import TrackingError, look_at_tracking, resolve_tracking_uri
-
-USER_ERRORS: tuple[type[Exception], ...] = (
-    ConfigError,
-    StoreError,
-    PartitionError,
-    EvaluationError,
-    ModelError,
-    ResourceError,
-    SimulationError,
-    FederationError,
-    DivergedError,
-    TooFewRepliesError,
-    TrackingError,
-    StorageError,
-    UploadError,
-)
-"""Errors whose message tells the user all they need."""
+from fedray.experiment.upload import check_upload
+from fedray.federation import local_store
+from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
 
 class TrainOptions(JobOptions):
@@ -69,7 +48,7 @@ def train(argv: Sequence[str], description: str) -> None:
         description: First paragraph of ``--help``.
 
     Raises:
-        Exception: Any of :data:`USER_ERRORS`, whose message is for the user.
+        UserError: The message is for the user.
     """
 
     def base(path: Path | None) -> ExperimentConfig:

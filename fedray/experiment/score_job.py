@@ -59,7 +59,7 @@ def score(argv: Sequence[str], description: str) -> None:
         description: First paragraph of ``--help``.
 
     Raises:
-        Exception: Any of :data:`fedray.experiment.USER_ERRORS`, whose message is for the user.
+        UserError: The message is for the user.
     """
     options = parse_options(ScoreOptions, [_in_full(word) for word in argv], description)
     if options.tiles is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedray.config import DataConfig
 from fedray.data import DATASETS
+from fedray.errors import UserError
 from fedray.experiment.contents import not_text
 from fedray.storage import is_uri
 
@@ -19,7 +20,7 @@ UPLOAD_REMEDY = (
 """For a user who is told of what is no source text."""
 
 
-class UploadError(ValueError):
+class UploadError(UserError, ValueError):
     """A job brought what must not travel, or misses what did not. The message names it, and the remedy."""
 
 

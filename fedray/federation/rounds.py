@@ -14,6 +14,7 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig, FederationConfig
+from fedray.errors import UserError
 from fedray.federation.account import Account
 from fedray.federation.client import DOMAINS, LABELS, TILES, WANTED, fresh_gan
 from fedray.federation.divergence import check_convergence, diverged
@@ -37,7 +38,7 @@ from fedray.simulation import RayGrid, RoundTiming, merged_nodes
 logger = logging.getLogger(__name__)
 
 
-class FederationError(RuntimeError):
+class FederationError(UserError, RuntimeError):
     """A round failed: too many of its clients did not answer. The message names the clients and their reasons."""
 
 

@@ -23,6 +23,7 @@ from flwr.serverapp.strategy import (
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig, FederationConfig
+from fedray.errors import UserError
 from fedray.federation.client import tile_shape
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WEIGHT, shared_parts
 from fedray.federation.privacy import NoisyMean
@@ -67,7 +68,7 @@ _COMMON: dict[str, Any] = {
 Optimiser = FedAvgM | FedAdagrad | FedAdam | FedYogi
 
 
-class TooFewRepliesError(RuntimeError):
+class TooFewRepliesError(UserError, RuntimeError):
     """A robust strategy was left with too few replies to protect from anybody."""
 
 

@@ -1,7 +1,9 @@
 """What can go wrong between a grid and its workers. Every error survives pickle."""
 
+from ..errors import UserError
 
-class SimulationError(RuntimeError):
+
+class SimulationError(UserError, RuntimeError):
     """A simulation cannot go on. The message names the rule, the numbers and the remedy."""
 
 

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from fedray.config import DataConfig, ExperimentConfig, to_yaml
 from fedray.config.cli import JobOptions, parse_job, plain_console, this_python
-from fedray.experiment import USER_ERRORS as EXPERIMENT_ERRORS
 from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.pages import print_pages
@@ -21,11 +20,9 @@ from fedray.sweep.budget import sweep_budget_lines
 from fedray.sweep.doctor import Level, examine
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.results import print_trials
-from fedray.sweep.run import SweepError, check_sweep, finished_sweep, run_sweep, saved_space
+from fedray.sweep.run import check_sweep, finished_sweep, run_sweep, saved_space
 from fedray.sweep.space import SearchSpace, find_space, load_space
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
-
-USER_ERRORS = (*EXPERIMENT_ERRORS, SweepError)
 
 
 class SweepOptions(JobOptions):
@@ -50,7 +47,7 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         description: First paragraph of ``--help``.
 
     Raises:
-        Exception: Any of :data:`USER_ERRORS`, whose message is for the user.
+        UserError: The message is for the user.
     """
 
     def fixed(path: Path | None) -> ExperimentConfig:

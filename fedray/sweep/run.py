@@ -15,6 +15,7 @@ from ray import tune
 
 from fedray.config import ConfigError
 from fedray.data import TileStore, absolute_store
+from fedray.errors import UserError
 from fedray.evaluation import EvaluationError, Scores, SelfTest, mode_of, score_names
 from fedray.experiment import (
     KIND,
@@ -85,7 +86,7 @@ TUNE_ENVIRONMENT = {
 Search = tuple[OptunaSearcher, tune.ResultGrid]
 
 
-class SweepError(RuntimeError):
+class SweepError(UserError, RuntimeError):
     """A sweep ended without a complete trial. The message says how its trials ended and where to look."""
 
 

@@ -3,6 +3,8 @@
 import re
 from urllib.parse import unquote, urlsplit
 
+from fedray.errors import UserError
+
 _USERINFO = re.compile(r"//[^/\s]+@")
 _SECRET_IN_QUERY = re.compile(r"(?i)((?:password|passwd|token|secret)=)[^&\s]+")
 _MIN_SECRET_LENGTH = 4  # a shorter password would blank out half of any sentence
@@ -15,7 +17,7 @@ _PLAIN = {
 }
 
 
-class TrackingError(RuntimeError):
+class TrackingError(UserError, RuntimeError):
     """MLflow cannot be reached or refuses; the message names the address, what went wrong and the remedy."""
 
 

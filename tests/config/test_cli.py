@@ -73,7 +73,7 @@ def test_a_job_ends_with_a_status_and_one_line(error, status, capsys):
     def job(argv):
         raise error
 
-    assert run_job(job, (ConfigError,)) == status
+    assert run_job(job) == status
     assert capsys.readouterr().err == ("error: no\n" if status == 2 else "stopped\n")
 
 
@@ -92,6 +92,6 @@ def test_a_job_prints_every_name_on_every_terminal(monkeypatch, encoding, shown)
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
     monkeypatch.setattr(sys, "argv", ["job"])
-    assert run_job(lambda argv: plain_console().print("Größe ≥ 3 [red] \udcff.png", soft_wrap=True), ()) == 0
+    assert run_job(lambda argv: plain_console().print("Größe ≥ 3 [red] \udcff.png", soft_wrap=True)) == 0
     sys.stdout.flush()
     assert written.getvalue().decode(encoding) == f"{shown} [red] \\udcff.png\n"

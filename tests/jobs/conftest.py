@@ -64,7 +64,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         capsys.readouterr()
         on_sigterm = signal.getsignal(signal.SIGTERM)
         try:
-            status = run_job(job.main, job.USER_ERRORS)
+            status = run_job(job.main)
         except SystemExit as end:
             status = int(end.code or 0)
         finally:
