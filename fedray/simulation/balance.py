@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 
-from .crew import WorkerSlot
 from .delivery import Delivery
+from .jobs import WorkerSlot
 
 
 class Estimates:

@@ -5,17 +5,14 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
+from .jobs import WorkerSlot
 from .last_words import of_worker
-
-if TYPE_CHECKING:
-    from .jobs import Job
 
 logger = logging.getLogger(__name__)
 
@@ -24,24 +21,6 @@ _CAUSE = re.compile(r"(?:Worker exit detail: |The actor died because of )(.*?)(?
 _STARTS_PER_WORKER = 2  # a set-up function that raises does so every time
 
 Watch = Callable[[Any, Callable[["Future[Any]"], None]], None]
-
-
-@dataclass(eq=False)
-class WorkerSlot:
-    """One worker's place: its actor, where that is, and what it is doing."""
-
-    actor: Any
-    up: bool = False
-    was_up: bool = False
-    ray_node: str = ""
-    job: "Job | None" = None
-    num_calls: int = 0
-    unwanted: bool = False
-
-    @property
-    def idle(self) -> bool:
-        """Whether it could take a job."""
-        return self.up and self.job is None and self.num_calls == 0 and not self.unwanted
 
 
 class Crew:

@@ -8,8 +8,8 @@ from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.app.message.message import make_message
 from flwr.common.constant import ErrorCode
 
-from .crew import WorkerSlot
 from .errors import DeadlineExceededError, SimulationError, StateLostError, WorkerDiedError
+from .jobs import WorkerSlot
 from .packing import Packed, unpack
 
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .crew import Crew, WorkerSlot, is_death, summary
+from .crew import Crew, is_death, summary
 from .errors import DeadlineExceededError, NoWorkerError, SimulationError, WorkerDiedError
-from .jobs import Job, Source
+from .jobs import Job, Source, WorkerSlot
 from .timers import Timer, Timers
 
 logger = logging.getLogger(__name__)

@@ -4,9 +4,8 @@ import itertools
 import time
 from typing import Any
 
-from .crew import WorkerSlot
 from .delivery import Delivery, Parcel
-from .jobs import Job
+from .jobs import Job, WorkerSlot
 from .lots import Lot, Order
 from .states import ClientStates
 from .timers import Timer

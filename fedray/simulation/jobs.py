@@ -1,11 +1,10 @@
-"""Work for workers: single jobs, and sources that cut jobs out of something larger."""
+"""Work for workers: single jobs, sources that cut jobs out of something larger, and the slots of who works."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .crew import WorkerSlot
 from .errors import SimulationError
 from .timers import Timer
 
@@ -41,6 +40,24 @@ class Job:
         self.over = True
         if self.timer is not None:
             self.timer.cancel()
+
+
+@dataclass(eq=False)
+class WorkerSlot:
+    """One worker's place: its actor, where that is, and what it is doing."""
+
+    actor: Any
+    up: bool = False
+    was_up: bool = False
+    ray_node: str = ""
+    job: Job | None = None
+    num_calls: int = 0
+    unwanted: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether it could take a job."""
+        return self.up and self.job is None and self.num_calls == 0 and not self.unwanted
 
 
 class Source(Protocol):

@@ -5,8 +5,8 @@ from typing import Any
 
 from ray.exceptions import RayTaskError
 
-from .crew import WorkerSlot
 from .delivery import Delivery
+from .jobs import WorkerSlot
 from .ledger import Ledger
 
 Ask = Callable[[WorkerSlot, list[Any], Callable[[list[Any] | BaseException], None]], None]

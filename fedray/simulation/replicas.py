@@ -5,9 +5,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import Any
 
-from .crew import WorkerSlot
 from .delivery import Parcel
 from .dispatch import Dispatcher
+from .jobs import WorkerSlot
 
 
 class Replicas:

@@ -7,10 +7,10 @@ import ray
 from flwr.app import RecordDict
 
 from .arrays import share
-from .crew import WorkerSlot
 from .delivery import Delivery, Parcel, StateRef
 from .dispatch import Dispatcher
 from .errors import state_lost
+from .jobs import WorkerSlot
 from .packing import pack, unpack
 from .replicas import Replicas
 

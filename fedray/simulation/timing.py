@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from .crew import WorkerSlot
+from .jobs import WorkerSlot
 
 
 @dataclass(frozen=True)

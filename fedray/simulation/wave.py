@@ -14,12 +14,11 @@ from typing import Any
 from ray.exceptions import RayTaskError
 
 from .balance import Estimates
-from .crew import WorkerSlot
 from .delivery import Delivery, Parcel, StateRef
 from .dispatch import Dispatcher
 from .errors import DeadlineExceededError, SimulationError, WorkerDiedError, state_lost
 from .flight import Flight, pack_lot
-from .jobs import Job
+from .jobs import Job, WorkerSlot
 from .ledger import Ledger
 from .lots import NO_STATE, Order, Report
 from .means import HeldMeans
