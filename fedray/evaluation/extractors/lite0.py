@@ -32,13 +32,13 @@ from timm.layers import get_same_padding
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity import register_feature_extractor
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.evaluation.cache import Stored, cache_path, load_or_build
 from fedray.evaluation.extractors.base import BATCH_SIZE, Extractor, hash_weights, reduce_to
+from fedray.evaluation.extractors.one_layer import OneLayer
 from fedray.pretrained import frozen_lite0
 from fedray.randomness import stream
 
@@ -56,12 +56,13 @@ MAX_MEASURED = 1024
 """Training tiles, at the most, on which centre and scale are measured."""
 
 
-class Lite0(FeatureExtractorBase):
+class Lite0(OneLayer):
     """The first five stages, with each BatchNorm folded into the convolution before it: half the time, same features.
 
     ``centre`` and ``scale``, float32 [248], are those of a store; without any, features are only normalised.
     """
 
+    WIDTH = WIDTH
     centre: torch.Tensor
     scale: torch.Tensor
 
@@ -96,21 +97,6 @@ class Lite0(FeatureExtractorBase):
         """Features of length sqrt(248), float32 [N, 248], of tiles, uint8 [N, 1 or 3, H, W]."""
         departures = (self.pooled(tiles) - self.centre) * self.scale
         return (F.normalize(departures) * WIDTH**0.5,)
-
-    @staticmethod
-    def get_provided_features_list() -> tuple[str]:
-        """The one layer that can be asked for."""
-        return (str(WIDTH),)
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric: str) -> str:
-        """The same layer for every metric."""
-        return str(WIDTH)
-
-    @staticmethod
-    def can_be_compiled() -> bool:
-        """Compiling takes longer than the evaluations of a run."""
-        return False
 
 
 def load_lite0(store: TileStore, config: EvaluationConfig) -> Extractor:

@@ -8,10 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
-from scipy.spatial import KDTree
-from scipy.special import expit
 
 from fedray.evaluation.metrics.base import Features, Metric, Mode, Sample
 from fedray.randomness import stream
@@ -124,6 +120,8 @@ def decide(tiles: Floats, is_fake: NDArray[np.bool_], fold: NDArray[np.int64]) -
     Returns:
         Which tiles are taken for generated ones, [2n].
     """
+    from scipy.special import expit  # here: half a second with what it brings, and most processes evaluate nothing
+
     design = np.concatenate([tiles, np.ones((len(tiles), 1))], axis=1)
     learned = (fold != np.arange(NUM_FOLDS)[:, np.newaxis]).astype(np.float64)  # [folds, 2n]
     ridge = np.append(np.full(tiles.shape[1], 1 / REGULARISATION), 0.0)
@@ -154,6 +152,10 @@ def _standardised(tiles: Floats) -> Floats:
 
 def _twins(real: Floats, fake: Floats) -> NDArray[np.int64]:
     """For each generated tile the real one that it is a copy of, [n], or -1; no real tile has two."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+    from scipy.spatial import KDTree
+
     reach = SAME * np.sqrt(real.shape[1])
     close = KDTree(fake).sparse_distance_matrix(KDTree(real), reach, output_type="ndarray")
     copies = csr_array((np.ones(len(close), np.int8), (close["i"], close["j"])), shape=(len(fake), len(real)))
