@@ -77,7 +77,11 @@ def messages(
             "config": ConfigRecord({"do": do, "node": node, "marker": marker}),
         }
     )
-    return [Message(content, node_id, "train", ttl=ttl) for node_id in grid.get_node_ids()]
+    # A time to live is that of the client it is about: on a busy machine others would wait longer for a new worker.
+    return [
+        Message(content, node_id, "train", ttl=ttl if client == node else None)
+        for client, node_id in enumerate(grid.get_node_ids())
+    ]
 
 
 def arrays(replies: list[Message]) -> np.ndarray:
