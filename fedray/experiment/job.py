@@ -17,7 +17,7 @@ from fedray.experiment.notes import notes
 from fedray.experiment.pages import print_pages
 from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.progress import LINE_LENGTH, RoundLines
-from fedray.experiment.report import print_scores
+from fedray.experiment.report import print_first, print_plan, print_scores
 from fedray.experiment.rounds import RoundResult
 from fedray.experiment.run import (
     OnRound,
@@ -50,18 +50,7 @@ def train(argv: Sequence[str], description: str) -> None:
     Raises:
         UserError: The message is for the user.
     """
-
-    def base(path: Path | None) -> ExperimentConfig:
-        if path is None:
-            return ExperimentConfig()
-        if "search" in read_yaml(path):
-            raise ConfigError(
-                f"{path} is a search space, but --config takes the configuration of one experiment; run it with "
-                f"jobs/sweep_wgan.py --space {path}, or give --config what stands under `fixed`"
-            )
-        return load_config(path)
-
-    options = parse_job(TrainOptions, argv, "config", base, description)
+    options = parse_job(TrainOptions, argv, "config", _configured, description)
     out = Place.at(options.resume or options.out or new_place(options.experiment.gan.objective))
     config = saved_config(out) if options.resume else options.experiment
     package = check_upload(config.data)
@@ -76,13 +65,9 @@ def train(argv: Sequence[str], description: str) -> None:
     else:
         told = [f"{out} holds a finished experiment: nothing is left to run"]
     if options.dry_run:
-        plan = plan_workers(config, cluster_size())
-        print("\n# ".join([f"{to_yaml(config)}# {plan}", *budget, *told]))
+        print_plan(to_yaml(config), plan_workers(config, cluster_size()), budget, told)
         return
-    notes_first = [f"note: {note}" for note in ([f"came with the job: {package}"] if package else []) + told]
-    for line in (*notes_first, *budget):
-        console.print(line, soft_wrap=True)
-
+    print_first(console, package, told, budget)
     with resumable(out):
         result = finished or run_experiment(
             config,
@@ -99,6 +84,17 @@ def train(argv: Sequence[str], description: str) -> None:
         soft_wrap=True,
     )
     print_pages(console, result.pages, tracking_uri)
+
+
+def _configured(path: Path | None) -> ExperimentConfig:
+    if path is None:
+        return ExperimentConfig()
+    if "search" in read_yaml(path):
+        raise ConfigError(
+            f"{path} is a search space, but --config takes the configuration of one experiment; run it with "
+            f"jobs/sweep_wgan.py --space {path}, or give --config what stands under `fixed`"
+        )
+    return load_config(path)
 
 
 def _shown(console: Console, config: ExperimentConfig) -> OnRound:

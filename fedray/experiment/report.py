@@ -1,5 +1,6 @@
-"""What an experiment says to people in the end: a table of scores."""
+"""What a job says to people: what it is about to do, and in the end a table of scores."""
 
+from collections.abc import Iterable
 from itertools import groupby
 
 from rich import box
@@ -7,6 +8,26 @@ from rich.console import Console
 from rich.table import Table
 
 from fedray.evaluation import interval_names, mode_of
+from fedray.experiment.upload import Package
+
+
+def print_plan(configuration: str, plan: object, budget: Iterable[str], notes: Iterable[str]) -> None:
+    """Print what a dry run says: a configuration as YAML, the rest as comments below it, so that all is one file.
+
+    Args:
+        configuration: YAML, with a newline at its end.
+        plan: What it gets of the cluster.
+        budget: Lines on what it will take.
+        notes: What else there is to know.
+    """
+    print("\n# ".join([f"{configuration}# {plan}", *budget, *notes]))
+
+
+def print_first(console: Console, package: Package | None, notes: Iterable[str], budget: Iterable[str]) -> None:
+    """Print the first lines of a job: what came with it, what there is to know, and what it will take."""
+    came = [f"came with the job: {package}"] if package else []
+    for line in (*(f"note: {note}" for note in (*came, *notes)), *budget):
+        console.print(line, soft_wrap=True)
 
 
 def print_scores(

@@ -113,7 +113,6 @@ def run_experiment(
     resources = plan_workers(config, cluster) if pool is None else pool.resources
     check_tracking(tracking_uri)
     evaluator, prepared = prepare_evaluation(config, out.folder)
-    centralised = config.federation.mode == "centralised"
     basis = {**basis_of(config, store), EXTRACTOR: evaluator.extractor.identity}
     key = open_folder(out, EXPERIMENT, config, basis)
     keep_evaluation(prepared, out.folder)
@@ -121,24 +120,15 @@ def run_experiment(
     out.push()
     on_evaluator(evaluator)
     tracker = Tracker(tracking_uri, config.tracking.experiment)
+    tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test)}
     with ExitStack() as stack:
-        if centralised:
-            run: ExperimentRun | CentralisedRun = _centralised(stack, config, resources, prepared)
-        else:
-            account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.privacy.on else None
-            run = _federated(config, pool or stack.enter_context(start_workers(config, resources, prepared)), account)
+        run = _engine(stack, config, resources, prepared, pool, out)
         run.load(out.folder / "checkpoint")
-        tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test)}
-        tracked = open_run(tracker, config, store, key=key, tags=tags)
-        with ended(tracked):
+        with ended(open_run(tracker, config, store, key=key, tags=tags)) as tracked:
             log_self_test(tracked, evaluator.self_test, out.folder)
             pages = keep_experiment_pages(config, store, tracker, tracked.run_id)
             evaluation = _run_rounds(run, out, store, tracked, on_round)
-            title = f"{config.gan.objective}, round {run.state.round_index}"
-            save_samples(out.folder / "samples.png", store, evaluation.preview, title)
-            tracked.log_artifact(out.folder / "samples.png")
-            if arrays := generator_arrays(shared_arrays(run.state)):
-                log_generator(tracked, config, arrays, store, run.state.round_index, evaluation.scores)
+            _log_end(run, out, store, tracked, evaluation)
             out.push()
     outcome = {"scores": evaluation.scores, "floor": evaluator.floor, "run_id": tracked.run_id, "pages": pages}
     finish(out, outcome)
@@ -254,6 +244,21 @@ def saved_config(out: Place) -> ExperimentConfig:
     return saved
 
 
+def _engine(
+    stack: ExitStack,
+    config: ExperimentConfig,
+    resources: WorkerResources,
+    prepared: Prepared,
+    pool: WorkerPool | None,
+    out: Place,
+) -> "ExperimentRun | CentralisedRun":
+    """Start what runs the rounds; the stack ends it."""
+    if config.federation.mode == "centralised":
+        return _centralised(stack, config, resources, prepared)
+    account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.privacy.on else None
+    return _federated(config, pool or stack.enter_context(start_workers(config, resources, prepared)), account)
+
+
 def _federated(config: ExperimentConfig, pool: WorkerPool, account: Account | None) -> ExperimentRun:
     return ExperimentRun(config, make_grid(config, pool), partial(pool.run, timeout_s=EVALUATION_TIMEOUT_S), account)
 
@@ -290,3 +295,14 @@ def _run_rounds(
             out.push()
         on_round(result)
     return evaluation or run.evaluate()
+
+
+def _log_end(
+    run: "ExperimentRun | CentralisedRun", out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation
+) -> None:
+    """Keep the last round's picture, and log it with the generator, where the server has one."""
+    config, rounds = run.config, run.state.round_index
+    save_samples(out.folder / "samples.png", store, evaluation.preview, f"{config.gan.objective}, round {rounds}")
+    tracked.log_artifact(out.folder / "samples.png")
+    if arrays := generator_arrays(shared_arrays(run.state)):
+        log_generator(tracked, config, arrays, store, rounds, evaluation.scores)

@@ -7,20 +7,23 @@ from typing import Annotated
 
 import tyro
 from pydantic import BaseModel, ConfigDict
+from rich.console import Console
 from rich.text import Text
 
-from fedray.config import DataConfig, ExperimentConfig, to_yaml
+from fedray.config import DataConfig, to_yaml
 from fedray.config.cli import JobOptions, parse_job, plain_console, this_python
 from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.pages import print_pages
+from fedray.experiment.report import print_first, print_plan
 from fedray.experiment.self_tested import show_self_test
 from fedray.experiment.upload import check_upload, size_text
 from fedray.sweep.budget import sweep_budget_lines
+from fedray.sweep.check import check_sweep, finished_sweep, saved_space
 from fedray.sweep.doctor import Level, examine
 from fedray.sweep.plan import plan_sweep
-from fedray.sweep.results import print_trials
-from fedray.sweep.run import check_sweep, finished_sweep, run_sweep, saved_space
+from fedray.sweep.results import SweepResult, print_trials
+from fedray.sweep.run import run_sweep
 from fedray.sweep.space import SearchSpace, find_space, load_space
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
@@ -49,17 +52,8 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     Raises:
         UserError: The message is for the user.
     """
-
-    def fixed(path: Path | None) -> ExperimentConfig:
-        return _space(path, default_space).fixed
-
-    options = parse_job(SweepOptions, argv, "space", fixed, description)
-    if options.resume:
-        out = Place.at(options.resume)
-        space = saved_space(out)
-    else:
-        space = _chosen_space(options, default_space)
-        out = Place.at(options.out or new_place(space.name))
+    options = parse_job(SweepOptions, argv, "space", lambda path: _space(path, default_space).fixed, description)
+    out, space = _place_and_space(options, default_space)
     package = check_upload(space.fixed.data)
     tracking_uri, console = resolve_tracking_uri(results_root()), plain_console()
     finished = finished_sweep(space, out)
@@ -72,12 +66,9 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     else:
         told = [f"{out} holds a finished sweep: nothing is left to run"]
     if options.dry_run:
-        plan = plan_sweep(space, cluster_size())
-        print("\n# ".join([f"{to_yaml(space)}# {plan}", *budget, *told]))
+        print_plan(to_yaml(space), plan_sweep(space, cluster_size()), budget, told)
         return
-    notes_first = [f"note: {note}" for note in ([f"came with the job: {package}"] if package else []) + told]
-    for line in (*notes_first, *budget):
-        console.print(line, soft_wrap=True)
+    print_first(console, package, told, budget)
     with resumable(out):
         result = finished or run_sweep(
             space,
@@ -85,17 +76,26 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
             tracking_uri=tracking_uri,
             on_evaluator=lambda evaluator: show_self_test(console, evaluator, out.folder),
         )
+    _print_result(console, out, result, tracking_uri)
+
+
+def _place_and_space(options: SweepOptions, default_space: Path) -> tuple[Place, SearchSpace]:
+    if options.resume:
+        out = Place.at(options.resume)
+        return out, saved_space(out)
+    space = _chosen_space(options, default_space)
+    return Place.at(options.out or new_place(space.name)), space
+
+
+def _print_result(console: Console, out: Place, result: SweepResult, tracking_uri: str) -> None:
     spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None
     print_trials(console, result, spent)
-    console.print(
-        f"Run the best again:  {this_python()} jobs/train_gan.py --config {shlex.quote(str(result.out / 'best.yaml'))}",
-        soft_wrap=True,
-    )
-    size = size_text(out.num_bytes())
-    console.print(
+    best, size = shlex.quote(str(result.out / "best.yaml")), size_text(out.num_bytes())
+    for line in (
+        f"Run the best again:  {this_python()} jobs/train_gan.py --config {best}",
         f"Results:             {out}/: results.parquet, best.yaml, samples.png, self_test.png ({size} in all)",
-        soft_wrap=True,
-    )
+    ):
+        console.print(line, soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)
 
 

@@ -16,7 +16,7 @@ from fedray.experiment.run import check_experiment, finished_experiment, saved_c
 from fedray.experiment.settled import settled
 from fedray.federation import local_store
 from fedray.sweep import SearchSpace
-from fedray.sweep.run import check_sweep, finished_sweep, saved_space, settle
+from fedray.sweep.check import check_sweep, finished_sweep, saved_space, settle
 from tests.small import SMALL, random_tiles
 
 

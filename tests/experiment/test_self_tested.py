@@ -22,8 +22,8 @@ from fedray.experiment.self_tested import (
     self_test_table,
     self_test_warnings,
 )
+from fedray.sweep.check import check_goal_means_something
 from fedray.sweep.results import SweepResult, print_trials
-from fedray.sweep.run import _check_goal_means_something
 from fedray.sweep.space import Goal, SearchSpace
 
 FID, GLAND = "fid/x/64", "kid/x/64/label/gland"
@@ -125,7 +125,7 @@ def test_a_sweeps_title_says_what_its_goal_is_blind_to(tmp_path: Path) -> None:
 
 def test_a_goal_that_says_nothing_of_its_label_is_refused() -> None:
     with pytest.raises(EvaluationError, match=r"goal.metric kid/x/64/label/gland of small cannot .* take kid/x/64, or"):
-        _check_goal_means_something(space(GLAND), TEST)
-    _check_goal_means_something(space(FID), TEST)
-    _check_goal_means_something(space(GLAND), SEEING)
-    _check_goal_means_something(space(GLAND), None)
+        check_goal_means_something(space(GLAND), TEST)
+    check_goal_means_something(space(FID), TEST)
+    check_goal_means_something(space(GLAND), SEEING)
+    check_goal_means_something(space(GLAND), None)

@@ -8,7 +8,7 @@ import yaml
 from fedray.experiment import Place
 from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import SearchSpace, load_space
-from fedray.sweep.run import settle
+from fedray.sweep.check import settle
 from tests.jobs.conftest import SEARCH
 
 SHIPPED = Path(__file__).parents[2] / "search_spaces" / "wgan_gp.yaml"

@@ -6,7 +6,7 @@ from fedray.config import ConfigError
 from fedray.data import write_store
 from fedray.evaluation import score_names
 from fedray.experiment import Place
-from fedray.sweep.run import check_sweep, settle
+from fedray.sweep.check import check_sweep, settle
 from tests.small import random_tiles
 from tests.sweep.spaces import METRIC, small_space
 

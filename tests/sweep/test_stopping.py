@@ -16,9 +16,9 @@ from fedray.experiment import ClusterSize, NodeSize, Place
 from fedray.simulation import WorkerResources
 from fedray.sweep.plan import SweepPlan
 from fedray.sweep.progress import SweepProgress
-from fedray.sweep.run import run_trials
 from fedray.sweep.rungs import Rungs
 from fedray.sweep.space import SearchSpace
+from fedray.sweep.tuning import run_trials
 from tests.sweep.tune_model import SmallTune
 
 METRIC = "fid/efficientnet-lite0/64"

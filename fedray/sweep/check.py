@@ -1,0 +1,146 @@
+"""What a sweep must be before it starts: all that can be seen of it without starting it."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from fedray.config import ConfigError
+from fedray.data import TileStore, absolute_store
+from fedray.evaluation import EvaluationError, SelfTest, mode_of, score_names
+from fedray.experiment import Place, from_store
+from fedray.experiment.basis import basis_of
+from fedray.experiment.folder import (
+    SWEEP,
+    check_basis,
+    check_folder,
+    check_resumable,
+    check_unedited,
+    is_started,
+    outcome_of,
+)
+from fedray.experiment.run import check_config
+from fedray.federation import local_store
+from fedray.sweep.results import SweepResult
+from fedray.sweep.space import SearchSpace, load_space
+
+
+def finished_sweep(space: SearchSpace, out: Place) -> SweepResult | None:
+    """Return the result of a sweep that is done, None while there is something left to do; starts nothing.
+
+    Raises:
+        ConfigError: Another sweep is done there, or its space was changed since.
+    """
+    if (outcome := outcome_of(out)) is None:
+        return None
+    saved = saved_space(out)
+    if space != saved:
+        check_folder(out, SWEEP, settle(space), saved)
+    return SweepResult(saved, pd.read_parquet(out.folder / "results.parquet"), out.folder, outcome.get("pages", {}))
+
+
+class Checked(NamedTuple):
+    """A sweep that can start, as far as can be seen without starting it."""
+
+    space: SearchSpace
+    """With all that the data decide filled in (:func:`settle`)."""
+    store: TileStore
+
+
+def check_sweep(space: SearchSpace, out: Place) -> Checked:
+    """Refuse a sweep that cannot run, or that is not the one that was started in its folder; starts nothing.
+
+    Raises:
+        ValueError: The message names the value, the rule and the remedy.
+    """
+    saved = saved_space(out) if is_started(out, SWEEP) else None
+    store = local_store(absolute_store(space.fixed.data))
+    check_basis(out, SWEEP, basis_of(space.fixed, store))
+    space = settle(space)
+    check_folder(out, SWEEP, space, saved)
+    check_space(space, store)
+    return Checked(space, store)
+
+
+def saved_space(out: Place) -> SearchSpace:
+    """Read the search space of the sweep that was started in a folder.
+
+    Raises:
+        ConfigError: There is none, or it was changed since.
+    """
+    check_resumable(out, SWEEP)
+    saved = load_space(out.folder / SWEEP.config)
+    check_unedited(out, SWEEP, saved)
+    return saved
+
+
+def settle(space: SearchSpace) -> SearchSpace:
+    """Fill in what the data decide: the goal's full name, and what they say of the fixed configuration.
+
+    A score's name ends with the number of tiles really compared, which depends on the store: ``kid/efficientnet-lite0``
+    becomes ``kid/efficientnet-lite0/256``. A goal that names its number, and one that no evaluation yields, stay as
+    they are.
+
+    Raises:
+        ValueError: The data cannot be opened, are too few to compare, or are not as the configuration says.
+    """
+    fixed = from_store(space.fixed)
+    names = score_names(fixed.evaluation, local_store(fixed.data))
+    # Those of all tiles: after "label" comes a label's name, and what is in it is no number to be filled in.
+    full = [name for name in names if "/label/" not in name and name.rpartition("/")[0] == space.goal.metric]
+    goal = space.goal.model_copy(update={"metric": full[0]}) if full else space.goal
+    return space.model_copy(update={"fixed": fixed, "goal": goal})
+
+
+def check_space(space: SearchSpace, store: TileStore) -> None:
+    """Refuse a space whose objective no evaluation yields, or with a value that no trial can run, fixed or searched.
+
+    Args:
+        space: With all that the data decide filled in.
+        store: Its tiles.
+
+    Raises:
+        ConfigError: The objective is no score of this evaluation (the valid ones are named), its mode asks for the
+            worst, or a searched value is impossible.
+        ValueError: What is fixed is impossible.
+    """
+    _check_goal(space, store)
+    check_config(space.trial_config({}), store)
+    for path, dimension in space.search.items():
+        for value in dimension.examples():
+            try:
+                check_config(space.trial_config({path: value}), store)
+            except ValueError as error:
+                raise ConfigError(f"{space.name} searches {path}, but at {value} a trial cannot run: {error}") from None
+    for number, point in enumerate(space.start_points):
+        try:
+            check_config(space.trial_config(point), store)
+        except ValueError as error:
+            raise ConfigError(f"start_points[{number}] of {space.name} cannot run: {error}") from None
+
+
+def _check_goal(space: SearchSpace, store: TileStore) -> None:
+    metric = space.goal.metric
+    names = [name for name in score_names(space.fixed.evaluation, store) if mode_of(name) is not None]
+    if metric not in names:
+        of_all = [name for name in names if "/label/" not in name]
+        of_label = next((f", or of one label, such as {name}" for name in names if "/label/" in name), "")
+        raise ConfigError(
+            f"goal.metric must be one of {', '.join(of_all)}{of_label}, but got {metric!r} ({space.name})"
+        )
+    if (mode := mode_of(metric)) != space.goal.mode:
+        better = {"min": "lower", "max": "higher"}
+        raise ConfigError(
+            f"goal.mode must be '{mode}' for {metric}, of which {better[str(mode)]} is better, but got "
+            f"'{space.goal.mode}' ({space.name})"
+        )
+
+
+def check_goal_means_something(space: SearchSpace, test: SelfTest | None) -> None:
+    """Refuse to optimise the score of a label that these features do not tell from the others."""
+    goal = space.goal.metric
+    if test is not None and not test.without_void({goal: 0.0}):
+        total = goal.partition("/label/")[0]
+        raise EvaluationError(
+            f"goal.metric {goal} of {space.name} cannot be optimised: permuted labels do not worsen that score, so it "
+            f"says nothing about its label; take {total}, or another evaluation.extractor"
+        )

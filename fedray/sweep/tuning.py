@@ -1,0 +1,102 @@
+"""Trials under Ray Tune: started, or put back where they were; a search with its whole study comes out."""
+
+import glob
+import logging
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ray import tune
+
+from fedray.experiment import Place
+from fedray.storage import SharedFolder, private_folder
+from fedray.sweep.checkpoints import DropCheckpoints
+from fedray.sweep.plan import SweepPlan
+from fedray.sweep.progress import SweepProgress
+from fedray.sweep.searcher import OptunaSearcher, SweepSearch
+from fedray.sweep.space import SearchSpace
+from fedray.sweep.state import put_state_back
+from fedray.sweep.stopping import RungScheduler
+
+TUNE_ENVIRONMENT = {
+    # A snapshot after every event: a killed driver loses no trial that had ended. Rounds take seconds, it takes ms.
+    "TUNE_GLOBAL_CHECKPOINT_S": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    # A round without evaluation has no score, and a diverged trial never will: both are told, neither is an error.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Results go to MLflow and Parquet, progress is SweepProgress's.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # Ctrl-C is ours: Tune would end the sweep as if it were complete.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
+"""Settings that Tune takes from the environment alone; what the user has set stays."""
+
+Search = tuple[OptunaSearcher, tune.ResultGrid]
+
+
+def run_trials(trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place) -> Search:
+    """Run the trials that are left; returns the searcher with the whole study, and Tune's results.
+
+    Args:
+        trainable: A ``tune.Trainable`` with the resources that it needs.
+        space: What is searched.
+        plan: How many trials run at a time.
+        out: Of the sweep.
+    """
+    for name, value in (TUNE_ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(plan.concurrent_trials)}).items():
+        os.environ.setdefault(name, value)
+    # It looks for the result files of the loggers that are off.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+    SweepSearch.keep_in = Path(out.state) if out.shared is None else None
+    if out.shared is None:
+        private_folder(Path(out.state))  # before Tune makes it, for everybody
+    put_state_back(out)
+    if tune.Tuner.can_restore(out.state):
+        tuner = tune.Tuner.restore(out.state, trainable, resume_unfinished=True)
+    else:
+        tuner = _new_tuner(trainable, space, plan, out.state)
+    grid = tuner.fit()
+    return _saved_searcher(space, out), grid
+
+
+def _saved_searcher(space: SearchSpace, out: Place) -> OptunaSearcher:
+    """Read the searcher as Tune saved it last: after the last trial."""
+    searcher = OptunaSearcher(space)
+    if out.shared is None:
+        searcher.restore_from_dir(glob.escape(out.state))  # Ray reads the folder's name as a pattern
+        return searcher
+    state = SharedFolder(out.state)
+    with TemporaryDirectory() as folder:
+        state.download([name for name in state.names() if name.startswith("searcher-state")], Path(folder))
+        searcher.restore_from_dir(folder)
+    return searcher
+
+
+def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: str) -> tune.Tuner:
+    search = SweepSearch(space, plan.concurrent_trials)
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=RungScheduler(search.optuna),  # Tune pickles both together: they stay each other's
+            num_samples=space.num_trials,
+            reuse_actors=True,
+            trial_dirname_creator=_folder_name,
+        ),
+        run_config=tune.RunConfig(
+            name=state.rpartition("/")[2],
+            storage_path=state.rpartition("/")[0],
+            callbacks=[SweepProgress(space), DropCheckpoints()],
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_frequency=space.fixed.federation.checkpoint_every, checkpoint_at_end=True, num_to_keep=1
+            ),
+            failure_config=tune.FailureConfig(max_failures=space.max_failures),
+            verbose=0,
+        ),
+    )
+
+
+def _folder_name(trial: Any) -> str:
+    return str(trial.trial_id)
