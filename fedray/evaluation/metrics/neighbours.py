@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 DISTANCES_AT_ONCE = 2**22
 """Bounds memory, to some 100 MB."""
@@ -21,6 +20,8 @@ def distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> Iterator[tuple[
 
     Each is summed from differences, not from a matrix product: equal pairs have equal distances, whatever their places.
     """
+    from scipy.spatial.distance import cdist  # here: most of a second, and most processes evaluate nothing
+
     at_once = max(1, DISTANCES_AT_ONCE // len(b))
     for start in range(0, len(a), at_once):
         rows = slice(start, start + at_once)
