@@ -23,6 +23,8 @@ from fedray.data import TileStore, write_store
 from tests.small import SMALL, NewDatabase, WriteImages, random_tiles
 from tests.storage import Bucket, local_s3
 
+COLORECTAL = Path(__file__).parents[1].parent / "shared" / "data" / "colorectal-tiles"
+
 # The files of minutes, longest first: one of them at the end would leave the other processes without work.
 LONG = (
     "cluster/test_ray_job.py",
@@ -116,6 +118,14 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
         return f"sqlite:///{folder / 'mlflow.db'}"
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def colorectal() -> Path:
+    """Real tiles that are not part of the project."""
+    if not COLORECTAL.is_dir():
+        pytest.skip(f"needs the colorectal tiles in {COLORECTAL}")
+    return COLORECTAL
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,10 @@ place: what is measured is the recipe, not a federation.
 
 import argparse
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,7 @@ from benchmarks.processes import REPOSITORY
 from benchmarks.tables import markdown_table
 from fedray.config import DataConfig, EvaluationConfig, GanConfig
 from fedray.data import TileStore, open_store
-from fedray.evaluation import Evaluator
+from fedray.evaluation import Evaluator, compared_indices
 from fedray.experiment import save_samples
 from fedray.models import Gan, LabelledTiles, Optimizers, TileShape, local_pass
 from fedray.randomness import torch_stream
@@ -72,7 +74,10 @@ def main() -> None:
     """Train, judge, draw, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gans.gallery", description=__doc__)
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"of {', '.join(RECIPES)} (default: all)")
-    parser.add_argument("--minutes", type=float, help="CPU minutes of training (default: the recipe's own)")
+    parser.add_argument(
+        "--at", nargs="+", type=float, metavar="MINUTES",
+        help="CPU minutes of one training after which tiles are kept and judged (default: the recipe's own alone)",
+    )  # fmt: skip
     parser.add_argument("--store", help="a tile store in the place of the embedded one; it brings its own tile size")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "benchmarks" / "gallery")
@@ -84,7 +89,7 @@ def main() -> None:
     rows = []
     for name in arguments.recipes or RECIPES:
         recipe = RECIPES[name]
-        rows += _run(name, recipe, arguments.store, arguments.minutes or recipe.minutes, arguments.seed, arguments.out)
+        rows += _run(name, arguments.store, arguments.at or [recipe.minutes], arguments.seed, arguments.out)
         frame = pd.DataFrame(rows)
         frame.to_parquet(arguments.out / "gallery.parquet")
         text = f"{_table(frame)}\n\n{machine_sentence(describe_machine(('torch', 'timm')))}"
@@ -92,40 +97,77 @@ def main() -> None:
         print(text, flush=True)
 
 
-def _run(name: str, recipe: Recipe, path: str | None, minutes: float, seed: int, out: Path) -> list[dict[str, object]]:
-    """Train one recipe. Returns the row of real tiles in its place, and its own."""
-    store = open_store(DataConfig.model_validate({"store": path} if path else recipe.data))
-    evaluator = Evaluator.prepare(store, EvaluationConfig())
+class Snapshot(NamedTuple):
+    """Tiles of a generator that has trained for some time."""
+
+    minutes: float
+    """CPU minutes after which it was asked for."""
+    seconds: float
+    """CPU seconds that its training really took so far."""
+    steps: int
+    """Of the generator."""
+    tiles: NDArray[np.uint8]
+    """One for each of the labels, [n, H, W, C]."""
+    labels: NDArray[np.int64]
+    """Those of the real tiles that an evaluation compares with, [n]."""
+    gan: Gan | None = None
+    """The networks, as they are at that moment; None where the tiles were loaded."""
+
+    def save(self, path: Path) -> None:
+        """Keep all but the networks as ``.npz``, so that judging can be repeated without training."""
+        np.savez(path, tiles=self.tiles, labels=self.labels, steps=self.steps, seconds=self.seconds)
+
+
+def snapshot_path(folder: Path, name: str, minutes: float) -> Path:
+    """Where the tiles of a recipe after some minutes are kept."""
+    return folder / f"{name}@{minutes:g}.npz"
+
+
+def load_snapshot(folder: Path, name: str, minutes: float) -> Snapshot:
+    """Read what :meth:`Snapshot.save` wrote to :func:`snapshot_path`."""
+    with np.load(snapshot_path(folder, name, minutes)) as kept:
+        seconds, steps = float(kept["seconds"]), int(kept["steps"])
+        return Snapshot(minutes, seconds, steps, kept["tiles"], kept["labels"].astype(np.int64))
+
+
+def train_recipe(name: str, store: TileStore, at_minutes: Sequence[float], seed: int) -> Iterator[Snapshot]:
+    """Train a recipe once, on all training tiles, and yield a snapshot after each of some CPU minutes.
+
+    What the caller does with a snapshot does not count as training.
+    """
     shape = TileShape(store.tile_size, store.channels, len(store.label_names), len(store.domain_names))
-    gan = Gan(GanConfig.model_validate(recipe.gan), shape, seed)
-    num_steps, seconds = _train(gan, store, minutes * 60, seed)
-    tiles = gan.sample(evaluator.labels, torch_stream(seed, "gallery"))
-    save_samples(out / f"{name}.png", store, _preview(gan, store), f"{name}, {seconds / 60:.0f} CPU minutes")
-    about = {"store": f"{store.name}, {store.tile_size} px", "seed": seed}
-    return [
-        {"recipe": "real training tiles", **about, **evaluator.floor},
-        {
-            "recipe": name,
-            **about,
-            "CPU minutes": seconds / 60,
-            "generator steps": num_steps,
-            **evaluator.scores(tiles, evaluator.labels),
-        },
-    ]
-
-
-def _train(gan: Gan, store: TileStore, seconds: float, seed: int) -> tuple[int, float]:
-    """Train on all training tiles until the CPU time is spent. Returns the generator's steps and the seconds."""
+    gan = Gan(GanConfig.model_validate(RECIPES[name].gan), shape, seed)
+    labels = store.labels[compared_indices(store, EvaluationConfig())].astype(np.int64)
     indices = store.indices("train")
     tiles = LabelledTiles(store.tiles(indices), store.labels[indices], store.domains[indices])
-    optimizers, done, generator_steps, started = Optimizers(gan), 0, 0, time.process_time()
-    while (spent := time.process_time() - started) < seconds:
-        report = local_pass(gan, optimizers, tiles, num_steps=_STEPS_AT_ONCE, steps_before=done, seed=seed + done)
-        done, generator_steps = done + _STEPS_AT_ONCE, generator_steps + report.generator_steps
-        if done % (10 * _STEPS_AT_ONCE) == 0:
-            losses = ", ".join(f"{term} {value:.3g}" for term, value in report.losses.items())
-            print(f"{spent:5.0f} of {seconds:.0f} s, {generator_steps} generator steps: {losses}", flush=True)
-    return generator_steps, spent
+    optimizers, done, generator_steps, spent = Optimizers(gan), 0, 0, 0.0
+    for minutes in sorted(at_minutes):
+        while spent < minutes * 60:
+            started = time.process_time()
+            report = local_pass(gan, optimizers, tiles, num_steps=_STEPS_AT_ONCE, steps_before=done, seed=seed + done)
+            spent += time.process_time() - started
+            done, generator_steps = done + _STEPS_AT_ONCE, generator_steps + report.generator_steps
+            if done % (10 * _STEPS_AT_ONCE) == 0:
+                losses = ", ".join(f"{term} {value:.3g}" for term, value in report.losses.items())
+                print(f"{name}: {spent:.0f} s, {generator_steps} generator steps: {losses}", flush=True)
+        yield Snapshot(minutes, spent, generator_steps, gan.sample(labels, torch_stream(seed, "gallery")), labels, gan)
+
+
+def _run(name: str, path: str | None, at_minutes: Sequence[float], seed: int, out: Path) -> list[dict[str, object]]:
+    """Train one recipe. Returns the row of real tiles in its place, and one for each snapshot."""
+    store = open_store(DataConfig.model_validate({"store": path} if path else RECIPES[name].data))
+    evaluator = Evaluator.prepare(store, EvaluationConfig())
+    about = {"store": f"{store.name}, {store.tile_size} px", "seed": seed}
+    rows: list[dict[str, object]] = [{"recipe": "real training tiles", **about, **evaluator.floor}]
+    for snapshot in train_recipe(name, store, at_minutes, seed):
+        kept, minutes = snapshot_path(out, name, snapshot.minutes), snapshot.seconds / 60
+        snapshot.save(kept)
+        assert snapshot.gan is not None
+        title = f"{name}, {minutes:.0f} CPU minutes"
+        save_samples(kept.with_suffix(".png"), store, _preview(snapshot.gan, store), title)
+        spent = {"CPU minutes": minutes, "generator steps": snapshot.steps}
+        rows.append({"recipe": name, **about, **spent, **evaluator.scores(snapshot.tiles, snapshot.labels)})
+    return rows
 
 
 def _preview(gan: Gan, store: TileStore) -> NDArray[np.uint8]:

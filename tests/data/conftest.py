@@ -6,8 +6,6 @@ import pytest
 from fedray.config import DataConfig
 from fedray.data import Tile, TileStore, open_store, write_store
 
-COLORECTAL = Path(__file__).parents[2].parent / "shared" / "data" / "colorectal-tiles"
-
 
 @pytest.fixture(scope="session")
 def colon(cache: Path) -> TileStore:
@@ -30,11 +28,3 @@ def store(tiles: list[Tile], tmp_path: Path) -> TileStore:
     """The tiles on disk, in record batches of 4."""
     names = {"label_names": ["a", "b"], "domain_names": ["x", "y"]}
     return write_store(tmp_path / "store", tiles, **names, source="noise", batch_rows=4)
-
-
-@pytest.fixture
-def colorectal() -> Path:
-    """Real tiles that are not part of the project."""
-    if not COLORECTAL.is_dir():
-        pytest.skip(f"needs the colorectal tiles in {COLORECTAL}")
-    return COLORECTAL

@@ -31,7 +31,7 @@ def interval_names(name: str) -> tuple[str, str]:
 
 def score_names_for(extractor: str, labels: NDArray[np.int64], label_names: Sequence[str]) -> list[str]:
     """Name the scores of a comparison with real tiles that carry these labels, int64 [n]; nothing is computed."""
-    return [name for metric in _metrics(extractor, label_names) for name in metric.names(labels)]
+    return [name for metric in metrics_of(extractor, label_names) for name in metric.names(labels)]
 
 
 def compare(
@@ -49,12 +49,13 @@ def compare(
         The scores, keys as :func:`score_names_for` lists them.
     """
     scores: Scores = {}
-    for metric in _metrics(extractor, label_names):
+    for metric in metrics_of(extractor, label_names):
         scores |= metric.values(real[metric.features], fake[metric.features])
     return scores
 
 
-def _metrics(extractor: str, label_names: Sequence[str]) -> list[Metric]:
+def metrics_of(extractor: str, label_names: Sequence[str]) -> list[Metric]:
+    """Make the metrics of a comparison, in the order in which scores are listed."""
     metrics = []
     for metric in METRICS:
         if metric in TEXTURE_METRICS:
@@ -63,4 +64,5 @@ def _metrics(extractor: str, label_names: Sequence[str]) -> list[Metric]:
     return metrics
 
 
-__all__ = ["METRICS", "Metric", "Mode", "Sample", "Scores", "compare", "interval_names", "mode_of", "score_names_for"]
+__all__ = ["METRICS", "Metric", "Mode", "Sample", "Scores", "compare", "interval_names", "metrics_of", "mode_of",
+           "score_names_for"]  # fmt: skip

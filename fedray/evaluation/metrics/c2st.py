@@ -140,7 +140,10 @@ def decide(tiles: Floats, is_fake: NDArray[np.bool_], fold: NDArray[np.int64]) -
 
 
 def _sorted(features: Features) -> Features:
-    return features[np.lexsort(features.T[::-1])]
+    order = np.argsort(features[:, 0], kind="stable")
+    if not np.diff(features[order, 0]).all():  # tiles tie in the first column, so the others decide
+        order = np.lexsort(features.T[::-1])
+    return features[order]
 
 
 def _standardised(tiles: Floats) -> Floats:

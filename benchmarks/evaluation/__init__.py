@@ -1,0 +1,1 @@
+"""What the evaluation sees, and what it costs."""

@@ -1,0 +1,109 @@
+"""CPU seconds of an evaluation's parts, in this process: ``python cost_program.py RESULT.json [--round]``.
+
+It runs in FedRay of today and of commit a57ff4c alike, whichever comes first on PYTHONPATH, and imports nothing else.
+"""
+
+import itertools
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from fedray.config import ExperimentConfig
+from fedray.data import TileStore
+from fedray.evaluation import cached_evaluator
+from fedray.experiment.evaluate import evaluate_generator, wanted_tiles
+from fedray.federation import fresh_gan, local_store
+from fedray.federation.client import client_steps, client_tiles
+from fedray.models import Optimizers, local_pass
+from fedray.randomness import torch_stream
+
+_REPEATS = 5
+
+
+def main() -> None:
+    """Measure, and write a JSON object of seconds by part."""
+    torch.set_num_threads(1)
+    config = ExperimentConfig().resolved()
+    store = local_store(config.data)
+    cached_evaluator(store, config.evaluation, "cpu")
+    gan = fresh_gan(config, load_weights=False)
+    arrays, before_mb = gan.arrays(), _peak_mb()
+    found = {"whole": _seconds(lambda: evaluate_generator(config, 1, arrays))}
+    found["peak MB"] = _peak_mb() - before_mb
+    found |= {part: _seconds(call) for part, call in _parts(config, store).items()}
+    if "--round" in sys.argv:
+        found["round"] = _round_seconds(config)
+    with open(sys.argv[1], "w") as file:
+        json.dump(found, file)
+
+
+def _parts(config: ExperimentConfig, store: TileStore) -> dict[str, Callable[[], object]]:
+    evaluator, gan = cached_evaluator(store, config.evaluation, "cpu"), fresh_gan(config, load_weights=False)
+    labels, domains = wanted_tiles(config)
+    tiles = gan.sample(labels, torch_stream(0, "cost"), domains)
+    parts: dict[str, Callable[[], object]] = {
+        "generating": lambda: gan.sample(labels, torch_stream(0, "cost"), domains),
+        "features": lambda: evaluator.extractor.features(tiles, evaluator.device),
+    }
+    try:
+        from fedray.evaluation import metrics
+        from fedray.evaluation.samples import sample_of
+        from fedray.evaluation.texture import texture
+    except ImportError:  # a57ff4c: distances alone, and no room for metrics
+        return parts
+    generated = sample_of(tiles, labels, evaluator.extractor, evaluator.device)
+    parts["texture"] = lambda: texture(tiles)
+    for part, kinds in {
+        "distances": (metrics.Fid, metrics.Kid),
+        "coverage and recall": (metrics.Diversity,),
+        "c2st": (metrics.C2st,),
+    }.items():
+        chosen = [metric for metric in metrics.metrics_of(evaluator.extractor.name, store.label_names)
+                  if isinstance(metric, kinds)]  # fmt: skip
+        parts[part] = lambda chosen=chosen: [  # type: ignore[misc]
+            metric.values(
+                evaluator.reference.samples[metric.features],
+                metrics.Sample(generated[metric.features].features, labels),  # a new one, as in every round
+            )
+            for metric in chosen
+        ]
+    return parts
+
+
+def _round_seconds(config: ExperimentConfig) -> float:
+    """All clients of a round train, one after another."""
+    clients = [client_tiles(config, index) for index in range(config.federation.num_clients)]
+    gan = fresh_gan(config, load_weights=False)
+    optimizers, rounds = Optimizers(gan), itertools.count()
+
+    def train() -> None:
+        done = next(rounds)  # the generator has a step after some of the discriminator's, not in every round
+        for tiles in clients:
+            steps = client_steps(config, tiles)
+            local_pass(gan, optimizers, tiles, num_steps=steps, steps_before=done * steps, seed=done)
+
+    return _seconds(train)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    """Median CPU seconds of a call, after one that imports and fills caches."""
+    call()
+    spent = []
+    for _ in range(_REPEATS):
+        started = time.process_time()
+        call()
+        spent.append(time.process_time() - started)
+    return median(spent)
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

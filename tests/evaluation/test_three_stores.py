@@ -1,0 +1,53 @@
+"""What the default extractor's KID sees of real tiles destroyed on purpose, on three stores, and exactly what not."""
+
+from pathlib import Path
+
+import pytest
+
+from fedray.config import DataConfig, EvaluationConfig
+from fedray.data import ImportOptions, TileStore, import_folder, open_store
+from fedray.evaluation import Evaluator, SelfTest
+from fedray.evaluation.destruction import DESTRUCTIONS
+
+DEFAULT = None
+
+
+@pytest.fixture(scope="module")
+def colorectal_store(colorectal: Path, tmp_path_factory: pytest.TempPathFactory) -> TileStore:
+    return import_folder(colorectal, ImportOptions(size=64, out=tmp_path_factory.mktemp("colorectal") / "store")).store
+
+
+def self_test_of(store: TileStore, num_samples: int | None) -> tuple[SelfTest, str]:
+    """Run the self-test; returns it and the name of the KID of all tiles."""
+    evaluator = Evaluator.prepare(store, EvaluationConfig(num_samples=num_samples))
+    assert evaluator.self_test is not None
+    return evaluator.self_test, f"kid/efficientnet-lite0/{evaluator.num_samples}"
+
+
+def check(store: TileStore, num_samples: int | None, num_compared: int, missed: list[str]) -> None:
+    test, kid = self_test_of(store, num_samples)
+    assert kid.endswith(f"/{num_compared}")
+    assert set(test.scores) == set(DESTRUCTIONS)
+    assert test.blind_to(kid) == missed
+    assert not test.misordered(kid)
+
+
+@pytest.mark.parametrize(
+    ("tile_size", "num_samples", "num_compared", "missed"),
+    [(32, 64, 64, []), (64, DEFAULT, 167, [])],  # 256 of 32 px: test_self_test.py
+)
+def test_colon(tile_size: int, num_samples: int | None, num_compared: int, missed: list[str]) -> None:
+    check(open_store(DataConfig(tile_size=tile_size)), num_samples, num_compared, missed)
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "num_compared", "missed"),
+    [
+        (64, 64, ["noise", "patches 1/2", "stain shift"]),
+        (DEFAULT, 190, ["patches 1/2", "stain shift"]),  # smooth halves join without seams; stains vary by as much
+    ],
+)
+def test_colorectal_tiles(
+    colorectal_store: TileStore, num_samples: int | None, num_compared: int, missed: list[str]
+) -> None:
+    check(colorectal_store, num_samples, num_compared, missed)
