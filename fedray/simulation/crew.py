@@ -43,42 +43,23 @@ class Crew:
         self.last_death = ""
         self._starts_left = 0
         self._wanted = 0
-        self.resize(num_workers)
+        self._want(num_workers)
 
     @property
     def up(self) -> list[WorkerSlot]:
         """Those that can work."""
-        return [slot for slot in self.slots if slot.up and not slot.unwanted]
+        return [slot for slot in self.slots if slot.up]
 
     @property
     def idle(self) -> list[WorkerSlot]:
         """Those that wait for work."""
         return [slot for slot in self.slots if slot.idle]
 
-    def resize(self, num_workers: int) -> None:
-        """Keep another number of workers. Those that are too many go as soon as they are idle."""
-        more = num_workers - self._wanted
-        self._wanted = num_workers
-        self._starts_left += max(0, more) * _STARTS_PER_WORKER
-        for slot in self.slots:
-            slot.unwanted = False
-        surplus = sorted(self.slots, key=lambda slot: (slot.job is not None, slot.num_calls, slot.was_up))
-        for slot in surplus[: max(0, len(self.slots) - num_workers)]:
-            slot.unwanted = True
-            self.dismiss(slot)
-        while len(self.slots) < num_workers:
-            self._add()
-
     def grow(self, room: int, limit: int) -> None:
         """Add as many workers as there is room for, up to a limit in all. Those that still start take of the room."""
         starting = sum(not slot.up for slot in self.slots)
         if (num_workers := min(limit, self._wanted + max(0, room - starting))) > self._wanted:
-            self.resize(num_workers)
-
-    def dismiss(self, slot: WorkerSlot) -> None:
-        """Let an unwanted worker go if it is not at work."""
-        if slot.unwanted and slot.job is None and slot.num_calls == 0:
-            self._remove(slot)
+            self._want(num_workers)
 
     def lose(self, slot: WorkerSlot, error: BaseException) -> None:
         """Replace a worker that died, and find out who died with it."""
@@ -107,6 +88,12 @@ class Crew:
         if ray.is_initialized():
             for slot in slots:
                 ray.kill(slot.actor)
+
+    def _want(self, num_workers: int) -> None:
+        self._starts_left += (num_workers - self._wanted) * _STARTS_PER_WORKER
+        self._wanted = num_workers
+        while len(self.slots) < num_workers:
+            self._add()
 
     def _add(self) -> None:
         self._starts_left -= 1

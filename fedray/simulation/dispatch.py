@@ -14,7 +14,6 @@ import weakref
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,14 +23,6 @@ from .jobs import Job, Source, WorkerSlot
 from .timers import Timer, Timers
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class _Call:
-    """A function call whose result reference its caller waits for."""
-
-    send: Callable[[Any], tuple[Any, Any]]
-    answer: "Future[Any]" = field(default_factory=Future)
 
 
 class Dispatcher:
@@ -51,7 +42,6 @@ class Dispatcher:
         self._describe, self._start_timeout_s = describe, start_timeout_s
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._jobs: deque[Job] = deque()
-        self._calls: deque[_Call] = deque()
         self._sources: list[Source] = []
         self._listeners: list[weakref.WeakMethod[Callable[[WorkerSlot], None]]] = []
         self._timers = Timers()
@@ -78,17 +68,6 @@ class Dispatcher:
         """Have workers do what a source gives them, until it is :meth:`retire`d."""
         if not self.post(partial(self._serve, source)):
             source.fail(SimulationError("the worker pool was closed before it could run the messages"))
-
-    def call(self, send: Callable[[Any], tuple[Any, Any]]) -> "Future[Any]":
-        """Send something to a worker at once, an idle one if there is one, and answer with its reference."""
-        call = _Call(send)
-        if not self.post(partial(self._calls.append, call)):
-            call.answer.set_exception(SimulationError("the worker pool was closed before it could run a call"))
-        return call.answer
-
-    def resize(self, num_workers: int) -> None:
-        """Keep another number of workers."""
-        self.post(partial(self._crew.resize, num_workers))
 
     def grow(self, room: Callable[[], int], limit: int) -> None:
         """Add workers if there is room for more, up to a limit.
@@ -213,7 +192,7 @@ class Dispatcher:
 
     @property
     def _waiting(self) -> bool:
-        return bool(self._jobs or self._calls or self._sources)
+        return bool(self._jobs or self._sources)
 
     def _submit(self, job: Job) -> None:
         self._jobs.append(job)
@@ -228,8 +207,6 @@ class Dispatcher:
         """Give waiting work to workers that can take it."""
         if not self._waiting:
             return
-        while self._calls and (up := self._crew.up):
-            self._send_call(min(up, key=lambda slot: (slot.job is not None) + slot.num_calls))
         idle = self._crew.idle
         while idle and (job := self._next_job(idle[0], len(idle))) is not None:
             self._send_job(idle.pop(0), job)
@@ -257,17 +234,6 @@ class Dispatcher:
         slot.job = job
         self._watch(finished, partial(self._job_finished, slot, job))
 
-    def _send_call(self, slot: WorkerSlot) -> None:
-        call = self._calls.popleft()
-        try:
-            result, finished = call.send(slot.actor)
-        except Exception as error:
-            call.answer.set_exception(error)
-            return
-        slot.num_calls += 1
-        self._watch(finished, partial(self._call_finished, slot))
-        call.answer.set_result(result)
-
     def _watch(self, reference: Any, handle: Callable[["Future[Any]"], None]) -> None:
         # The callback runs on a thread of Ray's that must not be held up, hence the detour through the queue.
         reference.future().add_done_callback(lambda future: self.post(partial(handle, future)))
@@ -289,13 +255,6 @@ class Dispatcher:
             else:
                 died = f"{job.name}: its worker died, {job.tries} of {job.max_tries} times"
                 self.end_job(job, WorkerDiedError(f"{died} (last: {summary(error)})"))
-        self._crew.dismiss(slot)
-
-    def _call_finished(self, slot: WorkerSlot, future: "Future[Any]") -> None:
-        slot.num_calls -= 1
-        if (error := future.exception()) is not None and is_death(error):
-            self._crew.lose(slot, error)
-        self._crew.dismiss(slot)
 
     def _worker_gone(self, slot: WorkerSlot) -> None:
         for source in list(self._sources):
@@ -326,7 +285,6 @@ class Dispatcher:
     def _fail_all(self, error: SimulationError) -> None:
         jobs, self._jobs = list(self._jobs), deque()
         jobs += [slot.job for slot in self._crew.slots if slot.job is not None]
-        calls, self._calls = list(self._calls), deque()
         sources, self._sources = self._sources, []
         for slot in self._crew.slots:
             slot.job = None
@@ -334,8 +292,6 @@ class Dispatcher:
             source.fail(error)
         for job in jobs:
             self.end_job(job, error)
-        for call in calls:
-            call.answer.set_exception(error)
 
     def _stop(self, error: SimulationError | None = None) -> None:
         if self._stopped:

@@ -51,13 +51,11 @@ class WorkerSlot:
     was_up: bool = False
     ray_node: str = ""
     job: Job | None = None
-    num_calls: int = 0
-    unwanted: bool = False
 
     @property
     def idle(self) -> bool:
         """Whether it could take a job."""
-        return self.up and self.job is None and self.num_calls == 0 and not self.unwanted
+        return self.up and self.job is None
 
 
 class Source(Protocol):

@@ -5,7 +5,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -97,18 +97,6 @@ class WorkerPool:
         self._stop.atexit = False  # Ray ends the workers with their driver
         driver_heap.keep()
 
-    def call(self, function: Callable[..., Any], *args: Any) -> ray.ObjectRef:
-        """Run a function on a worker, an idle one if there is one, and return a reference to its result.
-
-        The reference fails if that worker dies; :meth:`run` tries again instead. Object references among ``args`` are
-        resolved.
-
-        Raises:
-            SimulationError: No worker could start.
-        """
-        answer = self.dispatcher.call(lambda actor: actor.call.options(num_returns=2).remote(function, *args))
-        return answer.result(self.start_timeout_s + _GRACE_S)
-
     def run(self, function: Callable[..., Any], *args: Any, timeout_s: float, max_tries: int = 3) -> Any:
         """Run a function on a free worker and return its result.
 
@@ -141,11 +129,6 @@ class WorkerPool:
             raise DeadlineExceededError(f"the result of {name} did not arrive within {timeout_s:g} s") from error
         finally:
             self.dispatcher.withdraw(job)  # nothing to withdraw unless we were interrupted
-
-    def resize(self, num_workers: int) -> None:
-        """Keep another number of workers. Those that are too many end as soon as they have nothing to do."""
-        self.resources = replace(self.resources, num_workers=num_workers)
-        self.dispatcher.resize(num_workers)
 
     def follow_cluster(self) -> None:
         """Add workers where room has come free, up to ``grow_to``. For grids, after a round; does not block."""

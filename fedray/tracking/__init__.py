@@ -8,7 +8,7 @@ from fedray.tracking.address import (
 from fedray.tracking.check import check_tracking, look_at_tracking
 from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.names import mlflow_key, name_of_key
-from fedray.tracking.run import Status, TrackedRun, UnsentMetric
+from fedray.tracking.run import Status, TrackedRun
 from fedray.tracking.tracker import Tracker, origin_tags
 from fedray.tracking.versions import code_version_tags
 from fedray.tracking.view import (
@@ -31,7 +31,6 @@ __all__ = [
     "TrackedRun",
     "Tracker",
     "TrackingError",
-    "UnsentMetric",
     "check_tracking",
     "code_version_tags",
     "look_at_tracking",

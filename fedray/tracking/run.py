@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-UnsentMetric = tuple[str, float, int, int]
-"""Name, value, timestamp in ms, round: plain, so that it fits into a checkpoint."""
 
 # MLflow's limits.
 _MAX_PARAM_LENGTH = 6000
@@ -112,16 +110,6 @@ class TrackedRun:
         """Send what waits, unless the server failed a moment ago; return whether everything is sent."""
         self._last_flush = time.monotonic()
         return self._outbox.flush()
-
-    def unsent(self) -> list[UnsentMetric]:
-        """Return the metrics that wait, to be kept in a checkpoint; sending one twice stores it once."""
-        return [(m.key, m.value, m.timestamp, m.step) for m in self._outbox.metrics]
-
-    def resend(self, unsent: Sequence[UnsentMetric]) -> None:
-        """Queue the metrics that :meth:`unsent` returned in a process that has ended since."""
-        from mlflow.entities import Metric
-
-        self._outbox.add_metrics([Metric(*entry) for entry in unsent])
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log parameters. One that the run has already keeps its first value, for MLflow cannot change it."""

@@ -274,8 +274,6 @@ def test_what_a_function_raises_is_what_the_caller_gets(pool):
 
     with pytest.raises(KeyError, match="my own"):
         pool.run(fail, timeout_s=60)
-    with pytest.raises(KeyError, match="my own"):
-        ray.get(pool.call(fail), timeout=60)
 
     def fail_like_ray() -> None:
         raise ray.exceptions.ActorDiedError("not me")

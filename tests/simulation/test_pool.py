@@ -33,7 +33,6 @@ def test_more_workers_than_fit_do_not_hold_up_those_that_do(ray_session):
     with WorkerPool(WorkerResources(num_workers=4, cpus_per_worker=2.5)) as pool:
         grid = RayGrid(app, 6, pool)
         assert len(round_of(grid)) == 1
-        assert ray.get(pool.call(abs, -2), timeout=60) == 2
         assert pool.run(abs, -2, timeout_s=60) == 2
 
 
@@ -42,8 +41,6 @@ def test_nothing_can_start(ray_session):
         grid = RayGrid(app, 2, pool)
         with pytest.raises(NoWorkerError, match=r"2 worker\(s\) of 64 CPU and 1 GPU.*has 4 CPU, 0 GPU.*lower cpus"):
             round_of(grid)
-        with pytest.raises(SimulationError, match="64 CPU"):
-            pool.call(abs, -2)
         with pytest.raises(SimulationError, match="64 CPU"):
             pool.run(abs, -2, timeout_s=60)
 
@@ -78,8 +75,6 @@ def test_closing_is_idempotent_and_leaves_ray_alone(ray_session):
     assert ray.is_initialized()
     with pytest.raises(SimulationError, match="closed"):
         pool.run(abs, -2, timeout_s=10)
-    with pytest.raises(SimulationError, match="closed"):
-        pool.call(abs, -2)
     grid = RayGrid(app, 2, pool)
     with pytest.raises(SimulationError, match="closed"):
         round_of(grid)
@@ -102,18 +97,6 @@ def rounds_until(grid: RayGrid, done: Callable[[int], bool]) -> int:
         if done(grid.timing.num_workers):
             return grid.timing.num_workers
         assert time.monotonic() < give_up_at, grid.timing
-
-
-def test_a_pool_can_be_resized_between_rounds(ray_session):
-    with WorkerPool(WorkerResources(num_workers=1, cpus_per_worker=0.5)) as pool:
-        grid = RayGrid(napping, 12, pool)
-        assert len(round_of(grid)) == 1
-        pool.resize(3)
-        assert rounds_until(grid, lambda number: number > 1) in (2, 3)
-        rounds_until(grid, lambda number: number == 3)
-        pool.resize(1)
-        rounds_until(grid, lambda number: number == 1)
-        assert pool.resources.num_workers == 1
 
 
 def test_a_pool_grows_into_the_room_that_comes_free(ray_session, monkeypatch):

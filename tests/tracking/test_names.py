@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 from mlflow.exceptions import RestException
 from mlflow.utils.validation import _validate_metric_name, _validate_tag_name
 from torch import nn
@@ -127,9 +128,10 @@ def test_runs_experiments_and_tags_take_any_words(uri: str, name: str) -> None:
 
 
 def test_what_mlflow_refuses_takes_nothing_with_it(tracker: Tracker, uri: str) -> None:
-    """Metrics of a checkpoint that was written when names were not spelled yet."""
+    """Metrics that another server, or a later MLflow, refuses: here names that were not spelled for it."""
     run = tracker.start_run("run")
-    run.resend([("good", 1.0, 5, 1), ("a//b", 2.0, 5, 1), ("Nevus (x)", 3.0, 5, 1), ("fine", 4.0, 5, 1)])
+    values = {"good": 1.0, "a//b": 2.0, "Nevus (x)": 3.0, "fine": 4.0}
+    run._outbox.add_metrics([Metric(name, value, 5, 1) for name, value in values.items()])
     run.log_params({"after": "that"})
     with pytest.raises(TrackingError) as caught:
         run.finish("FINISHED")
