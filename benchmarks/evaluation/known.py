@@ -90,7 +90,7 @@ def _table(scored: Mapping[str, Scores], names: Sequence[str]) -> str:
 def _draw(
     store: TileStore, snapshots: Sequence[Snapshot], scored: Mapping[str, Scores], names: Sequence[str]
 ) -> Figure:
-    """Draw a row a generator, real tiles last: its first tiles of each label in turn, and its scores at the right."""
+    """Draw a row a generator, real tiles last: some of its tiles of each label, and its scores at the right."""
     real = floor_indices(store, EvaluationConfig())
     assert real is not None
     rows = {_title(snapshot): (snapshot.tiles, snapshot.labels) for snapshot in snapshots}
@@ -101,7 +101,7 @@ def _draw(
     ):
         axes[0].imshow(_strip(tiles, labels), interpolation="nearest")
         axes[0].set_title(title, fontsize=9, loc="left", pad=2)
-        lines = [f"{_short(name):<22} {scored[title][name]:>7.3g}" for name in names if not name.startswith("recall/")]
+        lines = [f"{_short(name):<28} {scored[title][name]:>7.3g}" for name in names if not name.startswith("recall/")]
         axes[1].text(0, 0.5, "\n".join(lines), family="monospace", fontsize=7, va="center")
         for axis in axes:
             axis.axis("off")
@@ -114,7 +114,8 @@ def _short(name: str) -> str:
 
 
 def _strip(tiles: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Put the first tiles of each label side by side, [H, tiles * W, C]."""
+    """Put some tiles of each label side by side, [H, tiles * W, C]; real neighbours overlap, so none are taken."""
     present = np.unique(labels)
-    each = [tiles[labels == label][: SHOWN_TILES // len(present)] for label in present]
-    return np.concatenate(list(np.concatenate(each)), axis=1)
+    places = [np.flatnonzero(labels == label) for label in present]
+    spread = [each[np.linspace(0, len(each) - 1, SHOWN_TILES // len(present)).astype(int)] for each in places]
+    return np.concatenate(list(tiles[np.concatenate(spread)]), axis=1)
