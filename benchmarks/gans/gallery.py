@@ -65,7 +65,7 @@ _WGAN_GP: dict[str, object] = {
 RECIPES = {
     "projected-32": Recipe(10, {"tile_size": 32}, _PROJECTED),
     "wgan-gp-32": Recipe(10, {"tile_size": 32}, _WGAN_GP),
-    "projected-64": Recipe(60, {"tile_size": 64}, {**_PROJECTED, "enlarge_to": 96, "ema_decay": 0.995}),
+    "projected-64": Recipe(30, {"tile_size": 64}, {**_PROJECTED, "enlarge_to": 96, "ema_decay": 0.995}),
 }
 """By name. On another store than ``colon``: ``--store``."""
 
