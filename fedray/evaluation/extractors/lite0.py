@@ -12,8 +12,8 @@ The protocol, which every score's name stands for:
   variance is added first, so that a feature that hardly varies does not outweigh the others.
 - The 248 numbers are then scaled to a length of sqrt(248): what counts is in which direction a tile departs from the
   store's mean tile, as with the normalised embeddings of CMMD (Jayasumana et al. 2024, arXiv 2401.09603). KID's kernel
-  (x.y / d + 1)^3 is unbounded otherwise, and the one fault that departs furthest, such as a little too much contrast,
-  outweighed all others together: a generator whose tiles had nuclei then ranked below mosaics of coloured blocks.
+  (x.y / d + 1)^3 is unbounded otherwise, and the one statistic that departs furthest outweighs all others together: a
+  generator after a few seconds of training scored worse than an untrained one.
 
 Which layers and sizes: decided by what real tiles score that were destroyed on purpose, and by generators whose order
 is plain to the eye (docs/evaluation.md).
