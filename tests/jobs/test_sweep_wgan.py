@@ -124,7 +124,7 @@ def test_a_dry_run_of_the_shipped_space_prints_it_and_the_plan(sweep_wgan, folde
         line[2:].startswith(("budget: ", "warning: ")) for line in budget
     )
     assert (
-        "# budget: 12 to 64 generator step(s) a round, 306 to 1,536 in all over the clients; 153 to 768 in a row"
+        "# budget: 12 to 64 generator step(s) a round, 204 to 1,024 in all over the clients; 102 to 512 in a row"
         in budget
     )
     assert list(folder.iterdir()) == []
