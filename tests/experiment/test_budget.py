@@ -151,18 +151,19 @@ def test_options_that_cannot_do_are_not_offered_nor_those_that_a_sweep_searches(
     few = resolved(small_config, gan__n_critic=5)
     [warning] = short_training([few], searched=["federation.local_epochs"])
     assert "n-critic" not in warning and "batch-size" not in warning and "local-epochs" not in warning
-    near = resolved(small_config, gan__n_critic=2, federation__num_rounds=200)
+    near = resolved(small_config, gan__n_critic=2, federation__num_rounds=400)
     [warning] = short_training([near])
     assert "--gan.n-critic 1" in warning and "--gan.batch-size " in warning
-    many = resolved(small_config, federation__num_rounds=400)
+    many = resolved(small_config, federation__num_rounds=800)
     assert list(short_training([many])) == []
     assert list(short_training([few, many, near])) == [], "a sweep whose longest trials are long enough"
     [told] = short_training([few, near])
-    assert "takes 0 to 200 steps in a row" in told and "for as many in the longest trial, one of: " in told
+    assert "takes 0 to 400 steps in a row" in told and "for as many in the longest trial, one of: " in told
 
 
 @pytest.mark.parametrize(
-    ("num_rounds", "beginning"), [(99, "warning: expect noise: "), (100, "budget: short: "), (349, "budget: short: ")]
+    ("num_rounds", "beginning"),
+    [(99, "warning: expect noise: "), (100, "budget: short: "), (ENOUGH_STEPS - 1, "budget: short: ")],
 )
 def test_it_is_a_warning_only_where_tiles_will_be_noise(small_config, num_rounds, beginning):
     config = resolved(small_config, gan__n_critic=2, federation__num_rounds=num_rounds)
