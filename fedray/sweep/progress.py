@@ -1,6 +1,5 @@
 """Live progress of a sweep: trials, rounds, best score, time left."""
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from fedray.sweep.space import SearchSpace
 
 
 class SweepProgress(tune.Callback):
-    """Keeps a status line up to date on a terminal; prints a line a round where the output is a file.
+    """Keeps a status line up to date on a terminal; prints a line a scored round where the output is a file.
 
     What it shows is read off Tune's trials, so that it is right after a resume too. It pickles as its search space.
     """
@@ -47,7 +46,8 @@ class SweepProgress(tune.Callback):
         self._trials = trials
         self._rounds_here += 1
         self._first_round = self._first_round or time.monotonic()
-        if not self._console.is_terminal:
+        worth_a_line = DIVERGED in result or self._space.goal.metric in result
+        if worth_a_line and not self._console.is_terminal:
             self._console.print(f"{self._round_line(trial, result)} | {self.status()}", soft_wrap=True)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -74,13 +74,11 @@ class SweepProgress(tune.Callback):
         ended = [trial for trial in self._trials if trial.is_finished()]
         rounds = sum(_rounds(trial) for trial in self._trials)
         total = self._space.num_trials
-        return Text(
-            f"{len(ended)}/{total} trials, {rounds} rounds, {self._best_so_far()}, {self._time_left(ended, rounds)}"
-        )
+        return Text(f"{len(ended)}/{total} trials, {rounds} rounds, {self._best_so_far()}, {self._time_left(ended)}")
 
     def _round_line(self, trial: Any, result: dict[str, Any]) -> str:
         metric = self._space.goal.metric
-        outcome = result.get(DIVERGED) or (f"{metric} {result[metric]:.4g}" if metric in result else "not scored")
+        outcome = result.get(DIVERGED) or f"{metric} {result[metric]:.4g}"
         return f"trial {trial.trial_id} round {result['training_iteration']}: {outcome}"
 
     def _best_so_far(self) -> str:
@@ -93,15 +91,15 @@ class SweepProgress(tune.Callback):
         score, trial_id = pick(scores)
         return f"best {score:.4g} (trial {trial_id})"
 
-    def _time_left(self, ended: list[Any], rounds: int) -> str:
-        """Estimate from the rounds that ended trials took, and from the pace since the first round."""
+    def _time_left(self, ended: list[Any]) -> str:
+        """Estimate at the pace since the first round: who runs will take all rounds, who waits as many as who ended."""
         elapsed = clock(time.monotonic() - self._started)
         if self._first_round is None or self._rounds_here < 2:
             return f"{elapsed} gone, starting workers"
-        per_trial: float = self._space.fixed.federation.num_rounds
-        if ended:
-            per_trial = max(1.0, sum(_rounds(trial) for trial in ended) / len(ended))
-        left = max(0, math.ceil(per_trial * self._space.num_trials) - rounds)
+        whole = self._space.fixed.federation.num_rounds
+        running = [whole - _rounds(trial) for trial in self._trials if _rounds(trial) and trial not in ended]
+        expected = sum(_rounds(trial) for trial in ended) / len(ended) if ended else whole
+        left = sum(running) + expected * (self._space.num_trials - len(ended) - len(running))
         pace = (time.monotonic() - self._first_round) / (self._rounds_here - 1)
         return f"{elapsed} gone, about {clock(left * pace)} left"
 
