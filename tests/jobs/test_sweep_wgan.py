@@ -124,7 +124,7 @@ def test_a_dry_run_of_the_shipped_space_prints_it_and_the_plan(sweep_wgan, folde
         line[2:].startswith(("budget: ", "warning: ")) for line in budget
     )
     assert (
-        "# budget: 12 to 64 generator step(s) a round, 204 to 1,024 in all over the clients; 102 to 512 in a row"
+        "# budget: 6 to 32 generator step(s) a round, 204 to 1,024 in all"
         in budget
     )
     assert list(folder.iterdir()) == []
