@@ -20,8 +20,8 @@ from PIL import Image
 
 from fedray.config import ExperimentConfig, override
 from fedray.data import TileStore, write_store
-from tests.small import SMALL, NewDatabase, WriteImages, random_tiles
-from tests.storage import Bucket, local_s3
+from tests.support.small import SMALL, NewDatabase, WriteImages, random_tiles
+from tests.support.storage import Bucket, local_s3
 
 COLORECTAL = Path(__file__).parents[1].parent / "shared" / "data" / "colorectal-tiles"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from benchmarks.cluster.fake_nodes import FakeCluster, fake_cluster
-from benchmarks.cluster.sweep import Trials, run_sweep_and_take_a_node, time_table, trials_of, write_space
+from tests.support.fake_nodes import FakeCluster, fake_cluster
+from tests.support.sweep_on_nodes import Trials, run_sweep_and_take_a_node, trials_of, write_space
 
 _FIGURE = Path(__file__).parents[2] / "docs" / "autoscaling.png"
 _NUM_TRIALS = 4
@@ -62,6 +62,12 @@ def draw(cluster: FakeCluster, table: pd.DataFrame, trials: Trials, path: Path) 
     )
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def time_table(cluster: FakeCluster) -> pd.DataFrame:
+    """Tabulate the time line."""
+    line = cluster.time_line
+    return pd.DataFrame({"seconds": line.seconds, "workers": line.num_workers})
 
 
 if __name__ == "__main__":

@@ -56,10 +56,6 @@ class Results:
         pairs = pd.concat(medians, axis=1).ffill()  # a slow peer runs less often
         return _median((pairs[peer] / pairs[engine]).dropna())
 
-    def compute_seconds(self, case: str, engine: str) -> float | None:
-        """Return the median of the time that all clients of a round spend together."""
-        return _median(self._warm_rounds(case, engine)["compute_seconds"].dropna())
-
     def times_compute(self, case: str, engine: str, num_workers: int) -> float | None:
         """Return the median of a round's duration over the share of its clients' time that falls on each worker."""
         rounds = self._warm_rounds(case, engine).dropna(subset=["compute_seconds"])

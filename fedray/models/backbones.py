@@ -1,4 +1,4 @@
-"""Backbones of discriminators: tiles in, one feature vector a tile out. S2's custom CNN, or any model of timm."""
+"""Backbones of discriminators: tiles in, one feature vector a tile out. A small CNN, or any model of timm."""
 
 import difflib
 import math
@@ -21,11 +21,11 @@ WEIGHTS_FOLDER = "FEDRAY_WEIGHTS"
 """Environment variable: folder with ImageNet weights, NAME.safetensors or NAME.pth by timm's model name."""
 
 SHORT_NAMES = {"vit_b_16": "vit_base_patch16_224", "swin_t": "swin_tiny_patch4_window7_224"}
-"""torchvision's names, which S2 uses, and the same models in timm."""
+"""torchvision's names, which arXiv 2504.04130 uses, and the same models in timm."""
 
 
 class CnnBackbone(nn.Module):
-    """S2's custom CNN: three strided convolutions with LeakyReLU and GroupNorm.
+    """The custom CNN of arXiv 2504.04130: three strided convolutions with LeakyReLU and GroupNorm.
 
     GroupNorm instead of BatchNorm: batch statistics couple the samples, and the gradient penalty is per sample
     (Gulrajani et al. 2017, section 4).

@@ -51,9 +51,10 @@ def not_halved(values: Tensor) -> Tensor:
 
 
 class MultiplyingEmbedding(nn.Module):
-    """A learned image of one channel per label that multiplies every channel of its input (S2); one per domain, too.
+    """A learned image of one channel per label that multiplies every channel of its input; one per domain, too.
 
-    It starts near 1, so that conditioning begins as a small modulation of the unconditional features.
+    As in arXiv 2504.04130. It starts near 1, so that conditioning begins as a small modulation of the unconditional
+    features.
     """
 
     def __init__(self, shape: TileShape, size: int) -> None:

@@ -13,7 +13,7 @@ from fedray.models.conditions import Condition, MultiplyingEmbedding, TileShape,
 
 
 class CustomCnnGenerator(nn.Module):
-    """S2's generator: three convolutions with LeakyReLU, batch norm, upsampling, dropout, a multiplying embedding.
+    """Three convolutions with LeakyReLU, batch norm, upsampling, dropout, a multiplying embedding (arXiv 2504.04130).
 
     A linear layer turns noise into a quarter-size feature image; two of the three convolutions follow an upsampling.
     It is conditioned on the label alone.

@@ -9,8 +9,9 @@ from torch.nn.utils import parametrizations
 from fedray.models.conditions import Condition, TileShape, not_halved
 
 Conditioning = Literal["multiply", "projection", "classifier"]
-"""How labels and domains reach a discriminator: 'multiply' the tile by learned images (S2); 'projection' of the
-features on learned vectors (Miyato and Koyama 2018); 'classifier': not at all, it has to tell them (Odena et al. 2017).
+"""How labels and domains reach a discriminator: 'multiply' the tile by learned images (arXiv 2504.04130);
+'projection' of the features on learned vectors (Miyato and Koyama 2018); 'classifier': not at all, it has to tell them
+(Odena et al. 2017).
 """
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.names import mlflow_key, storable
 from fedray.tracking.outbox import Delivery
 
@@ -98,30 +97,6 @@ def model_delivery(
         client.log_outputs(run_id, [LoggedModelOutput(created[0], step=step)])
 
     return Delivery(f"model {name} of round {step}", send, folder), created
-
-
-def load_model(client: "MlflowClient", uri: str, model_uri: str) -> nn.Module:
-    """Load a model by ``models:/ID`` or ``runs:/RUN/NAME`` (the latest of that name) from the tracking address ``uri``.
-
-    Unlike ``mlflow.pytorch.load_model`` it looks nowhere but there: MLflow resolves model URIs at its global address.
-    """
-    kind, _, path = model_uri.partition(":/")
-    if kind == "models":
-        model = client.get_logged_model(path)
-    else:
-        run_id, _, name = path.strip("/").partition("/")
-        outputs = client.get_run(run_id).outputs
-        ids = [output.model_id for output in outputs.model_outputs] if outputs else []
-        named = [model for model in map(client.get_logged_model, ids) if model.name == name]
-        if not named:
-            raise TrackingError(f"run {run_id} at {shown(uri)} has no model {name!r}")
-        model = max(named, key=lambda model: model.creation_timestamp)
-    with _quiet():
-        import mlflow.pytorch
-
-        folder = mlflow.artifacts.download_artifacts(artifact_uri=model.artifact_location, tracking_uri=uri)
-        loaded: nn.Module = mlflow.pytorch.load_model(folder)
-    return loaded
 
 
 def _name_in_folder(folder: Path, model_id: str, run_id: str, location: str) -> None:

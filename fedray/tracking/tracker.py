@@ -19,7 +19,6 @@ from fedray.tracking.run import Status, TrackedRun, metric_entries
 from fedray.tracking.view import OURS, PICTURES, VIEW_TAG, Pages, RunsView, pages_of
 
 if TYPE_CHECKING:
-    import torch
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
@@ -204,13 +203,6 @@ class Tracker:
     def run_url(self, run_id: str) -> str | None:
         """Return the page of a run in the MLflow UI; None where no server runs."""
         return run_url(self.uri, self.experiment_id, run_id)
-
-    def load_generator(self, model_uri: str) -> "torch.nn.Module":
-        """Load what :meth:`TrackedRun.log_generator` logged; ``mlflow.pytorch.load_model`` asks the global address."""
-        from fedray.tracking.model import load_model
-
-        failure = f"the model {model_uri} could not be loaded"
-        return self._outlast(lambda: load_model(self._client, self.uri, model_uri), failure)
 
     @functools.cached_property
     def _client(self) -> "MlflowClient":

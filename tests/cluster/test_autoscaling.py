@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.cluster.fake_nodes import fake_cluster
-from benchmarks.cluster.sweep import run_sweep_and_take_a_node, trials_of, write_space
 from fedray.experiment import Place
-from tests.small import NewDatabase
-from tests.storage import Bucket
+from tests.support.fake_nodes import fake_cluster
+from tests.support.small import NewDatabase
+from tests.support.storage import Bucket
+from tests.support.sweep_on_nodes import run_sweep_and_take_a_node, trials_of, write_space
 
 NUM_TRIALS, NUM_ROUNDS = 2, 12
 

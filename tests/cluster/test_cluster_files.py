@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.checks import ROOT, launched, pinned_ray, problems, secrets_in
+from tests.support.cluster_files import ROOT, launched, pinned_ray, problems, secrets_in
 
 FILES = sorted(ROOT.glob("cluster*.yaml"))
 GONE = object()

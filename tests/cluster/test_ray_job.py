@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from benchmarks.cluster.real_ray import RealRay, real_ray
-from tests.small import NewDatabase
-from tests.sweep.spaces import METRIC, write_trials
+from tests.support.real_ray import RealRay, real_ray
+from tests.support.small import NewDatabase
+from tests.support.spaces import METRIC, write_trials
 
 NUM_TRIALS, NUM_ROUNDS = 3, 8  # two at a time: when it is stopped, two run and one has not begun
 

@@ -14,7 +14,7 @@ from fedray.config import DataConfig
 from fedray.data import TileStore
 from fedray.experiment.contents import not_text
 from fedray.experiment.upload import UploadError, check_upload, to_be_sent
-from tests.cluster.checks import ROOT
+from tests.support.cluster_files import ROOT
 
 NEEDED = ("fedray", "jobs", "search_spaces")
 FOLDERS = (

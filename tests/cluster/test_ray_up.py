@@ -14,8 +14,8 @@ from ray.autoscaler._private.aws.config import bootstrap_aws
 from ray.autoscaler._private.util import prepare_config
 
 from fedray.experiment.cluster import CLUSTER_CONFIG, cluster_name
-from tests.cluster.checks import ROOT
-from tests.cluster.cloud import Cloud, Entry, Head, Instance, local_cloud, tags
+from tests.support.cloud import Cloud, Entry, Head, Instance, local_cloud, tags
+from tests.support.cluster_files import ROOT
 
 CONFIG = yaml.safe_load((ROOT / "cluster.yaml").read_text(encoding="utf-8"))
 TYPES = CONFIG["available_node_types"]

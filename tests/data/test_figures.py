@@ -6,7 +6,7 @@ import pytest
 from fedray.config import PartitionConfig
 from fedray.data import TileStore, draw_partition, partition_store, write_store
 from fedray.data.figures import MAX_BARS
-from tests.small import random_tiles
+from tests.support.small import random_tiles
 
 
 @pytest.mark.parametrize("num_clients", [4, 100, MAX_BARS + 1])

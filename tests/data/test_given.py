@@ -8,7 +8,7 @@ from fedray.config import nearest_name
 from fedray.data import StoreError, write_store
 from fedray.data.decoding import decode_tile
 from fedray.data.given import given_tiles
-from tests.small import random_tiles
+from tests.support.small import random_tiles
 
 
 def write_pictures(folder, counts, size=16, ending="png", mode="RGB", seed=0):

@@ -12,8 +12,8 @@ from fedray.data import StoreError, TileStore, check_shared_target, open_store, 
 from fedray.data.shared import fetch_store
 from fedray.data.writing import content_fingerprint
 from fedray.storage import SharedFolder
-from tests.small import random_tiles
-from tests.storage import Bucket
+from tests.support.small import random_tiles
+from tests.support.storage import Bucket
 
 
 @pytest.fixture

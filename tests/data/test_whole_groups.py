@@ -10,7 +10,7 @@ import pytest
 from fedray.config import PartitionConfig
 from fedray.data import PARTITIONS, PartitionError, Tile, TileStore, partition_store, write_store
 from fedray.data.whole_groups import deal_groups
-from tests.small import random_tiles
+from tests.support.small import random_tiles
 
 MakeStore = Callable[..., TileStore]
 

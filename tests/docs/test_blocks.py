@@ -21,10 +21,10 @@ from fedray.experiment.tracked import log_generator
 from fedray.federation import fresh_gan
 from fedray.sweep import load_space
 from fedray.tracking import Tracker
-from tests.docs.pages import ROOT, SHELL, Block, Command, blocks, commands
-from tests.jobs.conftest import load
-from tests.simulation.federation_app import client_app, make_server_app
-from tests.small import NewDatabase, random_tiles
+from tests.support.federation_app import client_app, make_server_app
+from tests.support.jobs import load
+from tests.support.pages import ROOT, SHELL, Block, Command, blocks, commands
+from tests.support.small import NewDatabase, random_tiles
 
 WITHOUT_FEDRAY = [b for b in blocks("python") if b.page.name == "tracking.md" and "from fedray" not in b.text]
 """What somebody does with runs and models who has MLflow alone: run in a process in which FedRay cannot be imported."""

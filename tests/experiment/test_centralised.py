@@ -16,7 +16,7 @@ from fedray.federation import DivergedError, client_app, client_tiles, initial_s
 from fedray.models import Gan, GanSteps, Optimizers, local_pass, shuffled_batches
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, WorkerResources
-from tests.federation.local_grid import LocalGrid
+from tests.support.local_grid import LocalGrid
 
 CENTRALISED = {"federation__mode": "centralised", "evaluation__every": 10}
 

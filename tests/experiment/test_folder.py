@@ -17,7 +17,7 @@ from fedray.experiment.settled import settled
 from fedray.federation import local_store
 from fedray.sweep import SearchSpace
 from fedray.sweep.check import check_sweep, finished_sweep, saved_space, settle
-from tests.small import SMALL, random_tiles
+from tests.support.small import SMALL, random_tiles
 
 
 @pytest.fixture

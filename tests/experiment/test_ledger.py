@@ -6,7 +6,7 @@ from fedray.experiment import Place
 from fedray.experiment.ledger import Ledger
 from fedray.federation import Releases, epsilon_of
 from fedray.storage import StorageError
-from tests.storage import CREDENTIALS
+from tests.support.storage import CREDENTIALS
 
 
 @pytest.fixture(params=["folder", "shared storage"])

@@ -4,7 +4,7 @@ import pytest
 
 from fedray.experiment import Place, new_place, results_root
 from fedray.storage import StorageError
-from tests.storage import Bucket
+from tests.support.storage import Bucket
 
 
 def test_results_go_below_the_working_folder(tmp_path, monkeypatch):

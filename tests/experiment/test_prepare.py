@@ -9,7 +9,7 @@ from fedray.evaluation.extractors import lite0
 from fedray.experiment import prepare_evaluation, settled
 from fedray.experiment.prepare import check_tiles, keep_evaluation
 from fedray.federation import local_store
-from tests.small import random_tiles
+from tests.support.small import random_tiles
 
 
 @pytest.mark.usefixtures("ray_session")

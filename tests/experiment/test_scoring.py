@@ -7,7 +7,7 @@ from fedray.config import EvaluationConfig
 from fedray.data import write_store
 from fedray.evaluation import EvaluationError, compared_indices
 from fedray.experiment.scoring import choose
-from tests.small import random_tiles
+from tests.support.small import random_tiles
 
 
 @pytest.fixture(scope="module")

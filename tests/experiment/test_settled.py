@@ -18,7 +18,7 @@ from fedray.experiment import from_store, settled
 from fedray.experiment.notes import notes
 from fedray.experiment.tracked import describe
 from fedray.federation import client_partition, local_store
-from tests.small import random_tiles
+from tests.support.small import random_tiles
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ def test_ray_grid_equals_flowers_stock_simulation(small_config, workers, tmp_pat
         federation__num_clients=3, federation__aggregate="generator", partition__scheme="dirichlet"
     )  # fmt: skip
     save_config(config, tmp_path / "config.yaml")
-    script = Path(__file__).with_name("stock_simulation.py")
+    script = Path(__file__).parents[1] / "support" / "stock_simulation.py"
     # An engine of its own: the stock one would join this suite's Ray and shut it down.
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     subprocess.run(

@@ -10,9 +10,8 @@ from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
 from fedray.federation import Account, FederationError, client_app, epsilon_of, initial_state
-from tests.federation.local_grid import LocalGrid
-from tests.federation.test_privacy import PRIVATE
-from tests.federation.test_rounds import failing_app, run
+from tests.support.federation import PRIVATE, failing_app, run
+from tests.support.local_grid import LocalGrid
 
 DELTA = 1e-5
 

@@ -7,7 +7,7 @@ from fedray.data import Tile, write_store
 from fedray.federation import client_app, federate, initial_state, make_strategy
 from fedray.federation.budget import step_budget, steps_in_a_row
 from fedray.models import GanSteps
-from tests.federation.local_grid import LocalGrid
+from tests.support.local_grid import LocalGrid
 
 
 @pytest.fixture(scope="module")

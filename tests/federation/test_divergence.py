@@ -20,10 +20,10 @@ from fedray.federation.divergence import DIVERGED
 from fedray.federation.messages import from_record, to_record
 from fedray.models import Gan, check_finite
 from fedray.randomness import derive_seed, torch_stream
-from tests.federation.local_grid import LocalGrid
-from tests.federation.test_rounds import assert_close, failing_app, plain_pass, run
-from tests.models.networks import SHAPE
-from tests.models.networks import config as gan_config
+from tests.support.federation import assert_close, failing_app, plain_pass, run
+from tests.support.local_grid import LocalGrid
+from tests.support.networks import SHAPE
+from tests.support.networks import config as gan_config
 
 # The network's first step is the pass's last: its loss is that of the weights before it, and finite.
 LAST_STEP = {

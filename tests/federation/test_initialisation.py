@@ -5,9 +5,9 @@ import pytest
 from fedray.federation import client_app, initial_state
 from fedray.federation.client import _gan
 from fedray.models import ModelError
-from tests.federation.local_grid import LocalGrid
-from tests.federation.test_rounds import run
-from tests.models.test_contract import imagenet_file
+from tests.support.federation import run
+from tests.support.local_grid import LocalGrid
+from tests.support.networks import imagenet_file
 
 
 @pytest.mark.parametrize("aggregate", ["both", "generator"])

@@ -10,7 +10,7 @@ from fedray.federation.md_gan import next_owners, real_like
 from fedray.federation.messages import from_record
 from fedray.models import OBJECTIVES, Condition, Gan, LabelledTiles, Optimizers, TileShape
 from fedray.randomness import derive_seed
-from tests.federation.test_rounds import assert_close, run, run_interrupted
+from tests.support.federation import assert_close, run, run_interrupted
 
 MD_GAN = {"federation__mode": "md-gan", "federation__num_clients": 3, "federation__local_steps": 2, "gan__n_critic": 2}
 

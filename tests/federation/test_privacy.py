@@ -17,11 +17,9 @@ from fedray.federation import (
 )
 from fedray.federation.messages import from_record, shared_parts
 from fedray.federation.privacy import clip_update
-from tests.federation.local_grid import LocalGrid
-from tests.federation.test_rounds import assert_close, run
-from tests.models.networks import BACKBONES
-
-PRIVATE = {"gan__generator": "residual", "federation__weighting": "uniform", "federation__num_rounds": 1}
+from tests.support.federation import PRIVATE, assert_close, run
+from tests.support.local_grid import LocalGrid
+from tests.support.networks import BACKBONES
 
 
 def distance(first, second):

@@ -8,8 +8,8 @@ from fedray.experiment.centralised import _Average
 from fedray.federation import client_app, initial_state, shared_arrays
 from fedray.federation.messages import ARRAYS, from_record
 from fedray.models import Gan, TileShape
-from tests.federation.local_grid import LocalGrid
-from tests.federation.test_rounds import assert_close, plain_pass, run, run_interrupted
+from tests.support.federation import assert_close, plain_pass, run, run_interrupted
+from tests.support.local_grid import LocalGrid
 
 PROJECTED = {
     "gan__objective": "cgan-hinge", "gan__generator": "residual", "gan__discriminator": "projected",

@@ -1,64 +1,18 @@
 import numpy as np
 import pytest
-from flwr.clientapp import ClientApp
 
 from fedray.federation import (
     DivergedError,
     FederationError,
-    client_app,
     client_partition,
-    federate,
     initial_state,
-    load_checkpoint,
-    make_strategy,
     sample_from_clients,
-    save_checkpoint,
     shared_arrays,
 )
 from fedray.federation.client import client_tiles
 from fedray.models import Gan, Optimizers, TileShape, local_pass
-from fedray.randomness import derive_seed
-from tests.federation.local_grid import LocalGrid
-
-
-def run(config, grid=None, state=None, rounds=None, account=None):
-    grid = grid or LocalGrid(client_app, config.num_clients)
-    state = state or initial_state(config)
-    reports = []
-    for report in federate(make_strategy(config), grid, state, config, account):
-        reports.append(report)
-        if report.round_index == rounds:
-            break
-    return state, reports, grid
-
-
-def run_interrupted(config, folder, rounds):
-    """Run some rounds, write a checkpoint, and go on from it on a new grid. Returns the reports of the rest."""
-    state, _, grid = run(config, rounds=rounds)
-    save_checkpoint(folder / "c", state, {node: context.state for node, context in grid.contexts.items()})
-    loaded, states = load_checkpoint(folder / "c")
-    fresh = LocalGrid(client_app, config.num_clients)
-    for node, record in states.items():
-        fresh.contexts[node].state = record
-    return run(config, grid=fresh, state=loaded)
-
-
-def assert_close(first, second, tolerance=1e-6):
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert np.allclose(value, second[name], atol=tolerance, rtol=tolerance), name
-
-
-def plain_pass(config, client_id, arrays, round_index=1, optimizers=None, gan=None):
-    """One client's round without Flower."""
-    gan = gan or Gan(config.gan, TileShape(16, 3, 2), config.seed)
-    gan.load(arrays)
-    optimizers = optimizers or Optimizers(gan)
-    client = client_tiles(config, client_id)
-    steps = config.federation.local_steps or -(-len(client.tiles) // config.gan.batch_size)
-    seed = derive_seed(config.seed, "client", round_index, client_id)
-    local_pass(gan, optimizers, client, num_steps=steps, steps_before=(round_index - 1) * steps, seed=seed)
-    return gan, len(client.tiles), optimizers
+from tests.support.federation import assert_close, failing_app, plain_pass, run, run_interrupted
+from tests.support.local_grid import LocalGrid
 
 
 def plain_pass_with_steps(config, steps):
@@ -170,18 +124,6 @@ def test_losses_are_means_over_steps(small_config):
     assert set(report.losses) == {
         "discriminator/loss", "discriminator/wasserstein", "discriminator/gradient-penalty", "generator/loss",
     }  # fmt: skip
-
-
-def failing_app(bad_partition):
-    app = ClientApp()
-
-    @app.train()
-    def train(message, context):
-        if context.node_config["partition-id"] == bad_partition:
-            raise OSError("the disk of this hospital is full")
-        return client_app(message, context)
-
-    return app
 
 
 def test_a_failed_client_fails_the_run_with_its_reason(small_config):

@@ -11,8 +11,8 @@ from fedray.federation.messages import PARTS, from_record
 from fedray.federation.strategies import trained_parameters
 from fedray.federation.weighting import client_weight
 from fedray.models import OBJECTIVES
-from tests.federation.test_rounds import assert_close, plain_pass, run, run_interrupted
-from tests.models.networks import PAIRS
+from tests.support.federation import assert_close, plain_pass, run, run_interrupted
+from tests.support.networks import PAIRS
 
 SERVER_OPTIMISERS = ["fedavgm", "fedadam", "fedyogi", "fedadagrad"]
 

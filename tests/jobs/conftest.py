@@ -1,46 +1,21 @@
 """Jobs run in this process as their command line runs them: arguments in; status, output and files out."""
 
-import importlib.util
 import shutil
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-from fedray.config import flatten, nest
+from fedray.config import nest
 from fedray.config.cli import run_job
 from fedray.data import TileStore
 from fedray.data.store import FORMAT_VERSION
-from tests.small import SMALL
-
-JOBS = Path(__file__).parents[2] / "jobs"
-
-
-@dataclass(frozen=True)
-class Finished:
-    """How a job ended."""
-
-    status: int
-    output: str
-    errors: str
-
-
-Job = Callable[..., Finished]
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, JOBS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where tyro looks for the source of its options
-    spec.loader.exec_module(module)
-    return module
+from tests.support.jobs import SEARCH, Finished, Job, load
+from tests.support.small import SMALL
 
 
 @pytest.fixture
@@ -119,12 +94,6 @@ def write_config(small_store: TileStore, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-SEARCH = {
-    "gan.n_critic": {"type": "int", "low": 1, "high": 5},
-    "gan.generator_lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
-}
-
-
 @pytest.fixture
 def write_space(small_store: TileStore, tmp_path: Path) -> Callable[..., Path]:
     """Return a writer of small search spaces: ``write_space({"federation.num_clients": 99}, num_trials=0)``."""
@@ -172,7 +141,3 @@ def no_new_ray(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         assert ray.is_initialized() == before
 
     return check
-
-
-def flat_yaml(text: str) -> dict[str, Any]:
-    return flatten(yaml.safe_load(text))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedray.data import TileStore
-from tests.jobs.conftest import Finished, Job
+from tests.support.jobs import Finished, Job
 from tests.support.slides import slide_picture, write_svs, write_tiff
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from fedray.config import DataConfig
 from fedray.sweep.doctor import examine
-from tests.jobs.conftest import Finished
+from tests.support.jobs import Finished
 
 AUTOSCALED = {
     "cluster_name": "clinic",

@@ -7,7 +7,7 @@ import pytest
 
 from fedray.data import write_store
 from fedray.evaluation.extractors import inception
-from tests.small import random_tiles
+from tests.support.small import random_tiles
 
 
 @pytest.fixture(params=["train_gan", "sweep_wgan"])

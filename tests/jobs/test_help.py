@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.jobs.conftest import JOBS
+from tests.support.jobs import JOBS
 
 ALL_JOBS = sorted(path.stem for path in JOBS.glob("*.py"))
 _MARKUP = re.compile(r"``|:[a-z]+:`|\bS[12]\b|\[/?(bold|dim|red)\]")

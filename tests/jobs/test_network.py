@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from fedray.environment import OURS, SILENT
-from tests.jobs.conftest import JOBS
+from tests.support.jobs import JOBS
 
 WATCHED = Path(__file__).parents[1] / "support" / "watched"
 CI_VARIABLES = {"PYTEST_CURRENT_TEST", "PYTEST_VERSION", "CI", "GITHUB_ACTIONS"}  # MLflow is silent with one of them

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fedray.data import TileStore
-from tests.jobs.conftest import JOBS, Finished, Job
-from tests.small import WriteImages
+from tests.support.jobs import JOBS, Finished, Job
+from tests.support.small import WriteImages
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.jobs.conftest import JOBS
+from tests.support.jobs import JOBS
 
 CASES = {
     "train_gan": (["--gan.n-critic", "0"], "error: 1 problem in the command line:\n  - gan.n_critic: "),

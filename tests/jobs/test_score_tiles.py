@@ -8,7 +8,7 @@ from PIL import Image
 from fedray.config import EvaluationConfig
 from fedray.data import write_store
 from fedray.evaluation import Evaluator, interval_names, mode_of
-from tests.small import random_tiles
+from tests.support.small import random_tiles
 
 INCEPTION = ["--evaluation.extractor", "inception-v3-compat"]
 

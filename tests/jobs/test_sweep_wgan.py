@@ -9,7 +9,7 @@ from fedray.experiment import Place
 from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import SearchSpace, load_space
 from fedray.sweep.check import settle
-from tests.jobs.conftest import SEARCH
+from tests.support.jobs import SEARCH
 
 SHIPPED = Path(__file__).parents[2] / "search_spaces" / "wgan_gp.yaml"
 START = {"gan.n_critic": 2, "gan.generator_lr": 1e-3}
@@ -123,10 +123,7 @@ def test_a_dry_run_of_the_shipped_space_prints_it_and_the_plan(sweep_wgan, folde
     assert "trials at a time, each with" in plan and all(
         line[2:].startswith(("budget: ", "warning: ")) for line in budget
     )
-    assert (
-        "# budget: 6 to 32 generator step(s) a round, 204 to 1,024 in all"
-        in budget
-    )
+    assert "# budget: 6 to 32 generator step(s) a round, 204 to 1,024 in all" in budget
     assert list(folder.iterdir()) == []
     no_new_ray()
 

@@ -12,7 +12,7 @@ from fedray.experiment import Place, settled
 from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import load_space
 from fedray.tracking.address import sqlite_uri
-from tests.jobs.conftest import flat_yaml
+from tests.support.jobs import flat_yaml
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
 from fedray.experiment import cluster_name, cluster_size
-from tests.kubernetes_manifests.checks import (
+from tests.support.manifests import (
     CHECKS,
     FOLDER,
     ROOT,

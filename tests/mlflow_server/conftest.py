@@ -5,7 +5,7 @@ import pytest
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before anything imports MLflow
 
-from tests.mlflow_server.servers import Postgres, postgres_server
+from tests.support.servers import Postgres, postgres_server
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.loopback import wait_until
-from tests.mlflow_server.servers import MLFLOW, run_script, script_environment
-from tests.storage import Bucket
+from tests.support.loopback import wait_until
+from tests.support.servers import MLFLOW, run_script, script_environment
+from tests.support.storage import Bucket
 
 FILES = {"1/run/artifacts/config.yaml": b"seed: 1\n", "1/run/artifacts/images/a+b#1.png": bytes(range(256)) * 99}
 

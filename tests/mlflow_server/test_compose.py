@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.mlflow_server.compose import interpolated, load_compose, problems, variables
-from tests.mlflow_server.servers import MLFLOW, REPOSITORY
+from tests.support.compose import interpolated, load_compose, problems, variables
+from tests.support.servers import MLFLOW, REPOSITORY
 
 MUTATIONS = {
     "unknown key": (("services", "mlflow", "imagee"), "x:1.0", "imagee"),

@@ -17,8 +17,8 @@ from fedray.sweep import load_space
 from fedray.sweep.pages import PICTURED_RUNS, keep_pages
 from fedray.tracking import Pages, Tracker
 from fedray.tracking.ui import first_pages
-from tests.mlflow_server.servers import missing
-from tests.small import NewDatabase
+from tests.support.servers import missing
+from tests.support.small import NewDatabase
 
 METRIC = "fid/efficientnet-lite0/256"
 SCORES = [METRIC, "kid/efficientnet-lite0/256", "c2st/texture/256", "c2st-high/texture/256"]

@@ -20,9 +20,9 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from fedray.tracking import Tracker, TrackingError, check_tracking
-from tests.mlflow_server import logging_job
-from tests.mlflow_server.compose import interpolated, load_compose
-from tests.mlflow_server.servers import (
+from tests.support import logging_job
+from tests.support.compose import interpolated, load_compose
+from tests.support.servers import (
     ADMIN_PASSWORD,
     MLFLOW,
     REPOSITORY,
@@ -31,7 +31,7 @@ from tests.mlflow_server.servers import (
     run_script,
     script_environment,
 )
-from tests.sweep.spaces import METRIC, write_trials
+from tests.support.spaces import METRIC, write_trials
 
 NUM_TRIALS, NUM_ROUNDS = 2, 7
 USER, USER_PASSWORD = "ada", "analytical engine"
@@ -200,7 +200,7 @@ def start_job(uri: str, name: str) -> "subprocess.Popen[str]":
         "OMP_NUM_THREADS": "1",
     }
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    command = [sys.executable, "-m", "tests.mlflow_server.logging_job", uri, "away", name]
+    command = [sys.executable, "-m", "tests.support.logging_job", uri, "away", name]
     return subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, **pipes)
 
 

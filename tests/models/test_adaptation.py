@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from fedray.models import Condition, Gan, ModelError, TileShape
 from fedray.models.backbones import couples_samples
-from tests.models.networks import BACKBONES, config
+from tests.support.networks import BACKBONES, config
 
 SHAPE = TileShape(size=32, channels=3, num_labels=2)
 # What timm makes with chance in it: drop path (0.1; 0.5 for NesT), dropout before the classifier, and both at once.

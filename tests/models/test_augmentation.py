@@ -5,7 +5,7 @@ import torch
 from fedray.models import Gan, Optimizers
 from fedray.models.augmentation import DIFF_AUGMENTS, colour_translation_cutout, translation, turn_and_flip
 from fedray.models.steps import GanSteps
-from tests.models.networks import SHAPE, batch, config
+from tests.support.networks import SHAPE, batch, config
 
 
 def stream(seed=0):

@@ -10,8 +10,7 @@ from torch import nn
 
 from fedray.models import Condition, Gan, ModelError, TileShape
 from fedray.models.backbones import TimmBackbone, couples_samples
-from tests.models.networks import config
-from tests.models.test_contract import imagenet_file
+from tests.support.networks import config, imagenet_file
 
 SHAPE = TileShape(size=32, channels=3, num_labels=2)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fedray.models import OBJECTIVES, Condition, Gan, GanSteps, LabelledTiles, Optimizers, TileShape, local_pass
-from tests.models.networks import BACKBONES, FULL_SIZE, PAIRS, config
+from tests.support.networks import BACKBONES, FULL_SIZE, PAIRS, config, imagenet_file
 
 SHAPE = TileShape(size=32, channels=3, num_labels=2, num_domains=2)
 
@@ -137,17 +137,6 @@ def test_a_frozen_backbone_stays_and_its_heads_learn(objective, tmp_path):
         for name in before
         if name.startswith("discriminator.") and name not in frozen
     )
-
-
-def imagenet_file(name, folder):
-    """Write a weight file as timm would download it; random numbers stand for ImageNet's."""
-    import timm
-    from safetensors.torch import save_file
-
-    torch.manual_seed(5)
-    path = folder / f"{name}.safetensors"
-    save_file(timm.create_model(name).state_dict(), path)
-    return str(path)
 
 
 @pytest.mark.parametrize("backbone", [*BACKBONES, "resnet18", "vit_b_16", "swin_t", "projected"])

@@ -6,7 +6,7 @@ import torch
 
 from fedray.models import Condition, Gan, LabelledGenerator, TileShape
 from fedray.randomness import torch_stream
-from tests.models.networks import config
+from tests.support.networks import config
 
 
 def noisy(size=16, **fields):

@@ -7,17 +7,12 @@ import torch
 from torch import nn
 
 from fedray.config import GanConfig
-from fedray.models import Condition, Gan, LabelledTiles, Optimizers, TileShape, local_pass, proximal, steps_per_round
+from fedray.models import Condition, Gan, Optimizers, TileShape, local_pass, proximal, steps_per_round
 from fedray.models.local_pass import batch_bounds
+from tests.support.networks import client
 
 SHAPE = TileShape(size=16, channels=3, num_labels=2)
 CONFIG = GanConfig(latent_dim=8, generator_channels=8, discriminator_channels=8, batch_size=4, n_critic=3)
-
-
-def client(num=10):
-    random = np.random.default_rng(0)
-    tiles, labels = random.integers(0, 256, (num, 16, 16, 3), dtype=np.uint8), random.integers(0, 2, num)
-    return LabelledTiles(tiles, labels, np.zeros(num, np.int64))
 
 
 def train(config=CONFIG, *, steps=4, before=0, seed=0, gan=None, optimizers=None, hooks=()):

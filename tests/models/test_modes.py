@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedray.models import OBJECTIVES, Condition, GanSteps, Optimizers
-from tests.models.networks import Points, config
+from tests.support.networks import Points, config
 
 NUM_MODES, RADIUS, SPREAD = 8, 2.0, 0.05
 # Chosen by trial. A gradient penalty with each, or GANs of this kind cycle around their solution (Mescheder et al.

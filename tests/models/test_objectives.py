@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from fedray.models import OBJECTIVES, Condition, Gan, Judgement, gradient_penalty, r1_penalty
-from tests.models.networks import SHAPE, Linear, Quadratic, batch, condition, config
+from tests.support.networks import SHAPE, Linear, Quadratic, batch, condition, config
 
 REAL, FAKE = torch.tensor([0.5, -2.0]), torch.tensor([1.5, 0.25])
 LABELS = Condition(torch.tensor([0, 2]), torch.tensor([0, 0]))

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from fedray.models import Gan, Optimizers, TileShape
-from tests.models.networks import config
+from tests.support.networks import config
 
 SHAPE = TileShape(size=16, channels=3, num_labels=2)
 A_PASS = """
 import sys
 from fedray.models import Gan, Optimizers, local_pass
-from tests.models.test_local_pass import CONFIG, SHAPE, client
-gan = Gan(CONFIG, SHAPE, 0)
+from tests.support.networks import SHAPE, client, config
+gan = Gan(config(batch_size=4, n_critic=3), SHAPE, 0)
 optimizers = Optimizers(gan)
 optimizers.load(optimizers.arrays())
 local_pass(gan, optimizers, client(), num_steps=3, steps_before=0, seed=0)

@@ -11,7 +11,7 @@ from fedray.models.discriminators import judge_both
 from fedray.models.frozen import FrozenFeatures, _read_once
 from fedray.models.judgements import LabelSpread
 from fedray.pretrained import frozen_lite0
-from tests.models.networks import batch, condition, config
+from tests.support.networks import batch, condition, config
 
 SHAPE = TileShape(size=16, channels=3, num_labels=3)
 

@@ -13,7 +13,6 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg
 from ray._private.internal_api import free
 
-from benchmarks.loopback import wait_until
 from fedray.simulation import (
     DeadlineExceededError,
     RayGrid,
@@ -23,6 +22,7 @@ from fedray.simulation import (
     WorkerResources,
     merged_nodes,
 )
+from tests.support.loopback import wait_until
 
 app = ClientApp()
 

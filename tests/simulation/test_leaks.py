@@ -11,8 +11,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 from ray._private.internal_api import memory_summary
 
-from benchmarks.loopback import wait_until
 from fedray.simulation import RayGrid, WorkerPool
+from tests.support.loopback import wait_until
 
 SIZE = 50_000  # 400 KB: arrays and states go through the object store
 

@@ -7,7 +7,7 @@ from pathlib import Path
 def test_a_lost_node_costs_neither_results_nor_states_and_the_pool_grows_back():
     """Averages and states equal those of the undisturbed run; see lost_node.py."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("lost_node.py"))],
+        [sys.executable, str(Path(__file__).parents[1] / "support" / "lost_node.py")],
         env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ from ray import cloudpickle
 
 from fedray.simulation import NoWorkerError, run_simulation
 
-APP_FILE = Path(__file__).with_name("federation_app.py")
+APP_FILE = Path(__file__).parents[1] / "support" / "federation_app.py"
 
 
 @pytest.fixture(scope="module")

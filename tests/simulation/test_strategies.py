@@ -12,7 +12,7 @@ from flwr.app import Context, RecordDict
 from ray import cloudpickle
 
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources, run_simulation
-from tests.simulation import strategies_app as app
+from tests.support import strategies_app as app
 
 Results = dict[str, np.ndarray]  # by strategy/arrays/name or strategy/train or evaluate/round/metric
 

@@ -10,6 +10,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from fedray.data.decoding import DecodedTile
+
 SIZE = 48
 
 
@@ -41,3 +43,15 @@ def write_png(path: Path, values: NDArray[Any], significant: tuple[int, ...] = (
 
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def stripes(tile: DecodedTile) -> list[tuple[int, ...]]:
+    """The colors of the tile's stripes, from the left; resizing is exact, as the tile has the picture's size."""
+    row = tile.pixels[0]
+    return [tuple(int(v) for v in row[0])] + [
+        tuple(int(v) for v in row[x]) for x in range(1, SIZE) if not np.array_equal(row[x], row[x - 1])
+    ]
+
+
+def greys(*values: int) -> list[tuple[int, ...]]:
+    return [(value,) * 3 for value in values]

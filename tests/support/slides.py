@@ -17,6 +17,9 @@ from pydicom.uid import JPEGBaseline8Bit, generate_uid
 
 Picture = NDArray[np.uint8]
 
+SlideFile = Callable[[str], Path]
+"""``slide_file(format)``, a fixture: the picture in that format."""
+
 MPP = 0.5
 """Micrometres per pixel of the finest level."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from fedray.sweep import progress as module
 from fedray.sweep.progress import SweepProgress
-from tests.sweep.spaces import small_space
+from tests.support.spaces import small_space
 
 ROUNDS, TRIALS = 8, 4
 

@@ -10,7 +10,7 @@ from fedray.experiment.ledger import Ledger
 from fedray.federation import Releases, epsilon_of
 from fedray.sweep.results import SweepResult, print_trials, trial_table, with_context, with_epsilon, write_results
 from fedray.sweep.searcher import COMPLETED, DIVERGED, OptunaSearcher
-from tests.sweep.spaces import METRIC, small_space
+from tests.support.spaces import METRIC, small_space
 
 
 def printed(*arguments):

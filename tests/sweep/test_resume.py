@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 from mlflow import MlflowClient
 
-from tests.sweep.spaces import METRIC, write_trials
+from tests.support.spaces import METRIC, write_trials
 
 
 def start(tmp_path, uri):
     """One trial at a time: half as many processes that import everything."""
-    script = Path(__file__).with_name("run_small_sweep.py")
+    script = Path(__file__).parents[1] / "support" / "run_small_sweep.py"
     return subprocess.Popen(
         [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), uri, "1"],
         stdout=subprocess.PIPE,

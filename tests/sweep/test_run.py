@@ -20,8 +20,8 @@ from fedray.sweep import load_space, plan_sweep, run_sweep
 from fedray.sweep.plan import SweepPlan
 from fedray.tracking import mlflow_key
 from fedray.tracking.address import sqlite_uri
-from tests.small import random_tiles
-from tests.sweep.spaces import EXPLODING, METRIC, small_space
+from tests.support.small import random_tiles
+from tests.support.spaces import EXPLODING, METRIC, small_space
 
 SWEEP_RUN = "sweep small"
 

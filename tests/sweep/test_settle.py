@@ -7,8 +7,8 @@ from fedray.data import write_store
 from fedray.evaluation import score_names
 from fedray.experiment import Place
 from fedray.sweep.check import check_sweep, settle
-from tests.small import random_tiles
-from tests.sweep.spaces import METRIC, small_space
+from tests.support.small import random_tiles
+from tests.support.spaces import METRIC, small_space
 
 
 def space_in(store, path=None, metric="fid/efficientnet-lite0", mode="min"):

@@ -19,7 +19,7 @@ from fedray.sweep.progress import SweepProgress
 from fedray.sweep.rungs import Rungs
 from fedray.sweep.space import SearchSpace
 from fedray.sweep.tuning import run_trials
-from tests.sweep.tune_model import SmallTune
+from tests.support.tune_model import SmallTune
 
 METRIC = "fid/efficientnet-lite0/64"
 NUM_ROUNDS = 9

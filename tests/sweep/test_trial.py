@@ -11,7 +11,7 @@ from fedray.federation import Releases, epsilon_of
 from fedray.simulation import WorkerResources
 from fedray.sweep.space import Choice
 from fedray.sweep.trial import FederatedTrial
-from tests.sweep.spaces import METRIC, small_space
+from tests.support.spaces import METRIC, small_space
 
 VALUES = {"gan.n_critic": 2, "gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
 

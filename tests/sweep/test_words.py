@@ -9,7 +9,7 @@ import pytest
 from fedray.config.cli import plain_console
 from fedray.sweep.progress import SweepProgress
 from fedray.sweep.results import SweepResult, print_trials
-from tests.sweep.spaces import small_space
+from tests.support.spaces import small_space
 
 WORDS = ["[red]", "[/red]", "/data/[bold]/x", ":skull:", r"\[x]"]
 

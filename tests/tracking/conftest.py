@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from benchmarks.loopback import free_port, wait_until
 from fedray.tracking import Tracker
-from tests.small import NewDatabase
+from tests.support.loopback import free_port, wait_until
+from tests.support.small import NewDatabase
 
 
 class MlflowServer:

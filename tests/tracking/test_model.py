@@ -1,13 +1,13 @@
 import logging
 from pathlib import Path
 
-import mlflow
 import pytest
 import torch
 from mlflow import MlflowClient
 from torch import Tensor, nn
 
 from fedray.tracking import Tracker
+from tests.support.mlflow_models import load_model
 
 
 class Generator(nn.Module):
@@ -41,7 +41,7 @@ def test_a_generator_comes_back_for_any_batch_size(tracker: Tracker, uri: str, e
     run.finish("FINISHED")
     assert generator.training  # itself unchanged
     generator.eval()
-    loaded = tracker.load_generator(model_uri)
+    loaded = load_model(uri, model_uri)
     for size in (1, 7, 64):
         inputs = batch(size)
         torch.testing.assert_close(loaded(*inputs), generator(*inputs))
@@ -50,19 +50,6 @@ def test_a_generator_comes_back_for_any_batch_size(tracker: Tracker, uri: str, e
     assert [(metric.key, metric.value, metric.step) for metric in model.metrics] == [("fid", 12.0, 5)]
     assert model.status.value == "READY"
     assert not any(Path.cwd().iterdir())
-
-
-def test_mlflows_own_loader_takes_the_uri(tracker: Tracker, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = Generator().eval()
-    model_uri = tracker.start_run("run").log_generator(generator, batch(2))
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        loaded = mlflow.pytorch.load_model(model_uri)
-    finally:
-        mlflow.set_tracking_uri(before)
-    inputs = batch(3)
-    torch.testing.assert_close(loaded(*inputs), generator(*inputs))
 
 
 def test_logging_a_generator_is_quiet_and_leaves_logging_alone(tracker: Tracker, capfd: pytest.CaptureFixture) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from fedray.config import ExperimentConfig, load_config
 from fedray.tracking import Tracker, TrackingError, outbox
+from tests.support.mlflow_models import load_model
 
 
 class Clock:
@@ -97,6 +98,6 @@ def test_a_server_that_is_away_between_rounds_costs_nothing_but_a_delay(
     assert len(client.list_artifacts(run.run_id, "images")) == 2 * 49
     assert load_config(client.download_artifacts(run.run_id, "config.yaml")) == ExperimentConfig()
     noise = torch.randn(5, 3)
-    torch.testing.assert_close(tracker.load_generator(model_uri)(noise), linear(noise))
+    torch.testing.assert_close(load_model(server.uri, model_uri)(noise), linear(noise))
     names = [run.info.run_name for run in client.search_runs([tracker.experiment_id])]
     assert sorted(names) == ["given up", "late", "run"]

@@ -15,9 +15,8 @@ from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, 
 
 from fedray.data.decoding import Asked, DecodeError, Origin, decode_tile, patient_group
 from fedray.data.decoding.dicom import BURNT_IN, _pydicom
-from tests.data.decoding.test_meaning import greys, stripes
 from tests.support.dicoms import compress, lookup_table, make_dicom, palette, write_dicom
-from tests.support.pictures import SIZE, color, grey
+from tests.support.pictures import SIZE, color, grey, greys, stripes
 
 NONE = Asked()
 TWELVE = grey(0, 1024, 2048, 4095, dtype=np.uint16)

@@ -12,8 +12,8 @@ import tifffile
 from PIL import Image, ImageCms
 
 from fedray.data import StoreError
-from fedray.data.decoding import Asked, DecodedTile, DecodeError, Origin, decode_tile
-from tests.support.pictures import SIZE, chunk, color, grey, write_png, write_tiff
+from fedray.data.decoding import Asked, DecodeError, Origin, decode_tile
+from tests.support.pictures import SIZE, chunk, color, grey, greys, stripes, write_png, write_tiff
 
 Write = Callable[[Path], Path]
 RGB = [(10, 20, 30), (200, 100, 0)]
@@ -44,18 +44,6 @@ def raw(name: str, content: bytes) -> Write:
         return folder / name
 
     return write
-
-
-def stripes(tile: DecodedTile) -> list[tuple[int, ...]]:
-    """The colors of the tile's stripes, from the left; resizing is exact, as the tile has the picture's size."""
-    row = tile.pixels[0]
-    return [tuple(int(v) for v in row[0])] + [
-        tuple(int(v) for v in row[x]) for x in range(1, SIZE) if not np.array_equal(row[x], row[x - 1])
-    ]
-
-
-def greys(*values: int) -> list[tuple[int, ...]]:
-    return [(value,) * 3 for value in values]
 
 
 TWELVE = (0, 1024, 2048, 4095)

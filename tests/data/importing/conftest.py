@@ -1,10 +1,9 @@
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-Touch = Callable[[Iterable[str]], Path]
-"""``touch(paths)``: returns the folder above them; a path that ends in a slash is a folder."""
+from tests.support.small import Touch
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from PIL import Image
 from fedray.data import StoreError
 from fedray.data.importing import contents as c
 from fedray.data.importing.contents import list_contents
-from tests.data.importing.conftest import Touch
+from tests.support.small import Touch
 
 
 @pytest.mark.parametrize(

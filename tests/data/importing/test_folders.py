@@ -5,7 +5,7 @@ import pytest
 from fedray.data import StoreError
 from fedray.data.importing.folders import OUTSIDE, list_folder, list_split_folders, parse_levels
 from fedray.data.importing.splits import LEFT_OUT_VALIDATION
-from tests.data.importing.conftest import Touch
+from tests.support.small import Touch
 
 
 def two(*folders: str) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from fedray.data import ImportOptions, StoreError, import_csv, import_folder
-from tests.small import WriteImages
+from tests.support.small import WriteImages
 
 
 def test_a_folder_becomes_a_store(write_images: WriteImages, tmp_path: Path) -> None:

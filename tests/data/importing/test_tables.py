@@ -10,7 +10,7 @@ from fedray.data import StoreError, TableOptions
 from fedray.data.importing import contents, tables
 from fedray.data.importing.splits import LEFT_OUT_VALIDATION
 from fedray.data.importing.tables import list_table
-from tests.data.importing.conftest import Touch
+from tests.support.small import Touch
 
 
 @pytest.fixture

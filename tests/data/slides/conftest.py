@@ -1,11 +1,8 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.slides import FORMATS, Picture, slide_picture
-
-SlideFile = Callable[[str], Path]
+from tests.support.slides import FORMATS, Picture, SlideFile, slide_picture
 
 
 @pytest.fixture(scope="session")

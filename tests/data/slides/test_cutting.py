@@ -12,8 +12,7 @@ from fedray.data.slides.grid import choose_reading, plan_grid
 from fedray.data.slides.mask import read_overview
 from fedray.data.slides.opening import open_slide
 from fedray.data.slides.slide import Pixels
-from tests.data.slides.conftest import SlideFile
-from tests.support.slides import MPP, Picture, write_tiff
+from tests.support.slides import MPP, Picture, SlideFile, write_tiff
 
 
 def cut_all(

@@ -7,8 +7,7 @@ import pytest
 
 from fedray.data.slides.mask import MASK_MPP, Overview, find_tissue, read_overview
 from fedray.data.slides.opening import open_slide
-from tests.data.slides.conftest import SlideFile
-from tests.support.slides import MPP, TISSUE, Picture, smaller
+from tests.support.slides import MPP, TISSUE, Picture, SlideFile, smaller
 
 GLASS, PALE, BROWN, BLACK = (240, 240, 238), (205, 212, 230), (120, 80, 50), (9, 6, 4)
 

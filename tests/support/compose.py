@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from compose_spec import PyCompose
 
-from tests.mlflow_server.servers import MLFLOW
+from tests.support.servers import MLFLOW
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
 _SECRET = re.compile(r"PASSWORD|SECRET|_KEY|TOKEN")

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from benchmarks.cluster.fake_nodes import FakeCluster, wait_for_workers
-from benchmarks.cluster.real_ray import REPOSITORY
-from benchmarks.loopback import wait_until
 from fedray.config import nest
 from fedray.data import Tile, write_store
+from tests.support.fake_nodes import FakeCluster, wait_for_workers
+from tests.support.loopback import wait_until
+from tests.support.real_ray import REPOSITORY
 
 _START = {"gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
 
@@ -111,9 +110,3 @@ def _all_are_under_way(tracking_uri: str, num_trials: int) -> bool:
 def _runs(client: MlflowClient) -> list[Run]:
     experiment = client.get_experiment_by_name("fedray")
     return [] if experiment is None else list(client.search_runs([experiment.experiment_id]))
-
-
-def time_table(cluster: FakeCluster) -> pd.DataFrame:
-    """Tabulate the time line."""
-    line = cluster.time_line
-    return pd.DataFrame({"seconds": line.seconds, "workers": line.num_workers})

@@ -1,4 +1,4 @@
-"""A job in a process of its own that logs a run: python -m tests.mlflow_server.logging_job URI EXPERIMENT NAME.
+"""A job in a process of its own that logs a run: python -m tests.support.logging_job URI EXPERIMENT NAME.
 
 Half-way it says so and waits for a line, so that a test can take the server away in between.
 """

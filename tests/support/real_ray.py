@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from benchmarks.loopback import free_port, wait_until
+from tests.support.loopback import free_port, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))

@@ -1,6 +1,6 @@
 """A small experiment that finishes in seconds, and what its tests are given."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ WriteImages = Callable[..., Path]
 
 NewDatabase = Callable[[Path], str]
 """``new_database(folder)``, a fixture: returns the address."""
+
+Touch = Callable[[Iterable[str]], Path]
+"""``touch(paths)``: returns the folder above them; a path that ends in a slash is a folder."""
 
 SMALL: dict[str, Any] = {
     "gan.latent_dim": 8,

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 import requests
 
-from benchmarks.loopback import free_port, wait_until
+from tests.support.loopback import free_port, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 MLFLOW = REPOSITORY / "mlflow"

@@ -30,8 +30,8 @@ from ray.core.generated.autoscaler_pb2 import (
     ResourceRequestByCount,
 )
 
-from tests.cluster.checks import HEAD_ONLY, ROOT
-from tests.storage import CREDENTIALS
+from tests.support.cluster_files import HEAD_ONLY, ROOT
+from tests.support.storage import CREDENTIALS
 
 NODE = Path(__file__).parent / "stand_ins" / "node.py"
 NOWHERE = "http://127.0.0.1:9"  # the proxy of every request that does not go to loopback

@@ -5,7 +5,7 @@ from typing import Any
 
 from fedray.config import nest, save_config
 from fedray.sweep import SearchSpace
-from tests.small import SMALL
+from tests.support.small import SMALL
 
 METRIC = "fid/efficientnet-lite0/16"
 EXPLODING = 1e15

@@ -1,16 +1,18 @@
-"""Small networks for the tests of this folder."""
+"""Small networks, and tiles to train them on."""
 
+import numpy as np
 import torch
 from torch import nn
 
 from fedray.config import GanConfig
-from fedray.models import OBJECTIVES, Condition, Gan, Judgement, TileShape
+from fedray.models import OBJECTIVES, Condition, Gan, Judgement, LabelledTiles, TileShape
 
 # One of each family that a federation may use: of timm those that it keeps for tests, with 0.1 to 0.4 M parameters.
 BACKBONES = ["cnn", "test_resnet", "test_vit", "test_efficientnet"]
 PAIRS = [(objective, backbone) for backbone in BACKBONES for objective in OBJECTIVES]
 PAIRS += [(objective, "projected") for objective in ("cgan-hinge", "acgan", "acgan-ns")]  # refused with the others
-# Of S2's own choices, with 24 and 28 M: one of BatchNorm and bottlenecks, and windows: timm has no small model of them.
+# Of arXiv 2504.04130's own choices, with 24 and 28 M: one of BatchNorm and bottlenecks, and windows: timm has no small
+# model of them.
 FULL_SIZE = [("cgan-hinge", "resnet50"), ("wgan-gp", "swin_t")]
 SHAPE = TileShape(size=16, channels=3, num_labels=3)
 SMALL = {"latent_dim": 8, "generator_channels": 8, "discriminator_channels": 8, "batch_size": 6}
@@ -28,6 +30,12 @@ def batch(num=6, size=16):
     random = torch.Generator().manual_seed(0)
     real, fake = (torch.rand(num, 3, size, size, generator=random) * 2 - 1 for _ in range(2))
     return real, fake, condition(num)
+
+
+def client(num=10):
+    random = np.random.default_rng(0)
+    tiles, labels = random.integers(0, 256, (num, 16, 16, 3), dtype=np.uint8), random.integers(0, 2, num)
+    return LabelledTiles(tiles, labels, np.zeros(num, np.int64))
 
 
 class Linear(nn.Module):
@@ -101,3 +109,14 @@ class _PointDiscriminator(nn.Module):
         if self.conditioning == "projection":
             scores = scores + (self.label(condition.labels) * features).sum(1)
         return Judgement(scores, self.tell(features) if self.conditioning == "classifier" else None)
+
+
+def imagenet_file(name, folder):
+    """Write a weight file as timm would download it; random numbers stand for ImageNet's."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(5)
+    path = folder / f"{name}.safetensors"
+    save_file(timm.create_model(name).state_dict(), path)
+    return str(path)

@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 from ray.util.state import list_actors, list_nodes
 
-from benchmarks.cluster.real_ray import RealRay, real_ray
-from benchmarks.loopback import free_port, wait_until
+from tests.support.loopback import free_port, wait_until
+from tests.support.real_ray import RealRay, real_ray
 
 _LOOK_S = 0.5
 

@@ -1,0 +1,34 @@
+"""CONTRIBUTING names files, registries and classes: all of them are there."""
+
+import re
+
+from tests.support.pages import ROOT
+
+MARKED = set(re.findall(r"`([^`\n]+)`", (ROOT / "CONTRIBUTING.md").read_text())) - {"pytest tests/FOLDER"}
+
+
+def marked(pattern: str) -> set[str]:
+    return {name for name in MARKED if re.fullmatch(pattern, name)}
+
+
+def test_every_path_exists() -> None:
+    paths = marked(r"[\w.]+(/[\w.]*)+")
+    assert len(paths) > 20
+    assert {name for name in paths if not (ROOT / name).exists()} == set()
+
+
+def test_every_file_exists_somewhere() -> None:
+    there = {
+        path.name
+        for folder in ("fedray", "tests", ".")
+        for path in (ROOT / folder).glob("**/*.*" if folder != "." else "*")
+    }
+    assert marked(r"\w+\.(py|toml|yaml|md)") - there == set()
+
+
+def test_every_name_is_in_the_code() -> None:
+    code = "\n".join(path.read_text() for folder in ("fedray", "tests") for path in (ROOT / folder).rglob("*.py"))
+    names = marked(r"[A-Za-z]\w*(\.[a-z]\w*)?") - marked(r"\w+\.(py|toml|yaml|md)")
+    parts = {part for name in names for part in name.split(".")}
+    assert len(parts) > 20
+    assert {part for part in parts if not re.search(rf"\b{part}\b", code)} == set()
