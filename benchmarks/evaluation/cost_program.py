@@ -14,13 +14,17 @@ from statistics import median
 import torch
 
 from fedray.config import ExperimentConfig
-from fedray.data import TileStore
+from fedray.data import TileStore, open_store, partition_store
 from fedray.evaluation import cached_evaluator
 from fedray.experiment.evaluate import evaluate_generator, wanted_tiles
-from fedray.federation import fresh_gan, local_store
-from fedray.federation.client import client_steps, client_tiles
-from fedray.models import Optimizers, local_pass
+from fedray.federation.client import client_steps
+from fedray.models import Gan, Optimizers, local_pass
 from fedray.randomness import torch_stream
+
+try:
+    from fedray.data import LabelledTiles, TileShape
+except ImportError:  # a57ff4c
+    from fedray.models import LabelledTiles, TileShape  # type: ignore[attr-defined, no-redef]
 
 _REPEATS = 5
 
@@ -29,21 +33,21 @@ def main() -> None:
     """Measure, and write a JSON object of seconds by part."""
     torch.set_num_threads(1)
     config = ExperimentConfig().resolved()
-    store = local_store(config.data)
+    store = open_store(config.data)
     cached_evaluator(store, config.evaluation, "cpu")
-    gan = fresh_gan(config, load_weights=False)
+    gan = _gan(config, store)
     arrays, before_mb = gan.arrays(), _peak_mb()
     found = {"whole": _seconds(lambda: evaluate_generator(config, 1, arrays))}
     found["peak MB"] = _peak_mb() - before_mb
     found |= {part: _seconds(call) for part, call in _parts(config, store).items()}
     if "--round" in sys.argv:
-        found["round"] = _round_seconds(config)
+        found["round"] = _round_seconds(config, store)
     with open(sys.argv[1], "w") as file:
         json.dump(found, file)
 
 
 def _parts(config: ExperimentConfig, store: TileStore) -> dict[str, Callable[[], object]]:
-    evaluator, gan = cached_evaluator(store, config.evaluation, "cpu"), fresh_gan(config, load_weights=False)
+    evaluator, gan = cached_evaluator(store, config.evaluation, "cpu"), _gan(config, store)
     labels, domains = wanted_tiles(config)
     tiles = gan.sample(labels, torch_stream(0, "cost"), domains)
     parts: dict[str, Callable[[], object]] = {
@@ -75,10 +79,19 @@ def _parts(config: ExperimentConfig, store: TileStore) -> dict[str, Callable[[],
     return parts
 
 
-def _round_seconds(config: ExperimentConfig) -> float:
+def _gan(config: ExperimentConfig, store: TileStore) -> Gan:
+    shape = TileShape(store.tile_size, store.channels, len(store.label_names), len(store.domain_names))
+    return Gan(config.gan, shape, config.seed, load_weights=False)
+
+
+def _round_seconds(config: ExperimentConfig, store: TileStore) -> float:
     """All clients of a round train, one after another."""
-    clients = [client_tiles(config, index) for index in range(config.federation.num_clients)]
-    gan = fresh_gan(config, load_weights=False)
+    partition = partition_store(store, config.partition, config.num_clients, config.seed)
+    clients = [
+        LabelledTiles(store.tiles(indices), store.labels[indices], store.domains[indices])
+        for indices in partition.clients
+    ]
+    gan = _gan(config, store)
     optimizers, rounds = Optimizers(gan), itertools.count()
 
     def train() -> None:

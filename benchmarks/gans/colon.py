@@ -22,10 +22,10 @@ from benchmarks.machine import describe_machine, machine_sentence
 from benchmarks.processes import REPOSITORY
 from benchmarks.tables import markdown_table, replace_section
 from fedray.config import DataConfig, EvaluationConfig, GanConfig
-from fedray.data import TileStore, open_store
+from fedray.data import LabelledTiles, TileShape, TileStore, open_store
 from fedray.evaluation import Evaluator
 from fedray.experiment import save_samples
-from fedray.models import Gan, LabelledTiles, Optimizers, TileShape, local_pass
+from fedray.models import Gan, Optimizers, local_pass
 from fedray.randomness import torch_stream
 
 _README = REPOSITORY / "benchmarks" / "README.md"

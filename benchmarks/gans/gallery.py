@@ -21,10 +21,10 @@ from benchmarks.machine import describe_machine, machine_sentence
 from benchmarks.processes import REPOSITORY
 from benchmarks.tables import markdown_table
 from fedray.config import DataConfig, EvaluationConfig, GanConfig
-from fedray.data import TileStore, open_store
+from fedray.data import LabelledTiles, TileShape, TileStore, open_store
 from fedray.evaluation import Evaluator, compared_indices
 from fedray.experiment import save_samples
-from fedray.models import Gan, LabelledTiles, Optimizers, TileShape, local_pass
+from fedray.models import Gan, Optimizers, local_pass
 from fedray.randomness import torch_stream
 
 _STEPS_AT_ONCE = 20

@@ -18,7 +18,8 @@ from benchmarks.machine import busy_warning, describe_machine, machine_sentence
 from benchmarks.processes import REPOSITORY
 from benchmarks.tables import markdown_table, replace_section
 from fedray.config import GanConfig
-from fedray.models import Condition, Gan, GanSteps, Optimizers, TileShape
+from fedray.data import TileShape
+from fedray.models import Condition, Gan, GanSteps, Optimizers
 
 _README = REPOSITORY / "benchmarks" / "README.md"
 _CASES: tuple[tuple[str, str, int], ...] = (

@@ -16,34 +16,57 @@ from fedray.data.importing import (
 )
 from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store, training_tiles
 from fedray.data.shared import check_shared_target, upload_store
+from fedray.data.sources import (
+    Census,
+    PartitionedStore,
+    TileSource,
+    census_of,
+    client_partition,
+    local_store,
+    partitioned_store,
+    store_shape,
+    tile_shape,
+)
 from fedray.data.store import SPLITS, StoreError, Tile, TileStore
+from fedray.data.tiles import LabelledTiles, TileShape
 from fedray.data.writing import write_store
 
 __all__ = [
     "DATASETS",
     "PARTITIONS",
     "SPLITS",
+    "Census",
     "ImportOptions",
     "ImportReport",
+    "LabelledTiles",
     "LeftOut",
     "Partition",
     "PartitionError",
+    "PartitionedStore",
     "StoreError",
     "TableOptions",
     "Tile",
+    "TileShape",
+    "TileSource",
     "TileStore",
     "absolute_store",
     "cache_dir",
+    "census_of",
     "check_shared_target",
+    "client_partition",
     "count_reasons",
     "draw_partition",
     "import_csv",
     "import_folder",
     "import_medmnist",
     "import_split_folders",
+    "local_store",
     "open_store",
     "parse_levels",
     "partition_store",
+    "partitioned_store",
+    "store_shape",
+    "tile_shape",
     "train_command",
     "training_tiles",
     "upload_store",

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import numpy as np
 
 from fedray.config import ExperimentConfig
+from fedray.data import client_partition
 from fedray.experiment.progress import clock
 from fedray.experiment.timed import StepTime, time_steps
-from fedray.federation import client_partition
 from fedray.federation.budget import StepBudget, step_budget, steps_in_a_row
 from fedray.federation.sampling import num_sampled
 from fedray.simulation import WorkerResources

@@ -19,6 +19,7 @@ from ray.util.queue import Empty, Queue
 from torch import Tensor, distributed, nn
 
 from fedray.config import ConfigError, ExperimentConfig
+from fedray.data import client_partition, partitioned_store, tile_shape
 from fedray.experiment.evaluate import Evaluation, Preview, evaluate_generator, preview_tiles
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.rounds import RoundResult, generator_arrays
@@ -28,19 +29,15 @@ from fedray.federation import (
     FederationState,
     RoundReport,
     check_convergence,
-    client_partition,
     client_steps,
-    client_tiles,
     initial_state,
     latest_round,
     load_checkpoint,
     save_round,
     shared_arrays,
-    tile_shape,
     to_record,
-    training_device,
 )
-from fedray.models import Arrays, Gan, Optimizers, PassReport, check_finite, local_pass
+from fedray.models import Arrays, Gan, Optimizers, PassReport, check_finite, local_pass, training_device
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
 
@@ -67,7 +64,7 @@ class CentralisedRun:
                 f"resources.num_workers must be at most the number of training tiles ({num_tiles}) in federation.mode "
                 f"'centralised', where every worker holds a share of them, but got {resources.num_workers}; lower it"
             )
-        self.config, self.state = config, initial_state(config)
+        self.config, self.state = config, initial_state(config, tile_shape(config.data))
         self._resources, self._prepared = resources, prepared
         self._training: _Training | None = None
 
@@ -185,7 +182,7 @@ def train_share(loop: dict[str, Any]) -> None:
         loop["rounds"].put(None)  # the workers are up; fails where nobody waits for them any more
     torch.set_num_threads(loop["num_threads"])
     install_evaluation(loop["prepared"], config.data)
-    whole = client_tiles(config, 0)
+    whole = partitioned_store(config).tiles(0)
     share = whole.chosen(slice(rank, None, num_workers))
     gan = _share_of_batches(config, num_workers)
     gan.load(loop["arrays"])

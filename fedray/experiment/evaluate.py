@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig
+from fedray.data import local_store, tile_shape
 from fedray.evaluation import Scores, cached_evaluator, compared_indices
-from fedray.federation import fresh_gan, local_store, tile_shape, training_device
-from fedray.models import Arrays, Gan
+from fedray.models import Arrays, Gan, fresh_gan, training_device
 from fedray.randomness import torch_stream
 
 PREVIEW_TILES = 8
@@ -72,7 +72,8 @@ def wanted_tiles(config: ExperimentConfig) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def _with_generator(config: ExperimentConfig, arrays: Arrays) -> Gan:
-    gan = fresh_gan(config, load_weights=False)
+    device = training_device(config.resources)
+    gan = fresh_gan(config.gan, tile_shape(config.data), config.seed, device, load_weights=False)
     gan.load({name: value for name, value in arrays.items() if name.startswith("generator_ema.")})
     return gan
 

@@ -8,10 +8,11 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
 from fedray.config import ExperimentConfig, override
+from fedray.data import local_store
 from fedray.evaluation import Evaluator
 from fedray.experiment.rounds import ExperimentRun
 from fedray.experiment.settled import settled
-from fedray.federation import local_store, training_device
+from fedray.models import training_device
 
 server_app = ServerApp()
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from fedray.config import ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
 from fedray.config.cli import JobOptions, parse_job, plain_console
+from fedray.data import local_store
 from fedray.evaluation import score_names
 from fedray.experiment.budget import budget_lines
 from fedray.experiment.cluster import cluster_size, plan_workers
@@ -29,7 +30,6 @@ from fedray.experiment.run import (
 )
 from fedray.experiment.self_tested import show_self_test
 from fedray.experiment.upload import check_upload
-from fedray.federation import local_store
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
 

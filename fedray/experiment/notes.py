@@ -1,8 +1,7 @@
 """What a user should know of an experiment before it starts, though nothing is wrong with it."""
 
 from fedray.config import ExperimentConfig
-from fedray.data import TileStore
-from fedray.federation import client_partition
+from fedray.data import TileStore, client_partition
 
 
 def notes(config: ExperimentConfig, store: TileStore) -> list[str]:

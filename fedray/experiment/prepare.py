@@ -7,9 +7,8 @@ from typing import Any
 import ray
 
 from fedray.config import DataConfig, ExperimentConfig
-from fedray.data import StoreError
+from fedray.data import StoreError, local_store
 from fedray.evaluation import Evaluator
-from fedray.federation import local_store
 from fedray.storage import write_whole
 
 Prepared = list[Any]

@@ -8,6 +8,7 @@ from typing import Any
 from flwr.serverapp import Grid
 
 from fedray.config import ExperimentConfig
+from fedray.data import census_of
 from fedray.experiment.evaluate import (
     Evaluation,
     Preview,
@@ -97,11 +98,13 @@ class ExperimentRun:
         """
         self.config, self.grid, self.account = config, grid, account or Account()
         self._run_elsewhere = run_elsewhere
-        self._start(initial_state(config))
+        self._census = census_of(config)
+        self._start(initial_state(config, self._census.shape))
 
     def _start(self, state: FederationState) -> None:
         self.state = state
-        self._rounds = federate(make_strategy(self.config), self.grid, state, self.config, self.account)
+        strategy = make_strategy(self.config, self._census.shape)
+        self._rounds = federate(strategy, self.grid, state, self.config, self._census, self.account)
 
     @property
     def done(self) -> bool:

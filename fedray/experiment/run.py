@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from fedray.config import DataConfig, ExperimentConfig, load_config
-from fedray.data import TileStore, absolute_store
+from fedray.data import TileStore, absolute_store, client_partition, local_store, store_shape
 from fedray.evaluation import Evaluator, Scores, check_compared, check_extractor
 from fedray.experiment.basis import EXTRACTOR, basis_of
 from fedray.experiment.cluster import cluster_name, connect, plan_workers
@@ -37,16 +37,8 @@ from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_array
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test
 from fedray.experiment.settled import settled
 from fedray.experiment.tracked import ended, log_generator, log_round, log_start, open_run
-from fedray.federation import (
-    Account,
-    client_app,
-    client_partition,
-    fresh_gan,
-    latest_round,
-    load_checkpoint,
-    local_store,
-    shared_arrays,
-)
+from fedray.federation import Account, client_app, latest_round, load_checkpoint, shared_arrays
+from fedray.models import fresh_gan
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
 
@@ -172,7 +164,8 @@ def check_config(config: ExperimentConfig, store: TileStore) -> None:
     client_partition(config)
     check_compared(store, config.evaluation)
     check_extractor(store, config.evaluation)
-    fresh_gan(config, "cpu")  # networks that cannot be built and weights that are missing are refused
+    # Networks that cannot be built and weights that are missing are refused.
+    fresh_gan(config.gan, store_shape(store), config.seed, "cpu")
 
 
 def finished_experiment(config: ExperimentConfig, out: Place) -> Result | None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fedray.config import ConfigError, DataConfig, EvaluationConfig, ExperimentConfig
 from fedray.config.cli import parse_options, plain_console
+from fedray.data import local_store
 from fedray.data.given import given_tiles
 from fedray.evaluation import Evaluator, check_compared, check_extractor
 from fedray.experiment.place import Place, new_place
@@ -16,7 +17,7 @@ from fedray.experiment.report import print_scores
 from fedray.experiment.scoring import PICTURE, TABLE, choose, score_given, write_scored
 from fedray.experiment.self_tested import show_self_test
 from fedray.experiment.settled import from_store
-from fedray.federation import local_store, training_device
+from fedray.models import training_device
 from fedray.storage import private_folder, why_not_made
 
 

@@ -1,9 +1,8 @@
 """A configuration that says what runs: what the tile store decides is filled in, what contradicts it is refused."""
 
 from fedray.config import ConfigError, ExperimentConfig
-from fedray.data import TileStore, absolute_store, training_tiles
+from fedray.data import TileStore, absolute_store, local_store, training_tiles
 from fedray.evaluation import compared_indices
-from fedray.federation import local_store
 
 
 def settled(config: ExperimentConfig) -> ExperimentConfig:

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 import torch
 
 from fedray.config import ExperimentConfig, GanConfig, flatten
-from fedray.data import TileStore, draw_partition
+from fedray.data import TileStore, client_partition, draw_partition, store_shape
 from fedray.evaluation import Scores
 from fedray.experiment.evaluate import Preview
 from fedray.experiment.pictures import BESIDE_OTHERS, WHOLE, draw_samples
 from fedray.experiment.rounds import RoundResult
-from fedray.federation import client_partition, fresh_gan
-from fedray.models import Arrays, LabelledGenerator, check_finite
+from fedray.models import Arrays, LabelledGenerator, check_finite, fresh_gan
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
 
 _logger = logging.getLogger(__name__)
@@ -143,7 +142,7 @@ def log_generator(
         DivergedError: An array is not finite: such a model is not logged.
     """
     check_finite(arrays, "the generator to be logged")
-    gan = fresh_gan(config, "cpu", load_weights=False)
+    gan = fresh_gan(config.gan, store_shape(store), config.seed, "cpu", load_weights=False)
     gan.load(arrays)
     inputs = [torch.zeros(2, gan.noise_length), torch.zeros(2, dtype=torch.int64)]
     takes_domains = gan.shape.num_domains > 1

@@ -2,16 +2,7 @@
 
 from fedray.federation.account import Account, Releases, epsilon_of
 from fedray.federation.checkpoint import latest_round, load_checkpoint, save_checkpoint, save_round
-from fedray.federation.client import (
-    client_app,
-    client_partition,
-    client_steps,
-    client_tiles,
-    fresh_gan,
-    local_store,
-    tile_shape,
-    training_device,
-)
+from fedray.federation.client import client_app, client_steps
 from fedray.federation.divergence import check_convergence
 from fedray.federation.messages import to_record
 from fedray.federation.rounds import (
@@ -37,22 +28,16 @@ __all__ = [
     "TooFewRepliesError",
     "check_convergence",
     "client_app",
-    "client_partition",
     "client_steps",
-    "client_tiles",
     "epsilon_of",
     "federate",
-    "fresh_gan",
     "initial_state",
     "latest_round",
     "load_checkpoint",
-    "local_store",
     "make_strategy",
     "sample_from_clients",
     "save_checkpoint",
     "save_round",
     "shared_arrays",
-    "tile_shape",
     "to_record",
-    "training_device",
 ]

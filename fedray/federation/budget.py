@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig
-from fedray.federation.client import client_partition
+from fedray.data import client_partition
 from fedray.federation.md_gan import iterations_per_round
 from fedray.federation.sampling import sample_clients
 from fedray.models import steps_per_round
@@ -47,7 +47,7 @@ def step_budget(config: ExperimentConfig) -> StepBudget:
     tiles, rounds = partition.sizes(), federation.num_rounds
     steps, row = client_round_steps(config, tiles), steps_in_a_row(config, tiles)
     if federation.mode == "md-gan":
-        each = iterations_per_round(config)
+        each = iterations_per_round(config, tiles)
         return StepBudget(tiles, partition.unused, steps, (each, each), each * rounds, row)
     all_drawn = federation.client_fraction == 1  # then, after n_critic rounds, the same ones come again
     counted = min(rounds, config.gan.recipe.n_critic if all_drawn else max(1, _COUNTED // (100 + len(tiles))))
@@ -73,7 +73,7 @@ def client_round_steps(config: ExperimentConfig, tiles: NDArray[np.int64]) -> ND
     """Discriminator steps, int64 [client], in a round that clients of so many tiles, int64 [client], take part in."""
     federation, batch_size = config.federation, config.gan.batch_size
     if federation.mode == "md-gan":
-        return np.full(len(tiles), iterations_per_round(config) * config.gan.recipe.n_critic, np.int64)
+        return np.full(len(tiles), iterations_per_round(config, tiles) * config.gan.recipe.n_critic, np.int64)
     sizes, places = np.unique(tiles, return_inverse=True)
     steps = [steps_per_round(int(n), batch_size, federation.local_epochs, federation.local_steps) for n in sizes]
     return np.array(steps, np.int64)[places]

@@ -1,14 +1,11 @@
 """The Flower ClientApp: one local GAN pass on one client's partition, and sampling from a client's generator."""
 
-from functools import lru_cache
-
 import numpy as np
-import torch
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedray.config import DataConfig, ExperimentConfig, GanConfig, PartitionConfig, ResourcesConfig
-from fedray.data import Partition, TileStore, open_store, partition_store
+from fedray.config import ExperimentConfig
+from fedray.data import LabelledTiles, TileShape, partitioned_store
 from fedray.federation.divergence import check_losses, report_divergence
 from fedray.federation.messages import (
     ARRAYS,
@@ -28,14 +25,14 @@ from fedray.federation.weighting import client_weight
 from fedray.models import (
     Arrays,
     Gan,
-    LabelledTiles,
     Optimizers,
     PassReport,
-    TileShape,
     check_finite,
+    fresh_gan,
     local_pass,
     proximal,
     steps_per_round,
+    training_device,
 )
 from fedray.randomness import derive_seed, torch_stream
 
@@ -53,9 +50,10 @@ client_app = ClientApp(mods=[report_divergence, protect])
 def train(message: Message, context: Context) -> Message:
     """Take the server's arrays, train on the client's tiles, reply with the shared parts and the losses."""
     config = experiment_of(message)
-    client, round_index = client_tiles(config, client_id(context)), round_of(message)
+    source, round_index = partitioned_store(config), round_of(message)
+    client = source.tiles(client_id(context))
     where = f"round {round_index}, client {client_id(context)}"
-    gan = client_gan(config, context, from_record(message.content.array_records[ARRAYS]))
+    gan = client_gan(config, context, source.shape(), from_record(message.content.array_records[ARRAYS]))
     optimizers = kept_optimizers(config, context, gan)
     federation = config.federation
     num_steps = client_steps(config, client)
@@ -82,17 +80,18 @@ def train(message: Message, context: Context) -> Message:
 def sample(message: Message, context: Context) -> Message:
     """Generate tiles for the asked labels and domains with the client's own generator (where the server has none)."""
     config = experiment_of(message)
-    gan = client_gan(config, context)
+    gan = client_gan(config, context, partitioned_store(config).shape())
     wanted = from_record(message.content.array_records[WANTED])
     labels, domains = (wanted[name].astype(np.int64) for name in (LABELS, DOMAINS))
     tiles = gan.sample(labels, torch_stream(config.seed, "sample", round_of(message), client_id(context)), domains)
     return Message(RecordDict({TILES: to_record({TILES: tiles})}), reply_to=message)
 
 
-def client_gan(config: ExperimentConfig, context: Context, arrays: Arrays | None = None) -> Gan:
+def client_gan(config: ExperimentConfig, context: Context, shape: TileShape, arrays: Arrays | None = None) -> Gan:
     """Give the client its networks: as the experiment begins, then its private parts, then the server's arrays."""
     # The server's weights replace ImageNet's: only who keeps a discriminator of its own needs the file.
-    gan = fresh_gan(config, load_weights="discriminator" not in shared_parts(config.federation))
+    load_weights = "discriminator" not in shared_parts(config.federation)
+    gan = fresh_gan(config.gan, shape, config.seed, training_device(config.resources), load_weights=load_weights)
     if PRIVATE in context.state:
         gan.load(from_record(context.state.array_records[PRIVATE]))
     if arrays:
@@ -140,69 +139,6 @@ def report_metrics(report: PassReport) -> dict[str, float]:
         "generator-steps": report.generator_steps,
         **report.losses,
     }
-
-
-def fresh_gan(config: ExperimentConfig, device: str | None = None, *, load_weights: bool = True) -> Gan:
-    """Return the experiment's networks as they are before round 1. One GAN a process: it is valid until the next call.
-
-    Building a large network and reading its ImageNet weights takes longer than a client's round may.
-
-    Args:
-        config: Of the experiment.
-        device: Where they compute; unset: where this process trains.
-        load_weights: Whether ImageNet weights are wanted, if they are configured.
-
-    Raises:
-        ModelError: The networks cannot be built.
-    """
-    device = device or training_device(config.resources)
-    load_weights = load_weights and config.gan.initialisation == "imagenet"
-    gan, initial = _gan(config.gan, tile_shape(config.data), config.seed, device, load_weights)
-    gan.load(initial)
-    return gan
-
-
-@lru_cache(maxsize=1)
-def _gan(config: GanConfig, shape: TileShape, seed: int, device: str, load_weights: bool) -> tuple[Gan, Arrays]:
-    gan = Gan(config, shape, seed, device, load_weights=load_weights)
-    return gan, gan.arrays()
-
-
-def client_tiles(config: ExperimentConfig, client_index: int) -> LabelledTiles:
-    """Read one client's tiles."""
-    store = local_store(config.data)
-    indices = client_partition(config).clients[client_index]
-    return LabelledTiles(store.tiles(indices), store.labels[indices], store.domains[indices])
-
-
-def client_partition(config: ExperimentConfig) -> Partition:
-    """Partition of the experiment's training tiles; in centralised mode one client has them all."""
-    scheme = PartitionConfig() if config.federation.mode == "centralised" else config.partition
-    return _partition(config.data, scheme, config.num_clients, config.seed)
-
-
-@lru_cache(maxsize=4)
-def local_store(data: DataConfig) -> TileStore:
-    """Open the store once a process."""
-    return open_store(data)
-
-
-def tile_shape(data: DataConfig) -> TileShape:
-    """Shape of the store's tiles and the number of its labels and domains."""
-    store = local_store(data)
-    return TileShape(store.tile_size, store.channels, len(store.label_names), len(store.domain_names))
-
-
-def training_device(resources: ResourcesConfig) -> str:
-    """Device this process trains on: ``cuda`` if it was given a GPU and the configuration allows it."""
-    if resources.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return resources.device
-
-
-@lru_cache(maxsize=4)
-def _partition(data: DataConfig, scheme: PartitionConfig, num_clients: int, seed: int) -> Partition:
-    return partition_store(local_store(data), scheme, num_clients, seed)
 
 
 def client_id(context: Context) -> int:

@@ -8,7 +8,7 @@ labels never leave the clients: the labels of generated tiles are drawn balanced
 of the same labels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -17,19 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedray.config import ExperimentConfig
+from fedray.data import Census, LabelledTiles, partitioned_store
 from fedray.federation.client import (
     OPTIMIZER,
     PRIVATE,
     client_app,
     client_gan,
     client_id,
-    client_partition,
-    client_tiles,
     keep_private,
     kept_optimizers,
     report_metrics,
     round_of,
-    tile_shape,
 )
 from fedray.federation.divergence import check_losses
 from fedray.federation.messages import (
@@ -50,7 +48,6 @@ from fedray.models import (
     Condition,
     Gan,
     GanSteps,
-    LabelledTiles,
     Optimizers,
     RunningMeans,
     check_finite,
@@ -79,11 +76,11 @@ def train_discriminator(message: Message, context: Context) -> Message:
     iteration = message.content.config_records[CONFIG][ITERATION]
     assert isinstance(iteration, int)
     seed = derive_seed(config.seed, "client", round_of(message), client_id(context), iteration)
-    gan = client_gan(config, context)
+    source = partitioned_store(config)
+    client, gan = source.tiles(client_id(context)), client_gan(config, context, source.shape())
     optimizers = kept_optimizers(config, context, gan)
     steps = GanSteps(gan, optimizers, torch.Generator(gan.device).manual_seed(derive_seed(seed, "step")))
     means = RunningMeans(steps.terms)
-    client = client_tiles(config, client_id(context))
     gan.discriminator.train()
     with torch.random.fork_rng(devices=[gan.device] if gan.device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "layers"))
@@ -166,12 +163,12 @@ def real_like(client: LabelledTiles, condition: Condition, gan: Gan, seed: int) 
 class GeneratorServer:
     """The server's generator between two rounds."""
 
-    def __init__(self, config: ExperimentConfig, arrays: Arrays, optimizer: Arrays) -> None:
-        """Continue from the arrays and moments of a state."""
-        self._config = config
+    def __init__(self, config: ExperimentConfig, census: Census, arrays: Arrays, optimizer: Arrays) -> None:
+        """Continue from the arrays and moments of a state, for clients of such tiles."""
+        self._config, self._num_iterations = config, iterations_per_round(config, census.sizes)
         # The driver's process: it may have no GPU where the workers have.
         device = "cuda" if config.resources.device != "cpu" and torch.cuda.is_available() else "cpu"
-        self._gan = Gan(config.gan, tile_shape(config.data), config.seed, device, load_weights=False)
+        self._gan = Gan(config.gan, census.shape, config.seed, device, load_weights=False)
         self._gan.load(arrays)
         self._optimizers = Optimizers(self._gan)
         self._optimizers.load(optimizer)
@@ -195,7 +192,7 @@ class GeneratorServer:
         Returns:
             What the clients replied, iteration by iteration.
         """
-        config, replies, num_iterations = self._config, list[RecordDict](), iterations_per_round(self._config)
+        config, replies, num_iterations = self._config, list[RecordDict](), self._num_iterations
         random = torch.Generator(self._gan.device)
         random.manual_seed(derive_seed(config.seed, "md-gan", round_index))
         steps = GanSteps(self._gan, self._optimizers, random)
@@ -269,11 +266,15 @@ def next_owners(clients: list[int], seed: int, round_index: int) -> list[int]:
     return [clients[following[position]] for position in range(len(clients))]
 
 
-def iterations_per_round(config: ExperimentConfig) -> int:
-    """Generator steps of a round: as many as a client of average size would take in its local steps or epochs."""
-    federation = config.federation
-    num_tiles = round(np.mean([len(indices) for indices in client_partition(config).clients]))
-    steps = steps_per_round(num_tiles, config.gan.batch_size, federation.local_epochs, federation.local_steps)
+def iterations_per_round(config: ExperimentConfig, tiles: Sequence[int] | NDArray[np.int64]) -> int:
+    """Generator steps of a round: as many as a client of average size would take in its local steps or epochs.
+
+    Args:
+        config: Of the experiment.
+        tiles: Of each client.
+    """
+    federation, mean = config.federation, round(np.mean(tiles))
+    steps = steps_per_round(mean, config.gan.batch_size, federation.local_epochs, federation.local_steps)
     return max(1, steps // config.gan.recipe.n_critic)
 
 

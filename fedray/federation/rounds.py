@@ -14,9 +14,10 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig, FederationConfig
+from fedray.data import Census, TileShape
 from fedray.errors import UserError
 from fedray.federation.account import Account
-from fedray.federation.client import DOMAINS, LABELS, TILES, WANTED, fresh_gan
+from fedray.federation.client import DOMAINS, LABELS, TILES, WANTED
 from fedray.federation.divergence import check_convergence, diverged
 from fedray.federation.md_gan import GeneratorServer
 from fedray.federation.messages import (
@@ -32,7 +33,7 @@ from fedray.federation.messages import (
 from fedray.federation.privacy import with_server_average
 from fedray.federation.sampling import SampledGrid, sample_clients
 from fedray.federation.strategies import ServerOptimised, mean_losses
-from fedray.models import Arrays, DivergedError, check_finite
+from fedray.models import Arrays, DivergedError, check_finite, fresh_gan
 from fedray.simulation import RayGrid, RoundTiming, merged_nodes
 
 logger = logging.getLogger(__name__)
@@ -81,14 +82,19 @@ class RoundReport:
     """Privacy spent until now at ``privacy.delta``, this round included; None without differential privacy."""
 
 
-def initial_state(config: ExperimentConfig) -> FederationState:
-    """Draw the shared parts that round 1 starts from."""
-    gan = fresh_gan(config, "cpu")  # the driver may have no GPU
+def initial_state(config: ExperimentConfig, shape: TileShape) -> FederationState:
+    """Draw the shared parts that round 1 starts from, for tiles of a shape."""
+    gan = fresh_gan(config.gan, shape, config.seed, "cpu")  # the driver may have no GPU
     return FederationState(to_record(gan.arrays(shared_parts(config.federation))))
 
 
 def federate(
-    strategy: Strategy, grid: Grid, state: FederationState, config: ExperimentConfig, account: Account | None = None
+    strategy: Strategy,
+    grid: Grid,
+    state: FederationState,
+    config: ExperimentConfig,
+    census: Census,
+    account: Account | None = None,
 ) -> Iterator[RoundReport]:
     """Run the rounds that are left, and report each one. ``state`` is advanced in place before its round is reported.
 
@@ -97,6 +103,7 @@ def federate(
         grid: Where the clients are.
         state: Where to begin.
         config: Of the experiment.
+        census: Of the clients' tiles.
         account: Of what it releases under differential privacy; unset: it begins here.
 
     Raises:
@@ -109,7 +116,7 @@ def federate(
         account.count_at_least(config.privacy.noise_multiplier, state.round_index)
     step = partial(run_round, strategy, account)
     if config.federation.mode == "md-gan":
-        step = partial(run_md_gan_round, GeneratorServer(config, shared_arrays(state), state.optimizer))
+        step = partial(run_md_gan_round, GeneratorServer(config, census, shared_arrays(state), state.optimizer))
     while state.round_index < config.federation.num_rounds:
         yield step(grid, state, config)
 

@@ -23,8 +23,8 @@ from flwr.serverapp.strategy import (
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig, FederationConfig
+from fedray.data import TileShape
 from fedray.errors import UserError
-from fedray.federation.client import tile_shape
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WEIGHT, shared_parts
 from fedray.federation.privacy import NoisyMean
 from fedray.models import Arrays, Gan
@@ -118,10 +118,10 @@ class _Krum(_FiniteReplies, Krum):
 
 def _robust(
     kind: Callable[..., _FiniteReplies], min_replies: Callable[[FederationConfig], int], **options: str
-) -> Callable[[ExperimentConfig], Strategy]:
+) -> Callable[[ExperimentConfig, TileShape], Strategy]:
     """Make a builder as :func:`_plain`, of a strategy that needs so many replies."""
 
-    def build(config: ExperimentConfig) -> Strategy:
+    def build(config: ExperimentConfig, shape: TileShape) -> Strategy:
         strategy = kind(**_COMMON, **_chosen(config, options))
         strategy.min_replies = min_replies(config.federation)
         return strategy
@@ -203,7 +203,7 @@ class ServerOptimised(FedAvg):
             self._optimiser.m_t, self._optimiser.v_t = moments.get("m"), moments.get("v")
 
 
-def _server_optimised(kind: Callable[..., Optimiser], config: ExperimentConfig) -> Strategy:
+def _server_optimised(kind: Callable[..., Optimiser], config: ExperimentConfig, shape: TileShape) -> Strategy:
     federation = config.federation
     optimiser: Optimiser
     if kind is FedAvgM:
@@ -214,19 +214,19 @@ def _server_optimised(kind: Callable[..., Optimiser], config: ExperimentConfig) 
         optimiser = FedAdagrad(eta=federation.server_lr or 0.1, **_COMMON)
     else:
         optimiser = kind(eta=federation.server_lr or 0.1, beta_1=federation.server_momentum, **_COMMON)
-    return ServerOptimised(optimiser, trained_parameters(config))
+    return ServerOptimised(optimiser, trained_parameters(config, shape))
 
 
-def trained_parameters(config: ExperimentConfig) -> list[str]:
+def trained_parameters(config: ExperimentConfig, shape: TileShape) -> list[str]:
     """Names of the shared arrays that optimisers train: no buffers, no moving average, nothing frozen."""
-    gan = Gan(config.gan, tile_shape(config.data), config.seed, load_weights=False)
+    gan = Gan(config.gan, shape, config.seed, load_weights=False)
     return gan.trained(shared_parts(config.federation))
 
 
-def _plain(kind: Callable[..., FedAvg], **options: str) -> Callable[[ExperimentConfig], Strategy]:
+def _plain(kind: Callable[..., FedAvg], **options: str) -> Callable[[ExperimentConfig, TileShape], Strategy]:
     """Make a builder: ``options`` name the federation's fields that the strategy's arguments come from."""
 
-    def build(config: ExperimentConfig) -> Strategy:
+    def build(config: ExperimentConfig, shape: TileShape) -> Strategy:
         return kind(**_COMMON, **_chosen(config, options))
 
     return build
@@ -236,7 +236,7 @@ def _chosen(config: ExperimentConfig, options: Mapping[str, str]) -> dict[str, A
     return {argument: getattr(config.federation, field) for argument, field in options.items()}
 
 
-STRATEGIES: dict[str, Callable[[ExperimentConfig], Strategy]] = {
+STRATEGIES: dict[str, Callable[[ExperimentConfig, TileShape], Strategy]] = {
     "fedavg": _plain(FedAvg),
     "fedavgm": partial(_server_optimised, FedAvgM),
     "fedprox": _plain(FedProx, proximal_mu="proximal_mu"),
@@ -251,9 +251,9 @@ STRATEGIES: dict[str, Callable[[ExperimentConfig], Strategy]] = {
 }
 
 
-def make_strategy(config: ExperimentConfig) -> Strategy:
-    """Build the configured strategy."""
-    strategy = STRATEGIES[config.federation.strategy](config)
+def make_strategy(config: ExperimentConfig, shape: TileShape) -> Strategy:
+    """Build the configured strategy for networks of tiles of a shape."""
+    strategy = STRATEGIES[config.federation.strategy](config, shape)
     if not config.privacy.on:
         return strategy
     assert isinstance(strategy, FedAvg), "the configuration allows privacy with a mean alone"

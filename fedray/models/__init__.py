@@ -1,15 +1,16 @@
 """Networks, adversarial objectives and one local training pass: plain PyTorch, no Flower, no Ray."""
 
 from fedray.models.backbones import weights_file
-from fedray.models.conditions import Condition, TileShape
+from fedray.models.conditions import Condition
+from fedray.models.device import training_device
 from fedray.models.discriminators import Discriminator
 from fedray.models.errors import DivergedError, ModelError
 from fedray.models.finite import check_finite
+from fedray.models.fresh import fresh_gan
 from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan, to_float, warm_decay
 from fedray.models.generators import LabelledGenerator
 from fedray.models.judgements import Judgement
 from fedray.models.local_pass import (
-    LabelledTiles,
     PassReport,
     RunningMeans,
     local_pass,
@@ -36,14 +37,13 @@ __all__ = [
     "GradientHook",
     "Judgement",
     "LabelledGenerator",
-    "LabelledTiles",
     "ModelError",
     "Objective",
     "Optimizers",
     "PassReport",
     "RunningMeans",
-    "TileShape",
     "check_finite",
+    "fresh_gan",
     "gradient_penalty",
     "local_pass",
     "proximal",
@@ -51,6 +51,7 @@ __all__ = [
     "shuffled_batches",
     "steps_per_round",
     "to_float",
+    "training_device",
     "warm_decay",
     "weights_file",
 ]

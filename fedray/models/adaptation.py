@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fedray.models.conditions import TileShape
+from fedray.data import TileShape
 from fedray.models.errors import ModelError
 
 logger = logging.getLogger(__name__)

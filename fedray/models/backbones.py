@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fedray.config import GanConfig
+from fedray.data import TileShape
 from fedray.models.adaptation import check_no_chance, mean_is_fixed, remove_chance, replace_batch_norm
-from fedray.models.conditions import TileShape
 from fedray.models.errors import ModelError
 from fedray.models.judgements import LabelSpread
 

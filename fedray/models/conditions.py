@@ -1,22 +1,11 @@
-"""What a tile is generated for, and what the networks must know of tiles."""
+"""What a tile is generated for, and how that reaches the networks."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-
-class TileShape(NamedTuple):
-    """What a network must produce or read."""
-
-    size: int
-    """Edge of the square tile in pixels."""
-    channels: int
-    """Colour channels."""
-    num_labels: int
-    """Labels that condition the networks."""
-    num_domains: int = 1
-    """Scanner domains that condition the networks; 1: none does."""
+from fedray.data import TileShape
 
 
 class Condition(NamedTuple):

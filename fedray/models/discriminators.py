@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from fedray.config import PROJECTED, GanConfig
+from fedray.data import TileShape
 from fedray.models.backbones import couples_samples, make_backbone
-from fedray.models.conditions import Condition, MultiplyingEmbedding, TileShape
+from fedray.models.conditions import Condition, MultiplyingEmbedding
 from fedray.models.judgements import Conditioning, Judgement, JudgingModule, LabelSpread, normalise_spectrally
 from fedray.models.projected import ProjectedDiscriminator
 

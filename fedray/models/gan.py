@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedray.config import GanConfig
-from fedray.models.conditions import Condition, TileShape, sample_noise
+from fedray.data import TileShape
+from fedray.models.conditions import Condition, sample_noise
 from fedray.models.discriminators import make_discriminator
 from fedray.models.errors import DivergedError
 from fedray.models.generators import GENERATORS

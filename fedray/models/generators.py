@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedray.config import GanConfig
-from fedray.models.conditions import Condition, MultiplyingEmbedding, TileShape, not_halved
+from fedray.data import TileShape
+from fedray.models.conditions import Condition, MultiplyingEmbedding, not_halved
 
 
 class CustomCnnGenerator(nn.Module):

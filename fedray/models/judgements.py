@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from fedray.models.conditions import Condition, TileShape, not_halved
+from fedray.data import TileShape
+from fedray.models.conditions import Condition, not_halved
 
 Conditioning = Literal["multiply", "projection", "classifier"]
 """How labels and domains reach a discriminator: 'multiply' the tile by learned images (arXiv 2504.04130);

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fedray.config import GanConfig
+from fedray.data import LabelledTiles
 from fedray.models.augmentation import turn_and_flip
 from fedray.models.conditions import Condition
 from fedray.models.gan import Gan, to_float
@@ -17,21 +16,6 @@ from fedray.models.objectives import Losses
 from fedray.models.optimizers import Optimizers
 from fedray.models.steps import GanSteps, GradientHook
 from fedray.randomness import derive_seed
-
-
-class LabelledTiles(NamedTuple):
-    """A client's tiles."""
-
-    tiles: NDArray[np.uint8]
-    """[N, H, W, C]."""
-    labels: NDArray[np.int64]
-    """[N]."""
-    domains: NDArray[np.int64]
-    """[N]."""
-
-    def chosen(self, indices: slice) -> "LabelledTiles":
-        """Take some of them."""
-        return LabelledTiles(self.tiles[indices], self.labels[indices], self.domains[indices])
 
 
 @dataclass(frozen=True)

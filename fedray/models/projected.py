@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedray.config import GanConfig
-from fedray.models.conditions import Condition, TileShape
+from fedray.data import TileShape
+from fedray.models.conditions import Condition
 from fedray.models.errors import ModelError
 from fedray.models.frozen import frozen_features
 from fedray.models.judgements import Conditioning, Judgement, JudgingModule, LabelSpread, normalise_spectrally

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from fedray.config import ConfigError
-from fedray.data import TileStore, absolute_store
+from fedray.data import TileStore, absolute_store, local_store
 from fedray.evaluation import EvaluationError, SelfTest, mode_of, score_names
 from fedray.experiment import Place, from_store
 from fedray.experiment.basis import basis_of
@@ -19,7 +19,6 @@ from fedray.experiment.folder import (
     outcome_of,
 )
 from fedray.experiment.run import check_config
-from fedray.federation import local_store
 from fedray.sweep.results import SweepResult
 from fedray.sweep.space import SearchSpace, load_space
 

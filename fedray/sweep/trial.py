@@ -16,6 +16,7 @@ from ray.tune.result import TRAINING_ITERATION
 from safetensors import SafetensorError
 
 from fedray.config import ExperimentConfig
+from fedray.data import local_store
 from fedray.evaluation import Scores
 from fedray.experiment import (
     EVALUATION_TIMEOUT_S,
@@ -30,7 +31,7 @@ from fedray.experiment import (
 )
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.prepare import check_tiles
-from fedray.federation import Account, DivergedError, latest_round, local_store
+from fedray.federation import Account, DivergedError, latest_round
 from fedray.simulation import WorkerResources
 from fedray.sweep.searcher import COMPLETED, DIVERGED, GENERATOR_STEPS, SCORES, SECONDS, SPENT
 from fedray.sweep.space import SearchSpace, Value

@@ -16,9 +16,9 @@ import yaml
 from PIL import Image
 
 from fedray.config import ConfigError, ExperimentConfig, load_config, save_config, validate
-from fedray.data import TileStore, write_store
+from fedray.data import TileStore, tile_shape, write_store
 from fedray.experiment.tracked import log_generator
-from fedray.federation import fresh_gan
+from fedray.models import fresh_gan
 from fedray.sweep import load_space
 from fedray.tracking import Tracker
 from tests.support.federation_app import client_app, make_server_app
@@ -84,7 +84,7 @@ def logged(reader: Path, new_database: NewDatabase, tmp_path: Path) -> Path:
         run = tracker.start_run(f"run {number}", params={"gan.n_critic": 5}, tags={"fedray.outcome": "complete"})
         scores = {"fid/efficientnet-lite0/256": score}
         run.log_round(3, scores)
-        arrays = fresh_gan(config.model_copy(update={"seed": number}), "cpu").arrays()
+        arrays = fresh_gan(config.gan, tile_shape(config.data), number, "cpu").arrays()
         log_generator(run, config, arrays, store, 3, scores)
         run.finish("FINISHED")
     return reader

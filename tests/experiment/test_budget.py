@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from fedray.config import override
+from fedray.data import tile_shape
 from fedray.experiment import timed
 from fedray.experiment.budget import ENOUGH_STEPS, budget_lines, round_seconds, short_training
 from fedray.experiment.timed import StepTime, time_steps
-from fedray.federation import fresh_gan
 from fedray.federation.budget import StepBudget, step_budget
+from fedray.models import fresh_gan
 from fedray.simulation import WorkerResources
 
 
@@ -108,12 +109,12 @@ def test_a_large_batch_is_timed_on_fewer_tiles_and_extrapolated(
 def test_timing_leaves_all_as_it_was(small_config, changes):
     """The same networks begin the experiment that follows, and the same random numbers."""
     config = override(small_config(), changes, "test").resolved()
-    before = fresh_gan(config, "cpu").arrays()
+    before = fresh_gan(config.gan, tile_shape(config.data), config.seed, "cpu").arrays()
     threads, random = torch.get_num_threads(), torch.get_rng_state()
     step = time_steps(config, 4, num_threads=threads + 1, patience_s=60)
     assert min(step.generator_s, step.discriminator_s) > 0 and (step.timed_tiles, step.device) == (4, "cpu")
     assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), random)
-    after = fresh_gan(config, "cpu")
+    after = fresh_gan(config.gan, tile_shape(config.data), config.seed, "cpu")
     assert all(np.array_equal(before[name], array) for name, array in after.arrays().items())
     assert all(value.grad is None for part in (after.generator, after.discriminator) for value in part.parameters())
 

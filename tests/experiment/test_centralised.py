@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from fedray.config import ConfigError
+from fedray.data import partitioned_store, tile_shape
 from fedray.experiment import ExperimentRun, centralised, prepare_evaluation
 from fedray.experiment.centralised import CentralisedRun
 from fedray.experiment.evaluate import PREVIEW_TILES
-from fedray.federation import DivergedError, client_app, client_tiles, initial_state, shared_arrays, tile_shape
+from fedray.federation import DivergedError, client_app, shared_arrays
 from fedray.models import Gan, GanSteps, Optimizers, local_pass, shuffled_batches
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, WorkerResources
+from tests.support.federation import first_state
 from tests.support.local_grid import LocalGrid
 
 CENTRALISED = {"federation__mode": "centralised", "evaluation__every": 10}
@@ -83,7 +85,7 @@ def test_with_one_worker_it_is_the_local_pass_of_one_client_with_all_tiles(basel
     run, results, _ = baseline
     config = run.config
     gan = Gan(config.gan, tile_shape(config.data), config.seed)
-    optimizers, client = Optimizers(gan), client_tiles(config, 0)
+    optimizers, client = Optimizers(gan), partitioned_store(config).tiles(0)
     steps = -(-len(client.tiles) // config.gan.batch_size)
     for round_index in (1, 2):
         seed = derive_seed(config.seed, "client", round_index, 0)
@@ -107,7 +109,7 @@ def test_two_workers_take_the_step_of_their_mean_gradient(small_config, train):
     for rank in (0, 1):
         gan = Gan(config.gan.model_copy(update={"batch_size": 4}), tile_shape(config.data), config.seed)
         seed = derive_seed(config.seed, "client", 1, 0, *([rank] if rank else []))
-        share = client_tiles(config, 0).chosen(slice(rank, None, 2))
+        share = partitioned_store(config).tiles(0).chosen(slice(rank, None, 2))
 
         def keep(name, network):
             gradients.append([value.grad.clone() for value in network.parameters()])
@@ -150,7 +152,7 @@ def test_a_last_step_that_explodes_is_divergence(small_config, train, in_this_pr
 
 def test_it_starts_where_a_federation_starts(small_config, train):
     config = small_config(**CENTRALISED)
-    expected = shared_arrays(initial_state(config))
+    expected = shared_arrays(first_state(config))
     assert all(np.array_equal(value, expected[name]) for name, value in shared_arrays(train(config, 1).state).items())
 
 

@@ -4,11 +4,10 @@ import shutil
 
 import pytest
 
-from fedray.data import StoreError, write_store
+from fedray.data import StoreError, local_store, write_store
 from fedray.evaluation.extractors import lite0
 from fedray.experiment import prepare_evaluation, settled
 from fedray.experiment.prepare import check_tiles, keep_evaluation
-from fedray.federation import local_store
 from tests.support.small import random_tiles
 
 

@@ -11,18 +11,18 @@ from PIL import Image
 
 from fedray import experiment
 from fedray.config import ConfigError, load_config
+from fedray.data import TileShape
 from fedray.evaluation import score_names
 from fedray.experiment.ledger import Ledger
 from fedray.federation import (
     client_app,
-    federate,
-    initial_state,
     latest_round,
     load_checkpoint,
-    make_strategy,
     shared_arrays,
 )
+from fedray.models import Condition, Gan
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
+from tests.support.federation import first_state, rounds_of
 from tests.support.local_grid import LocalGrid
 from tests.support.mlflow_models import load_model
 
@@ -90,9 +90,6 @@ def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(run_expe
     (output,) = run.outputs.model_outputs
     model_uri = f"models:/{output.model_id}"
     loaded = load_model(uri, model_uri)
-
-    from fedray.models import Condition, Gan, TileShape
-
     gan = Gan(result.config.gan, TileShape(16, 3, 2), seed=9)
     gan.load(final_arrays(tmp_path / "run"))
     noise, labels = torch.randn(5, 8), torch.tensor([0, 1, 1, 0, 1])
@@ -192,12 +189,12 @@ def test_rounds_without_evaluation_have_losses_only(run_experiment, small_config
 
 def test_any_number_of_workers_gives_what_a_plain_loop_gives(small_config, workers):
     config = small_config(federation__num_clients=4)
-    state = initial_state(config)
-    list(federate(make_strategy(config), LocalGrid(client_app, 4), state, config))
+    state = first_state(config)
+    list(rounds_of(config, LocalGrid(client_app, 4), state))
     with WorkerPool(WorkerResources(num_workers=1)) as one:
         for pool in (one, workers):
-            on_ray = initial_state(config)
-            list(federate(make_strategy(config), RayGrid(client_app, 4, pool), on_ray, config))
+            on_ray = first_state(config)
+            list(rounds_of(config, RayGrid(client_app, 4, pool), on_ray))
             assert_close(shared_arrays(state), shared_arrays(on_ray))
 
 

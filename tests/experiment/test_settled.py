@@ -12,12 +12,11 @@ from fedray.config import (
     override,
     save_config,
 )
-from fedray.data import StoreError, open_store, write_store
+from fedray.data import StoreError, client_partition, local_store, open_store, write_store
 from fedray.evaluation import score_names
 from fedray.experiment import from_store, settled
 from fedray.experiment.notes import notes
 from fedray.experiment.tracked import describe
-from fedray.federation import client_partition, local_store
 from tests.support.small import random_tiles
 
 

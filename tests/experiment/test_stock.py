@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fedray.config import flatten, save_config
-from fedray.federation import client_app, federate, initial_state, make_strategy, shared_arrays
+from fedray.federation import client_app, shared_arrays
 from fedray.simulation import RayGrid
+from tests.support.federation import first_state, rounds_of
 
 
 def test_ray_grid_equals_flowers_stock_simulation(small_config, workers, tmp_path):
@@ -28,8 +29,8 @@ def test_ray_grid_equals_flowers_stock_simulation(small_config, workers, tmp_pat
         capture_output=True,
         timeout=120,
     )
-    state = initial_state(config)
-    list(federate(make_strategy(config), RayGrid(client_app, 3, workers), state, config))
+    state = first_state(config)
+    list(rounds_of(config, RayGrid(client_app, 3, workers), state))
     ours = shared_arrays(state)
     with np.load(tmp_path / "stock.npz") as stock:
         assert set(stock.files) == set(ours)

@@ -9,8 +9,8 @@ from dp_accounting import GaussianDpEvent
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
-from fedray.federation import Account, FederationError, client_app, epsilon_of, initial_state
-from tests.support.federation import PRIVATE, failing_app, run
+from fedray.federation import Account, FederationError, client_app, epsilon_of
+from tests.support.federation import PRIVATE, failing_app, first_state, run
 from tests.support.local_grid import LocalGrid
 
 DELTA = 1e-5
@@ -103,7 +103,7 @@ def test_an_account_that_cannot_be_kept_lets_nothing_leave(small_config):
 
 def test_a_checkpoint_whose_account_was_lost_counts_its_rounds(small_config):
     config, account = private(small_config), Account()
-    state = initial_state(config)
+    state = first_state(config)
     state.round_index = 3
     _, (report,), _ = run(config, state=state, account=account)
     assert account.releases == {1.0: 4}

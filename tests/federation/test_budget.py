@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from fedray.data import Tile, write_store
-from fedray.federation import client_app, federate, initial_state, make_strategy
+from fedray.federation import client_app
 from fedray.federation.budget import step_budget, steps_in_a_row
 from fedray.models import GanSteps
+from tests.support.federation import first_state, rounds_of
 from tests.support.local_grid import LocalGrid
 
 
@@ -78,7 +79,7 @@ def test_md_gan_counts_the_servers_steps(small_config, changes):
 
 def check(config):
     budget, grid = step_budget(config), LocalGrid(client_app, config.num_clients)
-    told = [report.counts for report in federate(make_strategy(config), grid, initial_state(config), config)]
+    told = [report.counts for report in rounds_of(config, grid, first_state(config))]
     steps = [counts["generator-steps"] for counts in told]
     assert len(steps) == config.federation.num_rounds
     assert budget.total == sum(steps)

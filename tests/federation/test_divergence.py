@@ -10,7 +10,6 @@ from fedray.federation import (
     FederationError,
     FederationState,
     client_app,
-    initial_state,
     load_checkpoint,
     save_checkpoint,
     shared_arrays,
@@ -20,7 +19,7 @@ from fedray.federation.divergence import DIVERGED
 from fedray.federation.messages import from_record, to_record
 from fedray.models import Gan, check_finite
 from fedray.randomness import derive_seed, torch_stream
-from tests.support.federation import assert_close, failing_app, plain_pass, run
+from tests.support.federation import assert_close, failing_app, first_state, plain_pass, run
 from tests.support.local_grid import LocalGrid
 from tests.support.networks import SHAPE
 from tests.support.networks import config as gan_config
@@ -49,7 +48,7 @@ MD_GAN = {"federation__mode": "md-gan"}
 )
 def test_a_last_step_that_explodes_is_seen_and_nothing_of_it_is_kept(network, fields, small_config):
     config = small_config(federation__local_steps=1, **LAST_STEP[network], **fields)
-    state, grid = initial_state(config), LocalGrid(client_app, config.num_clients)
+    state, grid = first_state(config), LocalGrid(client_app, config.num_clients)
     before = shared_arrays(state)
     # In MD-GAN a client's discriminator judges once more after its last step, and the loss tells.
     told = r"\w+/loss is nan" if fields == MD_GAN and network == "discriminator" else rf"{network}\..* not finite"
@@ -71,7 +70,7 @@ def test_moments_that_overflow_are_seen(small_config):
 
 def test_a_server_whose_step_explodes_stays_where_it_was(small_config):
     config = small_config(federation__strategy="fedadam", federation__server_lr=1e42)
-    state = initial_state(config)
+    state = first_state(config)
     before = shared_arrays(state)
     with pytest.raises(DivergedError, match=r"round 1, server: \S+ and \d+ more of \d+ arrays are not finite"):
         run(config, state=state)
@@ -102,7 +101,7 @@ def test_a_client_that_diverged_is_left_out_up_to_the_allowed_share(small_config
         federation__num_clients=3, federation__max_failed_share=0.4, federation__num_rounds=1,
         federation__weighting="uniform",
     )  # fmt: skip
-    start = shared_arrays(initial_state(config))
+    start = shared_arrays(first_state(config))
     expected = [plain_pass(config, client_id, start)[0].arrays() for client_id in (0, 2)]
     poison(config, 1)
     state, (report,), grid = run(config)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from fedray.federation import client_app, initial_state
-from fedray.federation.client import _gan
+from fedray.federation import client_app
 from fedray.models import ModelError
-from tests.support.federation import run
+from fedray.models.fresh import _built
+from tests.support.federation import first_state, run
 from tests.support.local_grid import LocalGrid
 from tests.support.networks import imagenet_file
 
@@ -17,9 +17,9 @@ def test_only_who_keeps_a_discriminator_needs_the_file(aggregate, small_config, 
         gan__objective="acgan", gan__discriminator="resnet18", gan__initialisation="imagenet", gan__weights=weights,
         federation__aggregate=aggregate, federation__num_rounds=1,
     )  # fmt: skip
-    state = initial_state(config)
+    state = first_state(config)
     (tmp_path / "resnet18.safetensors").unlink()  # the clients are on other machines
-    _gan.cache_clear()
+    _built.cache_clear()
     grid = LocalGrid(client_app, 2)
     if aggregate == "both":
         _, (report,), _ = run(config, grid=grid, state=state)
@@ -35,4 +35,4 @@ def test_the_server_does_not_begin_without_the_file(small_config, tmp_path):
         gan__weights=str(tmp_path / "none.pth"),
     )  # fmt: skip
     with pytest.raises(ModelError, match="there is none at"):
-        initial_state(config)
+        first_state(config)

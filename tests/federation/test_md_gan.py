@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedray.federation import initial_state, shared_arrays
-from fedray.federation.client import client_tiles
+from fedray.data import LabelledTiles, TileShape, partitioned_store
+from fedray.federation import shared_arrays
 from fedray.federation.md_gan import next_owners, real_like
 from fedray.federation.messages import from_record
-from fedray.models import OBJECTIVES, Condition, Gan, LabelledTiles, Optimizers, TileShape
+from fedray.models import OBJECTIVES, Condition, Gan, Optimizers
 from fedray.randomness import derive_seed
-from tests.support.federation import assert_close, run, run_interrupted
+from tests.support.federation import assert_close, first_state, run, run_interrupted
 
 MD_GAN = {"federation__mode": "md-gan", "federation__num_clients": 3, "federation__local_steps": 2, "gan__n_critic": 2}
 
@@ -22,7 +22,7 @@ def discriminators(grid):
 @pytest.mark.parametrize("objective", ["wgan-gp", "acgan", "cgan-hinge"])
 def test_the_generators_step_is_that_of_the_mean_loss_over_the_clients(objective, small_config):
     config = small_config(**MD_GAN, gan__objective=objective, federation__num_rounds=1, federation__swap_every=0)
-    start = initial_state(config)
+    start = first_state(config)
     state, _, grid = run(config)
     plain = Gan(config.gan, TileShape(16, 3, 2), config.seed)
     plain.load(shared_arrays(start))
@@ -75,7 +75,7 @@ def test_owners_form_one_cycle():
 
 def test_clients_train_on_their_own_tiles_of_the_labels_they_were_sent(small_config):
     config = small_config(gan__augment=False)
-    client, gan = client_tiles(config, 0), Gan(config.gan, TileShape(16, 3, 2), 0)
+    client, gan = partitioned_store(config).tiles(0), Gan(config.gan, TileShape(16, 3, 2), 0)
     condition = Condition(torch.tensor([0, 1, 1, 0]), torch.zeros(4, dtype=torch.int64))
     tiles, kept = real_like(client, condition, gan, seed=1)
     assert kept.tolist() == [0, 1, 2, 3]
@@ -88,7 +88,7 @@ def test_clients_train_on_their_own_tiles_of_the_labels_they_were_sent(small_con
 
 def test_a_single_tile_that_matches_is_drawn_with_another_for_batch_norm(small_config):
     config = small_config(**MD_GAN, gan__objective="acgan", gan__discriminator="resnet18", federation__num_rounds=1)
-    client, gan = client_tiles(config, 0), Gan(config.gan, TileShape(16, 3, 2), 0)
+    client, gan = partitioned_store(config).tiles(0), Gan(config.gan, TileShape(16, 3, 2), 0)
     condition = Condition(torch.tensor([0, 1, 0]), torch.zeros(3, dtype=torch.int64))
     bright = client.labels == 1
     tiles, kept = real_like(LabelledTiles(client.tiles[bright], client.labels[bright], 0 * client.labels[bright]),
@@ -105,7 +105,9 @@ def test_weights_stay_on_the_server_and_discriminators_with_the_clients(small_co
     report = reports[-1]
     assert report.counts["discriminator-steps"] == 3 * 2
     assert report.counts["generator-steps"] == 1  # the server's, though three clients judged it
-    assert report.counts["num-examples"] == sum(len(client_tiles(config, number).tiles) for number in range(3))
+    assert report.counts["num-examples"] == sum(
+        len(partitioned_store(config).tiles(number).tiles) for number in range(3)
+    )
 
 
 def test_a_resumed_run_equals_one_without_interruption(small_config, tmp_path):

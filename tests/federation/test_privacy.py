@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from fedray.config import ConfigError
+from fedray.data import tile_shape
 from fedray.federation import (
     DivergedError,
     FederationError,
     client_app,
-    fresh_gan,
-    initial_state,
     sample_from_clients,
     shared_arrays,
 )
 from fedray.federation.messages import from_record, shared_parts
 from fedray.federation.privacy import clip_update
-from tests.support.federation import PRIVATE, assert_close, run
+from fedray.models import fresh_gan
+from tests.support.federation import PRIVATE, assert_close, first_state, run
 from tests.support.local_grid import LocalGrid
 from tests.support.networks import BACKBONES
 
@@ -29,7 +29,7 @@ def distance(first, second):
 def test_updates_are_clipped_to_the_norm(small_config):
     """With next to no noise the mean of two updates of length c is at most c long."""
     config = small_config(**PRIVATE, privacy__noise_multiplier=1e-9, privacy__clipping_norm=0.005)
-    start = shared_arrays(initial_state(config))
+    start = shared_arrays(first_state(config))
     free, _, _ = run(small_config(**PRIVATE))
     clipped, _, _ = run(config)
     assert distance(shared_arrays(free), start) > 0.01
@@ -39,7 +39,7 @@ def test_updates_are_clipped_to_the_norm(small_config):
 def test_noise_has_the_configured_size(small_config):
     """On a mean of n clients: multiplier * norm / n in every weight (McMahan et al. 2018)."""
     config = small_config(**PRIVATE, privacy__noise_multiplier=4.0, privacy__clipping_norm=0.001)
-    start = shared_arrays(initial_state(config))
+    start = shared_arrays(first_state(config))
     after = shared_arrays(run(config)[0])
     changes = np.concatenate([(after[key] - start[key]).ravel() for key in start if "_ema" not in key])
     assert changes.std() == pytest.approx(4.0 * 0.001 / config.num_clients, rel=0.02)
@@ -80,9 +80,13 @@ def test_what_leaves_a_client_is_an_update_of_trained_floats_within_the_norm(
         federation__num_clients=3 if backbone == "cnn" else 1,
     )  # fmt: skip
     grid = RecordingGrid(client_app, config.num_clients)
-    start = shared_arrays(initial_state(config))
+    start = shared_arrays(first_state(config))
     state, _, _ = run(config, grid=grid)
-    trained = set(fresh_gan(config, load_weights=False).trained(shared_parts(config.federation)))
+    trained = set(
+        fresh_gan(config.gan, tile_shape(config.data), config.seed, "cpu", load_weights=False).trained(
+            shared_parts(config.federation)
+        )
+    )
     assert len(grid.exchanged) == config.num_clients
     for message, reply in grid.exchanged:
         assert set(reply.content) == {"arrays", "metrics"}
@@ -110,7 +114,7 @@ def test_batch_statistics_stay_what_they_were_and_training_goes_on(small_config)
 
 def test_the_moving_average_is_the_servers_own_over_what_was_released(small_config):
     config = small_config(**{**PRIVATE, "federation__num_rounds": 3}, privacy__noise_multiplier=1.0)
-    state = initial_state(config)
+    state = first_state(config)
     average = {name: value for name, value in shared_arrays(state).items() if name.startswith("generator_ema.")}
     for rounds_before in range(3):
         run(config, state=state, rounds=rounds_before + 1)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from torch import distributed
 
+from fedray.data import TileShape
 from fedray.experiment.centralised import _Average
-from fedray.federation import client_app, initial_state, shared_arrays
+from fedray.federation import client_app, shared_arrays
 from fedray.federation.messages import ARRAYS, from_record
-from fedray.models import Gan, TileShape
-from tests.support.federation import assert_close, plain_pass, run, run_interrupted
+from fedray.models import Gan
+from tests.support.federation import assert_close, first_state, plain_pass, run, run_interrupted
 from tests.support.local_grid import LocalGrid
 
 PROJECTED = {
@@ -38,7 +39,7 @@ class Overhearing(LocalGrid):
 
 def test_a_round_is_the_mean_of_the_clients_heads_and_kilobytes_travel(small_config):
     config = small_config(**PROJECTED, federation__num_rounds=1)
-    start = shared_arrays(initial_state(config))
+    start = shared_arrays(first_state(config))
     grid = Overhearing(2)
     state, _, _ = run(config, grid=grid)
     clients = [plain_pass(config, client_id, start) for client_id in range(2)]

@@ -1,29 +1,22 @@
 import numpy as np
 import pytest
 
-from fedray.federation import (
-    DivergedError,
-    FederationError,
-    client_partition,
-    initial_state,
-    sample_from_clients,
-    shared_arrays,
-)
-from fedray.federation.client import client_tiles
-from fedray.models import Gan, Optimizers, TileShape, local_pass
-from tests.support.federation import assert_close, failing_app, plain_pass, run, run_interrupted
+from fedray.data import TileShape, client_partition, partitioned_store
+from fedray.federation import DivergedError, FederationError, sample_from_clients, shared_arrays
+from fedray.models import Gan, Optimizers, local_pass
+from tests.support.federation import assert_close, failing_app, first_state, plain_pass, run, run_interrupted
 from tests.support.local_grid import LocalGrid
 
 
 def plain_pass_with_steps(config, steps):
     gan = Gan(config.gan, TileShape(16, 3, 2), config.seed)
-    local_pass(gan, Optimizers(gan), client_tiles(config, 0), num_steps=steps, steps_before=0, seed=0)
+    local_pass(gan, Optimizers(gan), partitioned_store(config).tiles(0), num_steps=steps, steps_before=0, seed=0)
     return gan.arrays()
 
 
 def test_a_round_is_the_mean_of_the_clients_weighted_by_their_tiles(small_config):
     config = small_config(federation__num_clients=3, federation__num_rounds=1)
-    start = shared_arrays(initial_state(config))
+    start = shared_arrays(first_state(config))
     state, (report,), _ = run(config)
     clients = [plain_pass(config, client_id, start) for client_id in range(3)]
     total = sum(size for _, size, _ in clients)
@@ -54,7 +47,7 @@ def test_centralised_training_is_the_plain_loop_with_one_optimizer(small_config)
 )
 def test_a_round_changes_exactly_the_aggregated_part(small_config, aggregate, shared):
     config = small_config(federation__aggregate=aggregate)
-    before = shared_arrays(initial_state(config))
+    before = shared_arrays(first_state(config))
     state, _, grid = run(config)
     after = shared_arrays(state)
     assert {name.split(".")[0] for name in after} == shared
@@ -73,7 +66,7 @@ def test_private_parts_differ_between_clients_and_are_continued(small_config):
     name = "discriminator.score.weight"
     first = [context.state["private-parts"][name].numpy() for context in grid.contexts.values()]
     assert not np.array_equal(*first)
-    start = shared_arrays(initial_state(config))
+    start = shared_arrays(first_state(config))
     expected = plain_pass(config, 0, start)[0].arrays()[name]
     assert np.allclose(first[0], expected, atol=1e-6)
 
@@ -96,7 +89,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not(small_config)
 
 def test_dtypes_stay_as_they_were(small_config):
     config = small_config()
-    before = shared_arrays(initial_state(config))
+    before = shared_arrays(first_state(config))
     after = shared_arrays(run(config)[0])
     assert {name: value.dtype for name, value in before.items()} == {name: value.dtype for name, value in after.items()}
 

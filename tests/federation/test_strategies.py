@@ -6,12 +6,13 @@ from flwr.app import Array, ArrayRecord, Metadata, MetricRecord, RecordDict
 from flwr.app.message.message import make_message
 
 from fedray.config import ConfigError, FederationConfig
-from fedray.federation import STRATEGIES, TooFewRepliesError, initial_state, make_strategy, shared_arrays
+from fedray.data import tile_shape
+from fedray.federation import STRATEGIES, TooFewRepliesError, shared_arrays
 from fedray.federation.messages import PARTS, from_record
 from fedray.federation.strategies import trained_parameters
 from fedray.federation.weighting import client_weight
 from fedray.models import OBJECTIVES
-from tests.support.federation import assert_close, plain_pass, run, run_interrupted
+from tests.support.federation import assert_close, first_state, plain_pass, run, run_interrupted, strategy_of
 from tests.support.networks import PAIRS
 
 SERVER_OPTIMISERS = ["fedavgm", "fedadam", "fedyogi", "fedadagrad"]
@@ -30,7 +31,7 @@ def mean(arrays, weights):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_trains_and_keeps_buffers_within_their_range(name, small_config):
     config = small_config(federation__strategy=name, federation__num_clients=5, federation__trimmed_share=0.25)
-    before = shared_arrays(initial_state(config))
+    before = shared_arrays(first_state(config))
     state, reports, _ = run(config)
     after = shared_arrays(state)
     assert [report.num_clients for report in reports] == [5, 5]
@@ -52,8 +53,8 @@ def test_server_optimisers_step_parameters_by_their_formula_and_average_the_rest
         federation__server_lr=0.02,
     )
     rate, beta1, beta2, tau = 0.02, 0.9, 0.99, 1e-3
-    parameters = set(trained_parameters(config))
-    arrays = shared_arrays(initial_state(config))
+    parameters = set(trained_parameters(config, tile_shape(config.data)))
+    arrays = shared_arrays(first_state(config))
     assert parameters and parameters < set(arrays)
     assert not any("running" in key or key.startswith("generator_ema.") for key in parameters)
     momentum = {key: 0.0 for key in parameters}
@@ -96,7 +97,7 @@ def test_a_resumed_run_continues_the_servers_optimiser(name, small_config, tmp_p
 
 
 def test_fedprox_stays_nearer_to_where_the_round_began(small_config):
-    start = shared_arrays(initial_state(small_config()))
+    start = shared_arrays(first_state(small_config()))
 
     def moved(**fields):
         state, _, _ = run(small_config(federation__num_rounds=1, federation__local_epochs=6, **fields))
@@ -123,7 +124,7 @@ def test_clients_weigh_by_size_alike_or_by_the_balance_of_their_labels(small_con
     assert weight("label-balance", np.array([0, 0, 0, 1])) == pytest.approx(4 * (0.75**-0.75) * (0.25**-0.25))
 
     config = small_config(federation__num_clients=3, federation__num_rounds=1, federation__weighting="uniform")
-    arrays, _ = clients_after(config, shared_arrays(initial_state(config)))
+    arrays, _ = clients_after(config, shared_arrays(first_state(config)))
     assert_close(shared_arrays(run(config)[0]), mean(arrays, [1, 1, 1]))
 
 
@@ -141,7 +142,7 @@ def test_exactly_the_aggregated_part_is_shared(objective, backbone, aggregate, s
         federation__aggregate=aggregate, federation__num_rounds=1,
         federation__local_steps=None if backbone == "cnn" else 1,
     )  # fmt: skip
-    start = shared_arrays(initial_state(config))
+    start = shared_arrays(first_state(config))
     state, _, grid = run(config)
     after = shared_arrays(state)
     assert {key.split(".")[0] for key in after} == set(parts)
@@ -184,11 +185,11 @@ def test_a_robust_strategy_leaves_out_a_reply_that_is_not_finite(name, finite, e
     malicious = 1 if name == "krum" else 0
     config = small_config(federation__strategy=name, federation__num_clients=6, federation__num_malicious=malicious)
     replies = replies_of([finite[0], bad, *finite[1:]])
-    arrays, metrics = make_strategy(config).aggregate_train(1, replies)
+    arrays, metrics = strategy_of(config).aggregate_train(1, replies)
     assert arrays["w"].numpy()[0] == pytest.approx(expected, abs=0.11)
     assert metrics["num-examples"] == (1 if name == "krum" else len(finite))  # Krum takes one
     with pytest.raises(TooFewRepliesError, match=r"round 1: 4 of 6 replies are not finite .* 2 are too few"):
-        make_strategy(config).aggregate_train(1, replies_of([1.0, 2.0, bad, bad, bad, bad]))
+        strategy_of(config).aggregate_train(1, replies_of([1.0, 2.0, bad, bad, bad, bad]))
 
 
 @pytest.mark.parametrize(

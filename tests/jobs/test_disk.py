@@ -6,7 +6,7 @@ import os
 import pytest
 
 from fedray.config.cli import run_job
-from fedray.federation import local_store
+from fedray.data import local_store
 
 PLACES = ["{folder}/file", "{folder}/file/below", "/proc/fedray", "/proc", "/dev/null/below"]
 

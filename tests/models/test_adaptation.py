@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fedray.models import Condition, Gan, ModelError, TileShape
+from fedray.data import TileShape
+from fedray.models import Condition, Gan, ModelError
 from fedray.models.backbones import couples_samples
 from tests.support.networks import BACKBONES, config
 

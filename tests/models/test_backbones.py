@@ -8,7 +8,8 @@ import timm
 import torch
 from torch import nn
 
-from fedray.models import Condition, Gan, ModelError, TileShape
+from fedray.data import TileShape
+from fedray.models import Condition, Gan, ModelError
 from fedray.models.backbones import TimmBackbone, couples_samples
 from tests.support.networks import config, imagenet_file
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedray.models import OBJECTIVES, Condition, Gan, GanSteps, LabelledTiles, Optimizers, TileShape, local_pass
+from fedray.data import LabelledTiles, TileShape
+from fedray.models import OBJECTIVES, Condition, Gan, GanSteps, Optimizers, local_pass
 from tests.support.networks import BACKBONES, FULL_SIZE, PAIRS, config, imagenet_file
 
 SHAPE = TileShape(size=32, channels=3, num_labels=2, num_domains=2)

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from fedray.config import GanConfig
-from fedray.models import GENERATOR_PARTS, PARTS, Condition, Gan, TileShape
+from fedray.data import TileShape
+from fedray.models import GENERATOR_PARTS, PARTS, Condition, Gan
 from fedray.models.gan import to_float, to_uint8
 from fedray.randomness import torch_stream
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedray.models import Condition, Gan, LabelledGenerator, TileShape
+from fedray.data import TileShape
+from fedray.models import Condition, Gan, LabelledGenerator
 from fedray.randomness import torch_stream
 from tests.support.networks import config
 

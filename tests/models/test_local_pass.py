@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from fedray.config import GanConfig
-from fedray.models import Condition, Gan, Optimizers, TileShape, local_pass, proximal, steps_per_round
+from fedray.data import TileShape
+from fedray.models import Condition, Gan, Optimizers, local_pass, proximal, steps_per_round
 from fedray.models.local_pass import batch_bounds
 from tests.support.networks import client
 

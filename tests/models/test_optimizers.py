@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedray.models import Gan, Optimizers, TileShape
+from fedray.data import TileShape
+from fedray.models import Gan, Optimizers
 from tests.support.networks import config
 
 SHAPE = TileShape(size=16, channels=3, num_labels=2)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedray.models import Gan, GanSteps, LabelledTiles, ModelError, Optimizers, TileShape, local_pass
+from fedray.data import LabelledTiles, TileShape
+from fedray.models import Gan, GanSteps, ModelError, Optimizers, local_pass
 from fedray.models.discriminators import judge_both
 from fedray.models.frozen import FrozenFeatures, _read_once
 from fedray.models.judgements import LabelSpread

@@ -3,9 +3,9 @@
 import numpy as np
 from flwr.clientapp import ClientApp
 
+from fedray.data import TileShape, census_of, partitioned_store, tile_shape
 from fedray.federation import client_app, federate, initial_state, load_checkpoint, make_strategy, save_checkpoint
-from fedray.federation.client import client_tiles
-from fedray.models import Gan, Optimizers, TileShape, local_pass
+from fedray.models import Gan, Optimizers, local_pass
 from fedray.randomness import derive_seed
 from tests.support.local_grid import LocalGrid
 
@@ -13,11 +13,24 @@ PRIVATE = {"gan__generator": "residual", "federation__weighting": "uniform", "fe
 """What an experiment with differential privacy needs beside its noise."""
 
 
+def first_state(config):
+    return initial_state(config, tile_shape(config.data))
+
+
+def strategy_of(config):
+    return make_strategy(config, tile_shape(config.data))
+
+
+def rounds_of(config, grid, state, account=None):
+    """Run the rounds that are left, one a turn."""
+    return federate(strategy_of(config), grid, state, config, census_of(config), account)
+
+
 def run(config, grid=None, state=None, rounds=None, account=None):
     grid = grid or LocalGrid(client_app, config.num_clients)
-    state = state or initial_state(config)
+    state = state or first_state(config)
     reports = []
-    for report in federate(make_strategy(config), grid, state, config, account):
+    for report in rounds_of(config, grid, state, account):
         reports.append(report)
         if report.round_index == rounds:
             break
@@ -46,7 +59,7 @@ def plain_pass(config, client_id, arrays, round_index=1, optimizers=None, gan=No
     gan = gan or Gan(config.gan, TileShape(16, 3, 2), config.seed)
     gan.load(arrays)
     optimizers = optimizers or Optimizers(gan)
-    client = client_tiles(config, client_id)
+    client = partitioned_store(config).tiles(client_id)
     steps = config.federation.local_steps or -(-len(client.tiles) // config.gan.batch_size)
     seed = derive_seed(config.seed, "client", round_index, client_id)
     local_pass(gan, optimizers, client, num_steps=steps, steps_before=(round_index - 1) * steps, seed=seed)

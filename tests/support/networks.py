@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from fedray.config import GanConfig
-from fedray.models import OBJECTIVES, Condition, Gan, Judgement, LabelledTiles, TileShape
+from fedray.data import LabelledTiles, TileShape
+from fedray.models import OBJECTIVES, Condition, Gan, Judgement
 
 # One of each family that a federation may use: of timm those that it keeps for tests, with 0.1 to 0.4 M parameters.
 BACKBONES = ["cnn", "test_resnet", "test_vit", "test_efficientnet"]

@@ -8,6 +8,7 @@ from flwr.serverapp import ServerApp
 from flwr.simulation import run_simulation
 
 from fedray.config import load_config
+from fedray.data import census_of, tile_shape
 from fedray.federation import client_app, federate, initial_state, make_strategy, shared_arrays
 
 config = load_config(sys.argv[1])
@@ -16,11 +17,12 @@ server_app = ServerApp()
 
 @server_app.main()
 def main(grid, context):
-    state = initial_state(config)
+    state = initial_state(config, tile_shape(config.data))
     deadline = time.monotonic() + 60
     while len(list(grid.get_node_ids())) < config.num_clients and time.monotonic() < deadline:
         time.sleep(0.01)  # the stock engine starts this function while it is still registering its nodes
-    list(federate(make_strategy(config), grid, state, config))
+    strategy = make_strategy(config, tile_shape(config.data))
+    list(federate(strategy, grid, state, config, census_of(config)))
     np.savez(sys.argv[2], **shared_arrays(state))
 
 
