@@ -15,7 +15,7 @@ from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality
 from fedray.evaluation.metrics import Scores, compare
 from fedray.evaluation.reference import Reference, load_reference
 from fedray.evaluation.samples import sample_of
-from fedray.evaluation.self_test import SelfTest, load_self_test
+from fedray.evaluation.self_testing import SelfTest, load_self_test
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class Evaluator:
 
         Returns:
             Scores by name; the names are those of :func:`fedray.evaluation.score_names`, without those of labels that
-            these features do not tell apart (:attr:`fedray.evaluation.self_test.SelfTest.void`).
+            these features do not tell apart (:attr:`fedray.evaluation.self_testing.SelfTest.void`).
 
         Raises:
             EvaluationError: Number, shape or type of the tiles, or their labels, are not the ones compared with.

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fedray.evaluation import Evaluator, SelfTest
 from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
-from fedray.evaluation.self_test import REAL, is_of_label
+from fedray.evaluation.self_testing import REAL, is_of_label
 from fedray.tracking import TrackedRun
 
 if TYPE_CHECKING:  # imported where it draws: every trial imports this room, and matplotlib costs it half a second

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.evaluation import EvaluationError, Evaluator, cached_evaluator, mode_of, score_names
-from fedray.evaluation.self_test import what_of
+from fedray.evaluation.self_testing import what_of
 
 CONFIG = EvaluationConfig(num_samples=256)
 MakeStore = Callable[..., TileStore]

@@ -34,7 +34,7 @@ def check(store: TileStore, num_samples: int | None, num_compared: int, missed: 
 
 @pytest.mark.parametrize(
     ("tile_size", "num_samples", "num_compared", "missed"),
-    [(32, 64, 64, []), (64, DEFAULT, 167, [])],  # 256 of 32 px: test_self_test.py
+    [(32, 64, 64, []), (64, DEFAULT, 167, [])],  # 256 of 32 px: test_self_testing.py
 )
 def test_colon(tile_size: int, num_samples: int | None, num_compared: int, missed: list[str]) -> None:
     check(open_store(DataConfig(tile_size=tile_size)), num_samples, num_compared, missed)

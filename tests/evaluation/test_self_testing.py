@@ -11,13 +11,13 @@ import torch
 from fedray.config import EvaluationConfig
 from fedray.data import Tile, TileStore, write_store
 from fedray.evaluation import EvaluationError, Evaluator, check_compared, check_extractor, reference
-from fedray.evaluation import self_test as module
+from fedray.evaluation import self_testing as module
 from fedray.evaluation.destruction import DESTRUCTIONS, destroy
 from fedray.evaluation.extractors import Extractor
 from fedray.evaluation.metrics import Sample, Scores, compare
 from fedray.evaluation.metrics.distances import Fid, Kid
 from fedray.evaluation.reference import floor_indices
-from fedray.evaluation.self_test import SelfTest, run_self_test
+from fedray.evaluation.self_testing import SelfTest, run_self_test
 from fedray.randomness import stream
 
 CONFIG = EvaluationConfig(num_samples=256)
