@@ -13,6 +13,7 @@ from fedray.config.loading import (
 )
 from fedray.config.paths import config_paths, flatten, nearest_name, nest
 from fedray.config.schema import (
+    SITES,
     DataConfig,
     EvaluationConfig,
     ExperimentConfig,
@@ -26,6 +27,7 @@ from fedray.config.schema import (
 __all__ = [
     "PROJECTED",
     "RECIPES",
+    "SITES",
     "ConfigError",
     "DataConfig",
     "EvaluationConfig",

@@ -12,13 +12,17 @@ from pydantic import Field, model_validator
 from fedray.config.gan import GanConfig
 from fedray.config.section import NonNegative, Positive, Section
 
+SITES = "sites"
+"""``data.store`` where every client has a store of its own."""
+
 
 class DataConfig(Section):
     """Which tiles are used."""
 
     store: str = "colon"
     """Path of a tile store made by jobs/prepare_data.py, its s3:// or gs:// address on shared storage (fetched once a
-    node), or 'colon' for the embedded section of human colon."""
+    node), or 'colon' for the embedded section of human colon. For `flwr run` also 'sites': every SuperNode has a store
+    of its own, which its node configuration names, and the server has none."""
     tile_size: int | None = Field(None, ge=1)
     """Tile edge in pixels. For 'colon': 16 to 256, a multiple of 8; unset: 32. Another store brings its own size: leave
     it unset."""
@@ -196,7 +200,7 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _sections_that_go_together(self) -> Self:
-        problems = [*self._mode_problems(), *self._robustness_problems()]
+        problems = [*self._mode_problems(), *self._robustness_problems(), *self._site_problems()]
         problems += self._privacy_problems() if self.privacy.on else []
         if problems:
             raise ValueError("; ".join(problems))
@@ -223,6 +227,24 @@ class ExperimentConfig(Section):
             problems.append(
                 "federation.max_failed_share must be 0 in mode 'md-gan' (every discriminator judges every step), but "
                 f"got {federation.max_failed_share:g}"
+            )
+        return problems
+
+    def _site_problems(self) -> list[str]:
+        """Refuse what needs all tiles in one place, or an account of what the sites say of theirs."""
+        if self.data.store != SITES:
+            return []
+        problems = []
+        if self.federation.mode == "centralised":
+            problems.append(
+                f"data.store {SITES!r} needs federation.mode 'federated' or 'md-gan', but got 'centralised'"
+            )
+        if self.partition != PartitionConfig():
+            problems.append(f"partition must be left out with data.store {SITES!r}: every site has its own tiles")
+        if self.privacy.on:
+            problems.append(
+                f"privacy needs a data.store that the server has too, but got {SITES!r}: which labels a site has would "
+                "be covered by no account"
             )
         return problems
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fedray.config import DataConfig, nearest_name
+from fedray.config import SITES, DataConfig, nearest_name
 from fedray.data.colon import build_colon
 from fedray.data.shared import fetch_store
 from fedray.data.store import FORMAT_VERSION, StoreError, TileStore
@@ -42,6 +42,11 @@ def open_store(config: DataConfig) -> TileStore:
 
 
 def _open(config: DataConfig) -> TileStore:
+    if config.store == SITES:
+        raise StoreError(
+            f"data.store {SITES!r} is for `flwr run` on SuperNodes that have a store each, but this command needs "
+            "tiles itself; name a store"
+        )
     if is_uri(config.store):
         return fetch_store(config.store, cache_dir() / "fetched")
     if config.store not in DATASETS:
@@ -66,7 +71,7 @@ def _open(config: DataConfig) -> TileStore:
 def absolute_store(config: DataConfig) -> DataConfig:
     """Return the config with an absolute path of its store, for processes that run in other folders."""
     path = Path(config.store).expanduser()
-    if config.store in DATASETS or is_uri(config.store) or not path.exists():
+    if config.store in (*DATASETS, SITES) or is_uri(config.store) or not path.exists():
         return config
     return config.model_copy(update={"store": str(path.resolve())})
 

@@ -1,5 +1,6 @@
-"""Where a process's training tiles come from."""
+"""Where a process's training tiles come from: a share of one store that all processes have, or a store of its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -7,10 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedray.config import DataConfig, ExperimentConfig, PartitionConfig
+from fedray.config import SITES, DataConfig, ExperimentConfig, PartitionConfig
 from fedray.data.catalog import open_store
 from fedray.data.partitions import Partition, partition_store
-from fedray.data.store import TileStore
+from fedray.data.store import StoreError, TileStore
 from fedray.data.tiles import LabelledTiles, TileShape
 
 
@@ -42,6 +43,33 @@ class PartitionedStore:
         return _read(self._store, self._partition.clients[client])
 
 
+class OwnStore:
+    """A store that this process alone has: a hospital's. All of its training tiles are its client's.
+
+    Labels and domains count as the experiment counts them, by their names: a site may have some of them only.
+    """
+
+    def __init__(self, store: TileStore, label_names: Sequence[str], domain_names: Sequence[str]) -> None:
+        """Take the store, and the names of the experiment's labels and domains in the order of their codes.
+
+        Raises:
+            StoreError: The store has a label or a domain that is none of these.
+        """
+        self._store = store
+        self._labels = _codes(store, "label", store.label_names, label_names)
+        self._domains = _codes(store, "domain", store.domain_names, domain_names)
+        self._shape = TileShape(store.tile_size, store.channels, len(label_names), len(domain_names))
+
+    def shape(self) -> TileShape:
+        """Return what the tiles of all sites have in common."""
+        return self._shape
+
+    def tiles(self, client: int) -> LabelledTiles:
+        """Read the store's training tiles, whoever the client is."""
+        own = _read(self._store, self._store.indices("train"))
+        return own._replace(labels=self._labels[own.labels], domains=self._domains[own.domains])
+
+
 @dataclass(frozen=True)
 class Census:
     """What a server must know of the clients' tiles, though it may have none itself."""
@@ -58,7 +86,7 @@ def census_of(config: ExperimentConfig) -> Census:
     """Count in this process's store what a server must know.
 
     Raises:
-        StoreError: It cannot be opened.
+        StoreError: It cannot be opened, or every site has its own.
         PartitionError: The partition is impossible.
     """
     store = local_store(config.data)
@@ -75,6 +103,35 @@ def local_store(data: DataConfig) -> TileStore:
 def partitioned_store(config: ExperimentConfig) -> PartitionedStore:
     """Return the source of a process that has the experiment's store."""
     return PartitionedStore(local_store(config.data), client_partition(config))
+
+
+def own_store(path: str, data: DataConfig, label_names: Sequence[str], domain_names: Sequence[str]) -> OwnStore:
+    """Return the source of a site.
+
+    Args:
+        path: Of its store, as its operator says.
+        data: As the experiment says, where every site has its own.
+        label_names: Of all sites.
+        domain_names: Of all sites.
+
+    Raises:
+        StoreError: The experiment names a store, or the site's cannot be opened, has tiles of another size, or no
+            training tile, or names that were not agreed upon.
+    """
+    return OwnStore(site_store(path, data), label_names, domain_names)
+
+
+def site_store(path: str, data: DataConfig) -> TileStore:
+    """Open a site's own store. Arguments and errors as of :func:`own_store`."""
+    if data.store != SITES:
+        raise StoreError(
+            f"this site trains on its own tiles ({path}), but the experiment asks for data.store {data.store!r}; set "
+            f"data.store to {SITES!r}, or start the site without a store in its node configuration"
+        )
+    store = local_store(DataConfig(store=path, tile_size=data.tile_size))
+    if len(store.indices("train")) == 0:
+        raise StoreError(f"the tile store {path} of this site has no training tile; make it with others in it")
+    return store
 
 
 def store_shape(store: TileStore) -> TileShape:
@@ -100,3 +157,14 @@ def _partition(data: DataConfig, scheme: PartitionConfig, num_clients: int, seed
 
 def _read(store: TileStore, indices: NDArray[np.int64]) -> LabelledTiles:
     return LabelledTiles(store.tiles(indices), store.labels[indices], store.domains[indices])
+
+
+def _codes(store: TileStore, kind: str, own: Sequence[str], agreed: Sequence[str]) -> NDArray[np.int64]:
+    """Return the agreed code of each of a store's own."""
+    known = {name: code for code, name in enumerate(agreed)}
+    if unknown := [name for name in own if name not in known]:
+        raise StoreError(
+            f"the tile store {store.path} has the {kind} {unknown[0]!r}, but the experiment began with "
+            f"{', '.join(map(repr, agreed))}; start it again, so that all sites are asked anew"
+        )
+    return np.array([known[name] for name in own], np.int64)

@@ -7,11 +7,13 @@ from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
-from fedray.config import ExperimentConfig, override
+from fedray.config import SITES, ExperimentConfig, override
 from fedray.data import local_store
 from fedray.evaluation import Evaluator
+from fedray.experiment.place import results_root
 from fedray.experiment.rounds import ExperimentRun
 from fedray.experiment.settled import settled
+from fedray.federation import AgreedGrid, ask_sites
 from fedray.models import training_device
 
 server_app = ServerApp()
@@ -20,15 +22,34 @@ server_app = ServerApp()
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the experiment that the run config describes by config paths (``gan.n_critic=2``), and log its rounds."""
-    config = measured_by(context)
-    Evaluator.prepare(local_store(config.data), config.evaluation, training_device(config.resources))
-    # Only now: the stock simulation starts this function while it is still registering its SuperNodes.
-    config = config_of(context, num_nodes=len(list(grid.get_node_ids())))
-    run = ExperimentRun(config, grid)
+    on_sites = _given(context).get("data.store") == SITES
+    run = _run_on_sites(grid, context) if on_sites else _run_on_one_store(grid, context)
+    # The only place that has the generator then: no tile is here that it could be judged by.
+    folder = results_root() / "runs" / f"sites-{context.run_id}" / "checkpoint" if on_sites else None
     while not run.done:
         result = run.step()
         figures = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
-        log(INFO, "round %s of %s: %s", result.report.round_index, config.federation.num_rounds, figures)
+        log(INFO, "round %s of %s: %s", result.report.round_index, run.config.federation.num_rounds, figures)
+        if folder is not None:
+            run.save(folder)
+            log(INFO, "the averaged networks are in %s", folder.resolve())
+
+
+def _run_on_one_store(grid: Grid, context: Context) -> ExperimentRun:
+    config = measured_by(context)
+    Evaluator.prepare(local_store(config.data), config.evaluation, training_device(config.resources))
+    # Only now: the stock simulation starts this function while it is still registering its SuperNodes.
+    return ExperimentRun(config_of(context, num_nodes=len(list(grid.get_node_ids()))), grid)
+
+
+def _run_on_sites(grid: Grid, context: Context) -> ExperimentRun:
+    values = _given(context) | {"federation.num_clients": max(1, len(list(grid.get_node_ids())))}
+    config = override(ExperimentConfig(), values, source="the Flower run config").resolved()
+    census = ask_sites(grid, config)
+    labels = ", ".join(f"{code} {name}" for code, name in enumerate(census.label_names))
+    tiles = f"{sum(census.sizes)} training tiles of {census.shape.size} px"
+    log(INFO, "%s sites have %s; labels: %s", len(census.sizes), tiles, labels)
+    return ExperimentRun(config, AgreedGrid(grid, census), census=census)
 
 
 def measured_by(context: Context) -> ExperimentConfig:

@@ -7,8 +7,8 @@ from typing import Any
 
 from flwr.serverapp import Grid
 
-from fedray.config import ExperimentConfig
-from fedray.data import census_of
+from fedray.config import SITES, ExperimentConfig
+from fedray.data import Census, census_of
 from fedray.experiment.evaluate import (
     Evaluation,
     Preview,
@@ -87,6 +87,7 @@ class ExperimentRun:
         grid: Grid,
         run_elsewhere: RunElsewhere = call_here,
         account: Account | None = None,
+        census: Census | None = None,
     ) -> None:
         """Stand before round 1.
 
@@ -95,10 +96,11 @@ class ExperimentRun:
             grid: Where the clients are.
             run_elsewhere: Where to evaluate.
             account: Of what it releases under differential privacy; unset: it begins here, and ends with the process.
+            census: Of the clients' tiles; unset: of this process's store, which is also what generators are judged by.
         """
         self.config, self.grid, self.account = config, grid, account or Account()
         self._run_elsewhere = run_elsewhere
-        self._census = census_of(config)
+        self._census = census or census_of(config)
         self._start(initial_state(config, self._census.shape))
 
     def _start(self, state: FederationState) -> None:
@@ -113,7 +115,9 @@ class ExperimentRun:
 
     @property
     def due(self) -> bool:
-        """Whether the last round is one that is evaluated."""
+        """Whether the last round is one that is evaluated: none is where only the clients have real tiles."""
+        if self.config.data.store == SITES:
+            return False
         return self.done or self.state.round_index % self.config.evaluation.every == 0
 
     def step(self) -> RoundResult:

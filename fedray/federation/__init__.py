@@ -4,9 +4,9 @@ from fedray.federation.account import Account, Releases, epsilon_of
 from fedray.federation.checkpoint import latest_round, load_checkpoint, save_checkpoint, save_round
 from fedray.federation.client import client_app, client_steps
 from fedray.federation.divergence import check_convergence
+from fedray.federation.failures import FederationError
 from fedray.federation.messages import to_record
 from fedray.federation.rounds import (
-    FederationError,
     FederationState,
     RoundReport,
     federate,
@@ -14,18 +14,21 @@ from fedray.federation.rounds import (
     sample_from_clients,
     shared_arrays,
 )
+from fedray.federation.sites import AgreedGrid, ask_sites
 from fedray.federation.strategies import STRATEGIES, TooFewRepliesError, make_strategy
 from fedray.models import DivergedError
 
 __all__ = [
     "STRATEGIES",
     "Account",
+    "AgreedGrid",
     "DivergedError",
     "FederationError",
     "FederationState",
     "Releases",
     "RoundReport",
     "TooFewRepliesError",
+    "ask_sites",
     "check_convergence",
     "client_app",
     "client_steps",

@@ -5,7 +5,7 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedray.config import ExperimentConfig
-from fedray.data import LabelledTiles, TileShape, partitioned_store
+from fedray.data import LabelledTiles, TileShape
 from fedray.federation.divergence import check_losses, report_divergence
 from fedray.federation.messages import (
     ARRAYS,
@@ -21,6 +21,7 @@ from fedray.federation.messages import (
     to_record,
 )
 from fedray.federation.privacy import protect, trained_alone
+from fedray.federation.sites import described, source_of
 from fedray.federation.weighting import client_weight
 from fedray.models import (
     Arrays,
@@ -50,7 +51,7 @@ client_app = ClientApp(mods=[report_divergence, protect])
 def train(message: Message, context: Context) -> Message:
     """Take the server's arrays, train on the client's tiles, reply with the shared parts and the losses."""
     config = experiment_of(message)
-    source, round_index = partitioned_store(config), round_of(message)
+    source, round_index = source_of(config, message, context), round_of(message)
     client = source.tiles(client_id(context))
     where = f"round {round_index}, client {client_id(context)}"
     gan = client_gan(config, context, source.shape(), from_record(message.content.array_records[ARRAYS]))
@@ -80,11 +81,17 @@ def train(message: Message, context: Context) -> Message:
 def sample(message: Message, context: Context) -> Message:
     """Generate tiles for the asked labels and domains with the client's own generator (where the server has none)."""
     config = experiment_of(message)
-    gan = client_gan(config, context, partitioned_store(config).shape())
+    gan = client_gan(config, context, source_of(config, message, context).shape())
     wanted = from_record(message.content.array_records[WANTED])
     labels, domains = (wanted[name].astype(np.int64) for name in (LABELS, DOMAINS))
     tiles = gan.sample(labels, torch_stream(config.seed, "sample", round_of(message), client_id(context)), domains)
     return Message(RecordDict({TILES: to_record({TILES: tiles})}), reply_to=message)
+
+
+@client_app.query("describe")
+def describe(message: Message, context: Context) -> Message:
+    """Say what the site's own tiles are like: the server has none, and asks before the first round."""
+    return Message(RecordDict({TILES: described(experiment_of(message), context)}), reply_to=message)
 
 
 def client_gan(config: ExperimentConfig, context: Context, shape: TileShape, arrays: Arrays | None = None) -> Gan:
@@ -142,8 +149,8 @@ def report_metrics(report: PassReport) -> dict[str, float]:
 
 
 def client_id(context: Context) -> int:
-    """Index of the client."""
-    return int(context.node_config["partition-id"])
+    """Number of the client, which addresses its random draws: its partition, or its node's where it has none."""
+    return int(context.node_config.get("partition-id", context.node_id))
 
 
 def round_of(message: Message) -> int:

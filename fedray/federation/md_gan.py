@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedray.config import ExperimentConfig
-from fedray.data import Census, LabelledTiles, partitioned_store
+from fedray.data import Census, LabelledTiles
 from fedray.federation.client import (
     OPTIMIZER,
     PRIVATE,
@@ -42,6 +42,7 @@ from fedray.federation.messages import (
     shared_parts,
     to_record,
 )
+from fedray.federation.sites import source_of
 from fedray.models import (
     DISCRIMINATOR_PARTS,
     Arrays,
@@ -76,7 +77,7 @@ def train_discriminator(message: Message, context: Context) -> Message:
     iteration = message.content.config_records[CONFIG][ITERATION]
     assert isinstance(iteration, int)
     seed = derive_seed(config.seed, "client", round_of(message), client_id(context), iteration)
-    source = partitioned_store(config)
+    source = source_of(config, message, context)
     client, gan = source.tiles(client_id(context)), client_gan(config, context, source.shape())
     optimizers = kept_optimizers(config, context, gan)
     steps = GanSteps(gan, optimizers, torch.Generator(gan.device).manual_seed(derive_seed(seed, "step")))

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig, FederationConfig
 from fedray.data import Census, TileShape
-from fedray.errors import UserError
 from fedray.federation.account import Account
 from fedray.federation.client import DOMAINS, LABELS, TILES, WANTED
 from fedray.federation.divergence import check_convergence, diverged
+from fedray.federation.failures import FederationError, failure_lines, failure_reasons
 from fedray.federation.md_gan import GeneratorServer
 from fedray.federation.messages import (
     CONFIG,
@@ -37,10 +37,6 @@ from fedray.models import Arrays, DivergedError, check_finite, fresh_gan
 from fedray.simulation import RayGrid, RoundTiming, merged_nodes
 
 logger = logging.getLogger(__name__)
-
-
-class FederationError(UserError, RuntimeError):
-    """A round failed: too many of its clients did not answer. The message names the clients and their reasons."""
 
 
 @dataclass
@@ -291,16 +287,9 @@ def _check_server(arrays: Arrays, moments: Arrays, round_index: int) -> None:
 
 
 def _failure_text(messages: list[Message], replies: list[Message], round_index: int) -> str:
-    reasons = {reply.metadata.src_node_id: reply.error.reason for reply in replies if reply.has_error()}
-    heard = {node for reply in replies for node in merged_nodes(reply)}
-    silent = {message.metadata.dst_node_id for message in messages} - heard
-    reasons |= dict.fromkeys(silent, "no reply within federation.round_timeout_s")
-    lines = [f"  - client node {node}: {reason}" for node, reason in sorted(reasons.items())[:5]]
-    more = [f"  - and {len(reasons) - 5} more"] if len(reasons) > 5 else []
-    head = (
-        f"round {round_index}: {len(reasons)} of {len(messages)} clients failed, more than federation.max_failed_share:"
-    )
-    return "\n".join([head, *lines, *more])
+    failed = f"{len(failure_reasons(messages, replies))} of {len(messages)} clients failed"
+    head = f"round {round_index}: {failed}, more than federation.max_failed_share:"
+    return "\n".join([head, *failure_lines(messages, replies)])
 
 
 def _as_before(arrays: ArrayRecord, before: ArrayRecord) -> Arrays:

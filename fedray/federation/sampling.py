@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
+from fedray.federation.grids import PassingGrid
 from fedray.randomness import stream
 
 
@@ -24,7 +23,7 @@ def num_sampled(num_clients: int, fraction: float) -> int:
     return max(1, round(fraction * num_clients))
 
 
-class SampledGrid(Grid):
+class SampledGrid(PassingGrid):
     """A grid of which a strategy sees the sampled nodes only.
 
     Flower's strategies draw nodes themselves, with Python's global random; where they see only the sampled ones and
@@ -33,35 +32,9 @@ class SampledGrid(Grid):
 
     def __init__(self, grid: Grid, node_ids: list[int]) -> None:
         """Show only ``node_ids`` of ``grid``."""
-        self._grid, self._node_ids = grid, node_ids
+        super().__init__(grid)
+        self._node_ids = node_ids
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the sampled nodes."""
         return list(self._node_ids)
-
-    def set_run(self, run: Run) -> None:
-        """Pass on to the grid."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """The grid's run."""
-        return self._grid.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Pass on to the grid."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Pass on to the grid."""
-        return self._grid.push_messages(messages)
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Pass on to the grid."""
-        return self._grid.pull_messages(message_ids)
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Pass on to the grid."""
-        return self._grid.send_and_receive(messages, timeout=timeout)
