@@ -9,6 +9,7 @@ from .errors import (
     UnsoundRepliesError,
     WorkerDiedError,
 )
+from .finite import first_not_finite
 from .grid import RayGrid
 from .last_words import StartWatch
 from .local_ray import find_ray, start_local_ray
@@ -16,7 +17,6 @@ from .merging import mergeable, merged_nodes
 from .pool import WorkerPool, WorkerResources
 from .resources import describe_capacity
 from .run import run_simulation
-from .soundness import first_not_finite
 from .timing import RoundTiming
 
 __all__ = [

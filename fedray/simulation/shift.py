@@ -13,8 +13,8 @@ from flwr.app import Message, RecordDict
 
 from .arrays import share
 from .lots import NO_STATE, Lot, Report
-from .merging import RunningMean
 from .packing import Packed, pack, pack_in_one
+from .running_mean import RunningMean
 
 # Ray keeps results below 100 KB in the driver's memory; whatever may be many times that goes into the object store.
 _LARGE_BYTES = 100_000

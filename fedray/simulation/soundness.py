@@ -4,36 +4,14 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-from flwr.app import ArrayRecord, Error, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import Error, Message, MessageType, MetricRecord, RecordDict
 from flwr.app.message.message import make_message
 from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, Strategy
-from numpy.typing import NDArray
 
-from .arrays import items_of, ndarray_of
+from .arrays import items_of
 from .errors import UnsoundRepliesError
-
-
-def is_finite(array: NDArray[Any]) -> bool:
-    """Say whether an array of any shape and dtype holds no NaN and no infinity."""
-    if array.dtype.kind not in "fc":
-        return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        flat = array.reshape(-1)
-        square = np.vdot(flat, flat)  # one pass without a copy; not finite too where finite numbers are very large
-    return math.isfinite(square.real) or bool(np.isfinite(array).all())
-
-
-def first_not_finite(content: RecordDict) -> str | None:
-    """Return the name of an array that holds NaN or infinity, None if none does (or none can be looked into)."""
-    for record in items_of(content).values():
-        if isinstance(record, ArrayRecord):
-            for name, array in items_of(record).items():
-                ndarray = ndarray_of(array)
-                if ndarray is not None and not is_finite(ndarray):
-                    return name
-    return None
+from .finite import first_not_finite
 
 
 def sound_replies(replies: list[Message], strategy: Strategy | None) -> list[Message]:

@@ -24,9 +24,9 @@ from .arrays import fresh, share
 from .heap import give_freed_memory_back
 from .identity import identify
 from .lots import AppRef, Lot, Order, Report, Task
-from .merging import RunningMean
 from .on_demand import serialise_on_demand
 from .packing import Packed, unpack
+from .running_mean import RunningMean
 from .shift import Shift
 
 CONCURRENCY_GROUPS = {"control": 1, "copies": 1}

@@ -16,7 +16,8 @@ from flwr.serverapp.strategy import (
 from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords, aggregate_metricrecords
 
 from fedray.simulation import RayGrid, mergeable, merged_nodes
-from fedray.simulation.merging import MergeRule, RunningMean, calling_strategy, merge_rule
+from fedray.simulation.merging import MergeRule, calling_strategy, merge_rule
+from fedray.simulation.running_mean import RunningMean
 
 RULE = MergeRule("num-examples", aggregate_metricrecords, with_arrays=True)
 

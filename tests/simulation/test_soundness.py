@@ -18,7 +18,8 @@ from flwr.serverapp.strategy import (
 )
 
 from fedray.simulation import RayGrid, UnsoundRepliesError
-from fedray.simulation.soundness import is_finite, sound_replies
+from fedray.simulation.finite import is_finite
+from fedray.simulation.soundness import sound_replies
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64"])
