@@ -14,7 +14,7 @@ from benchmarks.machine import busy_warning
 from benchmarks.processes import REPOSITORY, run_fresh
 from benchmarks.tables import format_seconds, markdown_table
 from fedray.data import cache_dir
-from fedray.simulation.heap import heap_settings
+from fedray.simulation.process.heap import heap_settings
 
 COMMIT = "a57ff4c"
 """The last commit with ``domain-cnn`` as the default, FID and KID alone."""

@@ -1,6 +1,5 @@
 """Flower simulations on Ray workers: any Flower app, on any Ray cluster, inside a placement group or not."""
 
-from .arrays import SharedArray
 from .errors import (
     DeadlineExceededError,
     NoWorkerError,
@@ -9,15 +8,16 @@ from .errors import (
     UnsoundRepliesError,
     WorkerDiedError,
 )
-from .finite import first_not_finite
+from .exchange.timing import RoundTiming
 from .grid import RayGrid
-from .last_words import StartWatch
-from .local_ray import find_ray, start_local_ray
-from .merging import mergeable, merged_nodes
-from .pool import WorkerPool, WorkerResources
-from .resources import describe_capacity
 from .run import run_simulation
-from .timing import RoundTiming
+from .wire.arrays import SharedArray
+from .wire.finite import first_not_finite
+from .wire.merging import mergeable, merged_nodes
+from .workers.last_words import StartWatch
+from .workers.local_ray import find_ray, start_local_ray
+from .workers.pool import WorkerPool, WorkerResources
+from .workers.resources import describe_capacity
 
 __all__ = [
     "DeadlineExceededError",

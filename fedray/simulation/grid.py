@@ -19,20 +19,20 @@ from flwr.serverapp.strategy import Strategy
 from flwr.supercore import log
 from flwr.supercore.run import Run
 
-from .arrays import share
-from .balance import Estimates
-from .delivery import Content, Delivery, Merged
 from .errors import SimulationError
-from .identity import identify
-from .lots import FIRST_NODE_ID, Order, ship_app
-from .merging import calling_strategy, merge_rule
-from .packing import pack
-from .pool import WorkerPool
-from .sent import LARGE_BYTES, SentArrays
-from .soundness import sound_replies
-from .states import ClientStates
-from .timing import RoundClock, RoundTiming
-from .wave import Wave
+from .exchange.balance import Estimates
+from .exchange.delivery import Content, Delivery, Merged
+from .exchange.sent import LARGE_BYTES, SentArrays
+from .exchange.soundness import sound_replies
+from .exchange.states import ClientStates
+from .exchange.timing import RoundClock, RoundTiming
+from .exchange.wave import Wave
+from .wire.arrays import share
+from .wire.identity import identify
+from .wire.lots import FIRST_NODE_ID, Order, ship_app
+from .wire.merging import calling_strategy, merge_rule
+from .wire.packing import pack
+from .workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class RayGrid(Grid):
             messages: The messages.
             strategy: Who will aggregate the replies. If it takes a weighted mean of them, workers merge theirs, and
                 :func:`merged_nodes` says for whom a reply stands. Replies that would spoil the aggregate without a word
-                become error replies (:mod:`.soundness`). None: every reply is wanted, as it is.
+                become error replies (:mod:`.exchange.soundness`). None: every reply is wanted, as it is.
             timeout: Seconds to wait at most. Messages that are not answered by then are forgotten: their workers are
                 killed and replaced, their clients' states stay as they were.
 

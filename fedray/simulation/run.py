@@ -14,9 +14,9 @@ from ray.util.placement_group import get_current_placement_group
 
 from .errors import NoWorkerError
 from .grid import RayGrid
-from .local_ray import find_ray, start_local_ray
-from .pool import WorkerPool, WorkerResources
-from .resources import count_fitting, describe_capacity
+from .workers.local_ray import find_ray, start_local_ray
+from .workers.pool import WorkerPool, WorkerResources
+from .workers.resources import count_fitting, describe_capacity
 
 _SECTIONS = ("init_args", "client_resources", "actor")
 

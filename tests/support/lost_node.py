@@ -28,7 +28,7 @@ from ray._private.internal_api import free, memory_summary
 from ray.cluster_utils import Cluster
 
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources, merged_nodes
-from fedray.simulation.worker import Worker
+from fedray.simulation.process.worker import Worker
 
 NUM_CLIENTS, SIZE = 12, 50_000  # arrays and states are large enough to live in the object store of their node
 CLUSTER_ARGS = {"object_store_memory": 80 * 1024**2, "include_dashboard": False}

@@ -1,0 +1,88 @@
+"""The clients' states between messages: where each is in the object store, and that a lost node does not lose it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ray
+from flwr.app import RecordDict
+
+from ..errors import state_lost
+from ..wire.arrays import share
+from ..wire.packing import pack, unpack
+from ..workers.dispatch import Dispatcher
+from ..workers.jobs import WorkerSlot
+from .delivery import Delivery, Parcel, StateRef
+from .replicas import Replicas
+
+
+class ClientStates:
+    """References to states. Reading one is for any thread, changing them is for one at a time."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        """Have none.
+
+        Args:
+            dispatcher: Of the workers.
+        """
+        self._dispatcher = dispatcher
+        self._driver_node: str = ray.get_runtime_context().get_node_id()
+        self._replicas = Replicas(dispatcher, self._driver_node)
+        self._states: dict[int, StateRef] = {}
+
+    def get(self, node_id: int) -> StateRef | None:
+        """Return where a client's state is, None if it has none."""
+        return self._states.get(node_id)
+
+    def is_near(self, node_id: int, ray_node: str) -> bool:
+        """Whether a client's state need not travel to a Ray node."""
+        state = self._states.get(node_id)
+        return state is None or state.parcel.is_on(ray_node)
+
+    def copy(self, parcels: list[Parcel]) -> tuple[WorkerSlot, Any] | None:
+        """Have parcels of one Ray node copied to another. Returns as :meth:`Replicas.copy`."""
+        return self._replicas.copy(parcels)
+
+    def bring_back(self, node_ids: Iterable[int]) -> None:
+        """Go on from the copies of clients' states that could not be read. On the dispatcher's thread."""
+        self._replicas.bring_back(
+            {self._states[node_id].parcel: None for node_id in node_ids if node_id in self._states}
+        )
+
+    def take_over(self, deliveries: Iterable[Delivery]) -> None:
+        """Take the states that finished deliveries left. On the dispatcher's thread."""
+        for delivery in deliveries:
+            if not delivery.changes_state:
+                continue
+            if delivery.state is None:
+                self._states.pop(delivery.node_id, None)
+            else:
+                self._states[delivery.node_id], delivery.state = delivery.state, None
+        self._replicas.let_go()
+
+    def snapshot(self) -> dict[int, RecordDict]:
+        """Return the states by node id.
+
+        Raises:
+            StateLostError: One was lost.
+        """
+        states = dict(self._states)
+        parcels = list({state.parcel: None for state in states.values()})
+        try:
+            read = dict(zip(parcels, ray.get([parcel.reference for parcel in parcels]), strict=True))
+        except ray.exceptions.RayError as error:
+            raise state_lost(f"one of {len(states)} clients at least", type(error).__name__) from error
+        return {node_id: unpack(read[state.parcel][state.place]) for node_id, state in states.items()}
+
+    def restore(self, states: Mapping[int, RecordDict]) -> None:
+        """Replace all states by those of a snapshot."""
+        references = {
+            node_id: StateRef(Parcel(ray.put([pack(share(state))]), self._driver_node), 0)
+            for node_id, state in states.items()
+        }
+        self._states = references
+        self._dispatcher.post(self._replicas.let_go)
+
+    def clear(self) -> None:
+        """Have none any more."""
+        self._states = {}
+        self._dispatcher.post(self._replicas.let_go)

@@ -1,0 +1,1 @@
+"""The worker process: it runs lots of clients, sums their replies, and keeps the memory that they freed."""
