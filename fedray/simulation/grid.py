@@ -13,11 +13,8 @@ from uuid import uuid4
 
 from flwr.app import Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
-from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
-from flwr.supercore import log
-from flwr.supercore.run import Run
 
 from .errors import SimulationError
 from .exchange.balance import Estimates
@@ -28,10 +25,11 @@ from .exchange.states import ClientStates
 from .exchange.timing import RoundClock, RoundTiming
 from .exchange.wave import Wave
 from .wire.arrays import share
-from .wire.identity import identify
 from .wire.lots import FIRST_NODE_ID, Order, ship_app
 from .wire.merging import calling_strategy, merge_rule
+from .wire.messages import check_sendable, mark_sent
 from .wire.packing import pack
+from .wire.runs import Run, identify_server, new_run, tell
 from .workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -93,7 +91,7 @@ class RayGrid(Grid):
         self._changed = threading.Condition()
         self._closed = False
         self.timing: RoundTiming | None = None
-        self.set_run(Run.create_empty(run_id=uuid4().int >> 65))
+        self.set_run(new_run())
 
     # What Flower asks of a grid.
 
@@ -190,7 +188,7 @@ class RayGrid(Grid):
         if num_messages:
             self.timing = clock.stop(num_messages - len(waiting_for), len(replies))
             self._pool.follow_cluster()
-            log(logging.INFO, "send_and_receive: %s", self.timing)  # between what the strategy logs
+            tell(f"send_and_receive: {self.timing}")
         return sound_replies(replies, strategy)
 
     def state_snapshot(self) -> dict[int, RecordDict]:
@@ -231,12 +229,12 @@ class RayGrid(Grid):
 
     def _identify(self) -> None:
         """Claim the process-global identity: another grid in this process may have set it last."""
-        identify(self._run.run_id, SUPERLINK_NODE_ID)
+        identify_server(self._run.run_id)
 
     def _send(
         self, messages: list[Message], strategy: Strategy | None, clock: RoundClock, lot_limit_s: float
     ) -> list[str]:
-        self._check(messages)
+        check_sendable(messages, self._node_ids, time.time())
         waves: dict[Any, list[Delivery]] = defaultdict(list)
         with self._changed:
             if self._closed:
@@ -253,19 +251,6 @@ class RayGrid(Grid):
                 self._start_wave(members, strategy, clock, lot_limit_s)
         return [delivery.message_id for delivery in deliveries]
 
-    def _check(self, messages: list[Message]) -> None:
-        now = time.time()
-        for message in messages:
-            metadata = message.metadata
-            fields = metadata.__dict__  # a thousand messages a round: Flower's properties take half as long again
-            if not message.has_content() or fields["_reply_to_message_id"]:
-                raise ValueError(f"a grid sends messages with content that are not replies, but got {metadata}")
-            if fields["_dst_node_id"] not in self._node_ids:
-                node_id, known = metadata.dst_node_id, list(self._node_ids)[:3]
-                raise ValueError(f"no such node: {node_id}; this grid has {known} ...")
-            if fields["_created_at"] + fields["_ttl"] <= now:
-                raise ValueError(f"message expired: its ttl of {metadata.ttl:g} s is over")
-
     def _deliveries_of(self, messages: list[Message]) -> list[Delivery]:
         """Give the messages ids, and put what they carry where workers can get it."""
         prefix, run_id = uuid4().hex, self._run.run_id
@@ -278,8 +263,7 @@ class RayGrid(Grid):
             if (content := contents.get(id(record))) is None:
                 content = contents[id(record)] = self._content(len(contents), record)
             metadata = message.metadata
-            # Flower has no setters for these: its SuperLink writes them.
-            metadata.__dict__.update(_message_id=f"{prefix}-{number}", _run_id=run_id, _src_node_id=SUPERLINK_NODE_ID)
+            mark_sent(metadata, f"{prefix}-{number}", run_id)
             deliveries.append(Delivery(metadata, content))
         return deliveries
 

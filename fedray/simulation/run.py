@@ -1,6 +1,5 @@
 """A drop-in for ``flwr.simulation.run_simulation`` that runs on any Ray, and leaves it running."""
 
-import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +8,11 @@ import ray
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
-from flwr.supercore.logger import update_console_handler
 from ray.util.placement_group import get_current_placement_group
 
 from .errors import NoWorkerError
 from .grid import RayGrid
+from .wire.runs import show_debug_messages
 from .workers.local_ray import find_ray, start_local_ray
 from .workers.pool import WorkerPool, WorkerResources
 from .workers.resources import count_fitting, describe_capacity
@@ -55,7 +54,7 @@ def run_simulation(
     config = _parse(backend_config or {})
     cpus, gpus = _client_size(config["client_resources"])
     if verbose_logging:
-        update_console_handler(level=logging.DEBUG, timestamps=True, colored=True)
+        show_debug_messages()
     grow = enable_tf_gpu_growth or bool(config["actor"].get("tensorflow", False))
     if grow:
         _let_gpu_memory_grow()

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from flwr.app import Error, Message, Metadata, RecordDict
-from flwr.app.message.message import make_message
-from flwr.common.constant import ErrorCode
 
 from ..errors import DeadlineExceededError, SimulationError, StateLostError, WorkerDiedError
+from ..wire.messages import APP_CRASHED, APP_RAISED, TOO_LATE, address_of, kind_of, reply_to
 from ..wire.packing import Packed, unpack
 from ..workers.jobs import WorkerSlot
 
@@ -99,15 +97,12 @@ class Delivery:
 
     def __post_init__(self) -> None:
         """Note what is asked for often."""
-        fields = self.metadata.__dict__
-        self.message_id, self.node_id = fields["_message_id"], fields["_dst_node_id"]
-        self.created_at = fields["_created_at"]
+        self.message_id, self.node_id, self.created_at = address_of(self.metadata)
 
     @property
     def kind(self) -> tuple[str, str, float]:
         """Message type, group id and ttl: what the messages of a wave have in common."""
-        fields = self.metadata.__dict__
-        return fields["_message_type"], fields["_group_id"], fields["_ttl"]
+        return kind_of(self.metadata)
 
     @property
     def valid_until(self) -> float:
@@ -124,21 +119,21 @@ class Delivery:
         self.forget()
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, WorkerDiedError | StateLostError):
-            self.error = Error(ErrorCode.CLIENT_APP_CRASHED, reason)
+            self.error = Error(APP_CRASHED, reason)
         elif isinstance(error, DeadlineExceededError):
-            self.error = Error(ErrorCode.MESSAGE_UNAVAILABLE, reason)
+            self.error = Error(TOO_LATE, reason)
         elif isinstance(error, SimulationError):
             self.failure = error
         else:  # the worker could not even unpickle the message
-            self.error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason)
+            self.error = Error(APP_RAISED, reason)
 
     def open(self) -> Message:
         """Return the reply, and keep nothing of it. Its arrays stay in shared memory."""
         if self.reply is not None:
             reply: Message = unpack(self.reply)
         else:
-            asked = make_message(self.metadata, RecordDict())
-            reply = Message(self.merged.content if self.merged else self.error, reply_to=asked)  # type: ignore[arg-type]
-            reply.metadata.__dict__["_message_id"] = uuid4().hex  # Flower has no setter: its SuperLink gives the ids
+            answer = self.error if self.merged is None else self.merged.content
+            assert answer is not None, "a delivery is opened when it is finished"
+            reply = reply_to(self.metadata, answer)
         self.forget()
         return reply

@@ -4,14 +4,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flwr.app import Error, Message, MessageType, MetricRecord, RecordDict
-from flwr.app.message.message import make_message
-from flwr.common.constant import ErrorCode
+from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg, Strategy
 
 from ..errors import UnsoundRepliesError
 from ..wire.arrays import items_of
 from ..wire.finite import first_not_finite
+from ..wire.messages import error_in_place_of
 
 
 def sound_replies(replies: list[Message], strategy: Strategy | None) -> list[Message]:
@@ -40,7 +39,7 @@ def sound_replies(replies: list[Message], strategy: Strategy | None) -> list[Mes
             f"all {len(left)} replies of this round report {weight_key!r} 0, so there is no mean of them; give the "
             "clients data, or have those answer that have some"
         )
-    return [_error_reply(reply, causes[id(reply)]) if id(reply) in causes else reply for reply in replies]
+    return [_left_out(reply, causes[id(reply)]) if id(reply) in causes else reply for reply in replies]
 
 
 _REMEDY = "smaller learning rates, or a look at these clients' data, may help"
@@ -79,5 +78,5 @@ def _listed(causes: Mapping[int, str], replies: list[Message], at_most: int = 3)
     return "; ".join(told[:at_most]) + (f"; and {len(told) - at_most} more" if len(told) > at_most else "")
 
 
-def _error_reply(reply: Message, cause: str) -> Message:
-    return make_message(reply.metadata, error=Error(ErrorCode.UNKNOWN, f"left out of the aggregation: {cause}"))
+def _left_out(reply: Message, cause: str) -> Message:
+    return error_in_place_of(reply, f"left out of the aggregation: {cause}")

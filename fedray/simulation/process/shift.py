@@ -7,12 +7,11 @@ import threading
 import time
 from collections import deque
 from typing import Any
-from uuid import uuid4
 
 from flwr.app import Message, RecordDict
 
-from ..wire.arrays import share
 from ..wire.lots import NO_STATE, Lot, Report
+from ..wire.messages import ready_to_travel
 from ..wire.packing import Packed, pack, pack_in_one
 from .running_mean import RunningMean
 
@@ -73,7 +72,7 @@ class Shift:
             # All that can fail comes before anything is taken in: a client that fails halfway changes nothing.
             packed_state = pack(state) if state else None
             if not self._merge(position, reply):
-                self._add_reply(position, pack(_shared(reply)))
+                self._add_reply(position, pack(ready_to_travel(reply)))
             if packed_state is not None:
                 self._add_state(position, state, packed_state)
             elif state is not None:
@@ -139,11 +138,3 @@ class Shift:
             self._closed = True
             self._report.num_parcels, self._report.left = len(self._parcels), list(self._left)
             return self._report, self._parcels
-
-
-def _shared(reply: Message) -> Message:
-    """Get a reply ready to travel: its arrays out of band, and with an id."""
-    if reply.has_content():
-        reply.content = share(reply.content)
-    reply.metadata.__dict__["_message_id"] = str(uuid4())  # Flower has no setter: its SuperLink gives the ids
-    return reply

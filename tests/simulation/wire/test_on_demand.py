@@ -10,8 +10,8 @@ from flwr.app.message.typeddict import TypedDict
 
 from fedray.simulation import SharedArray
 from fedray.simulation.wire.arrays import ndarray_of, share
-from fedray.simulation.wire.identity import identify
 from fedray.simulation.wire.on_demand import serialise_on_demand
+from fedray.simulation.wire.runs import identify
 
 
 @pytest.fixture
