@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.evaluation.metrics import Sample
+from fedray.evaluation.metrics.distances import fid
 
 LEVEL = 0.95
 """Share of draws of real tiles that score within the interval."""
@@ -61,20 +62,8 @@ def even_groups(labels: NDArray[np.int64], rng: np.random.Generator) -> list[NDA
 
 
 def fid_leaving_out(real: Sample, other: Sample, groups: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Fréchet distances, one for each group left out.
-
-    With covariances A'A and B'B, tr((A'A B'B)^1/2) is the sum of the singular values of A B', whichever of tiles and
-    features are more.
-    """
-    x = real.features.astype(np.float64)
-    real_mean, real_root = x.mean(0), _root(x)
-    found = []
-    for group in groups:
-        y = np.delete(other.features.astype(np.float64), group, axis=0)
-        root, shift = _root(y), y.mean(0) - real_mean
-        cross = np.linalg.svd(real_root @ root.T, compute_uv=False).sum()
-        found.append(shift @ shift + np.sum(real_root**2) + np.sum(root**2) - 2 * cross)
-    return np.array(found)
+    """Fréchet distances, one for each group left out."""
+    return np.array([fid(real, _without(other, group)) for group in groups])
 
 
 def kid_leaving_out(real: Sample, other: Sample, groups: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
@@ -101,10 +90,5 @@ def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float6
     return kernel
 
 
-def _root(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a matrix R, at most d rows, with R'R the covariance of the features [n, d]."""
-    centred = (features - features.mean(0)) / np.sqrt(len(features) - 1)
-    if len(centred) <= centred.shape[1]:
-        return np.asarray(centred)
-    _, root = np.linalg.qr(centred)
-    return np.asarray(root)
+def _without(sample: Sample, group: NDArray[np.int64]) -> Sample:
+    return Sample(np.delete(sample.features, group, axis=0), np.delete(sample.labels, group))

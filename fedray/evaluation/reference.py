@@ -137,7 +137,7 @@ def load_reference(
         check_features_differ(real[extractor.name].features, extractor.name, store, _compared(config))
         floor = _floor(store, config, extractor, device, real, seed)
         features = {f"features/{name}": sample.features for name, sample in real.items()}
-        rank = int(np.linalg.matrix_rank(real[extractor.name].statistics["sigma"]))
+        rank = int(np.linalg.matrix_rank(real[extractor.name].root.T @ real[extractor.name].root))
         return Stored(features | {"indices": indices}, {"floor": json.dumps(floor), "rank": str(rank)})
 
     stored = load_or_build(cache_path(store.fingerprint, name), build)

@@ -50,7 +50,9 @@ def texture(tiles: NDArray[np.uint8]) -> Columns:
 
 
 def _texture(tiles: NDArray[np.uint8]) -> Columns:
-    total = tiles.sum(3, dtype=np.int32)  # whole numbers: equal neighbours stay exactly equal
+    total = tiles[..., 0].astype(np.int32)  # whole numbers: equal neighbours stay exactly equal
+    for channel in range(1, tiles.shape[3]):  # a quarter of the time of sum(3)
+        total += tiles[..., channel]
     grey: Floats = total.astype(np.float32) / np.float32(tiles.shape[3])
     stains = _stains(tiles) if tiles.shape[3] == 3 else {}
     return _colours(tiles) | stains | _gradients(grey) | _patterns(total) | _wavelets(grey)
@@ -98,17 +100,17 @@ def _patterns(total: NDArray[np.int32]) -> Columns:
     for bit, (down, right) in enumerate(around):
         neighbour = total[:, down : height - 2 + down, right : width - 2 + right]
         codes |= (neighbour >= middle).view(np.uint8) << np.uint8(bit)
-    shares = {name: np.isin(codes, _CODES[name]).mean((1, 2), dtype=np.float32) for name in _CODES}
-    return {f"pattern/{name}": share for name, share in shares.items()}
+    places = codes + 256 * np.arange(len(codes))[:, np.newaxis, np.newaxis]
+    counts = np.bincount(places.ravel(), minlength=256 * len(codes)).reshape(-1, 256)
+    return {f"pattern/{name}": counts @ are / middle[0].size for name, are in _CODES.items()}
 
 
-def _codes_of_patterns() -> dict[str, NDArray[np.uint8]]:
-    """The codes of neighbourhoods, a bit for each neighbour in turn, that are one pattern."""
+def _codes_of_patterns() -> dict[str, NDArray[np.bool_]]:
+    """Which codes of neighbourhoods, [256], a bit for each neighbour in turn, are one pattern."""
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1, bitorder="little")
     in_one_run = (bits != np.roll(bits, 1, axis=1)).sum(1) <= 2
     lighter = bits.sum(1)
-    chosen = {"spot": lighter == 0, "edge": in_one_run & (lighter == 4), "flat": lighter == 8, "irregular": ~in_one_run}
-    return {name: np.flatnonzero(codes).astype(np.uint8) for name, codes in chosen.items()}
+    return {"spot": lighter == 0, "edge": in_one_run & (lighter == 4), "flat": lighter == 8, "irregular": ~in_one_run}
 
 
 _CODES = _codes_of_patterns()

@@ -160,7 +160,7 @@ class Gan:
             for start in range(0, len(noise), batch_size):
                 part = slice(start, start + batch_size)
                 tiles = self.generator_ema(noise[part].to(self.device), wanted.chosen(part).to(self.device))
-                if not tiles.isfinite().all():
+                if not tiles.sum().isfinite():
                     raise DivergedError("the generator's tiles are not finite; smaller learning rates may help")
                 batches.append(to_uint8(tiles))
         return np.concatenate(batches)
@@ -176,7 +176,7 @@ def warm_decay(decay: float, num_updates: int) -> float:
 
 def to_uint8(tiles: Tensor) -> NDArray[np.uint8]:
     """Turn [N, C, H, W] float in [-1, 1] into [N, H, W, C] uint8 in [0, 255], rounded."""
-    levels = tiles.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    levels = tiles.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
     pixels: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return pixels
 

@@ -28,7 +28,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from timm.layers import get_same_padding
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity import register_feature_extractor
@@ -57,8 +56,10 @@ MAX_MEASURED = 1024
 
 
 class Lite0(OneLayer):
-    """The first five stages, with each BatchNorm folded into the convolution before it: half the time, same features.
+    """The first five stages, rearranged so that they take half the time, with the same features.
 
+    Each BatchNorm is folded into the convolution before it, and tiles and kernels are mirrored (``_layers`` says why):
+    means and deviations over all positions do not change.
     ``centre`` and ``scale``, float32 [248], are those of a store; without any, features are only normalised.
     """
 
@@ -79,7 +80,8 @@ class Lite0(OneLayer):
             PretrainedError: The weights are missing, or not the published ones.
         """
         super().__init__(name, list(features_list))
-        self.stem, self.shallow, self.middle = _folded_stages(frozen_lite0())
+        self.shallow, self.middle = _stages(frozen_lite0())
+        self.to(memory_format=torch.channels_last)
         self.register_buffer("centre", torch.zeros(WIDTH))
         self.register_buffer("scale", torch.ones(WIDTH))
         if feature_extractor_weights_path is not None:
@@ -88,8 +90,8 @@ class Lite0(OneLayer):
 
     def pooled(self, tiles: torch.Tensor) -> torch.Tensor:
         """Features as the network has them, float32 [N, 248], of tiles, uint8 [N, 1 or 3, H, W]."""
-        pixels = _to_working_size(tiles.expand(-1, 3, -1, -1).float()) / 127.5 - 1.0
-        shallow = self.shallow(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
+        pixels = _to_working_size(tiles.flip((2, 3)).expand(-1, 3, -1, -1).float()).div_(127.5).sub_(1.0)
+        shallow = self.shallow(pixels.contiguous(memory_format=torch.channels_last))
         middle = self.middle(shallow)
         return torch.cat([_deviation(shallow), middle.mean((2, 3)), _deviation(middle)], dim=1)
 
@@ -150,51 +152,42 @@ def _deviation(maps: torch.Tensor) -> torch.Tensor:
     return (maps - maps.mean((2, 3), keepdim=True)).square_().mean((2, 3)).sqrt()
 
 
-class _StridedAfterReLU6(nn.Module):
-    """ReLU6 and timm's convolution with TensorFlow's padding: the former writes into padded memory, without a copy."""
-
-    def __init__(self, convolution: Any) -> None:
-        super().__init__()
-        self.weight, self.bias = convolution.weight, convolution.bias
-        self.stride, self.groups = convolution.stride, convolution.groups
+class _Residual(nn.Sequential):
+    """Layers whose input is added to their output."""
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        num, channels, height, width = maps.shape
-        down, right = (
-            get_same_padding(edge, self.weight.shape[-1], stride, 1)
-            for edge, stride in zip((height, width), self.stride, strict=True)
-        )
-        top, left = down // 2, right // 2
-        padded = torch.empty(
-            (num, channels, height + down, width + right), device=maps.device, memory_format=torch.channels_last
-        )
-        for rim in (padded[:, :, :top], padded[:, :, top + height :], padded[..., :left], padded[..., left + width :]):
-            rim.zero_()
-        torch.clamp(maps, 0.0, 6.0, out=padded[:, :, top : top + height, left : left + width])
-        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
+        changed: torch.Tensor = super().forward(maps)  # type: ignore[no-untyped-call]
+        return changed.add_(maps)
 
 
-def _folded_stages(network: Any) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
-    """Take stem, stages 1 and 2, and stages 3 to 5 of timm's model, each BatchNorm folded into its convolution."""
-    _fold(network, "conv_stem", "bn1")
-    blocks = [block for stage in network.blocks[:5] for block in stage]
-    for block in blocks:
-        expanding = hasattr(block, "conv_pwl")
-        order = ("conv_pw", "conv_dw", "conv_pwl") if expanding else ("conv_dw", "conv_pw")
-        for index, convolution in enumerate(order, start=1):
-            _fold(block, convolution, f"bn{index}")
-        if expanding and block.conv_dw.stride != (1, 1):
-            block.bn1, block.conv_dw = nn.Identity(), _StridedAfterReLU6(block.conv_dw)
-    network.to(memory_format=torch.channels_last)
-    num_shallow = sum(len(stage) for stage in network.blocks[:2])
-    shallow, middle = nn.Sequential(*blocks[:num_shallow]), nn.Sequential(*blocks[num_shallow:])
-    return nn.Sequential(network.conv_stem, network.bn1), shallow, middle
+def _stages(network: Any) -> tuple[nn.Sequential, nn.Sequential]:
+    """Take stem and stages 1 and 2, and stages 3 to 5, of timm's model; they are for mirrored tiles."""
+    stages = [[_block(block) for block in stage] for stage in network.blocks[:5]]
+    shallow = [*_layers(network, (("conv_stem", "bn1"),)), *stages[0], *stages[1]]
+    return nn.Sequential(*shallow), nn.Sequential(*stages[2], *stages[3], *stages[4])
 
 
-def _fold(module: nn.Module, convolution: str, norm: str) -> None:
-    before: Any = getattr(module, norm)
-    setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), before))
-    setattr(module, norm, before.act)  # timm's BatchNorm holds the activation that follows it
+def _block(block: Any) -> nn.Sequential:
+    expanding = (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
+    plain = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
+    layers = _layers(block, expanding if hasattr(block, "conv_pwl") else plain)
+    return _Residual(*layers) if block.has_skip else nn.Sequential(*layers)
+
+
+def _layers(module: Any, order: Sequence[tuple[str, str]]) -> list[nn.Module]:
+    """List convolutions, each with its BatchNorm folded in and its kernel mirrored, and activations of timm's module.
+
+    TensorFlow pads a convolution of stride 2 on the right and below by one pixel more, or by one alone. On mirrored
+    tiles that is on the left and above, as PyTorch's own even padding has it: its last column meets no window.
+    """
+    layers: list[nn.Module] = []
+    for convolution, norm in order:
+        folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+        channels, edge = (folded.in_channels, folded.out_channels), folded.kernel_size[0]
+        mirrored = nn.Conv2d(*channels, edge, folded.stride, edge // 2, groups=folded.groups, device="meta")
+        mirrored.load_state_dict({"weight": folded.weight.flip((2, 3)), "bias": folded.bias}, assign=True)
+        layers += [mirrored, getattr(module, norm).act]  # timm's BatchNorm holds the activation that follows it
+    return [layer for layer in layers if not isinstance(layer, nn.Identity)]
 
 
 if NAME not in FEATURE_EXTRACTORS_REGISTRY:

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fedray.evaluation.metrics.neighbours import radii
@@ -16,7 +15,6 @@ Scores = dict[str, float]
 """Scores by name; a name says its protocol: ``<kind>/<features>/<n>`` or ``<kind>/<features>/<n>/label/<label>``."""
 
 Features = NDArray[np.float32]
-Statistics = dict[str, NDArray[np.float64]]
 Mode = Literal["min", "max"]
 """Which values of a score are good, in the words of a sweep's goal."""
 
@@ -45,7 +43,7 @@ class Sample:
         return self._of_labels[label]
 
     def radii(self, neighbours: int) -> NDArray[np.float64]:
-        """Distance of each tile to its k-th neighbour among these, [n], n > k; computed once, as the statistics are."""
+        """Squared distance of each tile to its k-th neighbour among these, [n], n > k; computed once, as the root."""
         if neighbours not in self._radii:
             self._radii[neighbours] = radii(self.features, neighbours)
         return self._radii[neighbours]
@@ -59,13 +57,20 @@ class Sample:
         return {}
 
     @cached_property
-    def statistics(self) -> Statistics:
-        """Mean, float64 [d], and covariance, float64 [d, d]; computed once, and the real tiles are met every round."""
-        from torch_fidelity.metric_fid import fid_features_to_statistics
+    def mean(self) -> NDArray[np.float64]:
+        """Mean of the features, float64 [d]."""
+        mean: NDArray[np.float64] = self.features.mean(0, dtype=np.float64)
+        return mean
 
+    @cached_property
+    def root(self) -> NDArray[np.float64]:
+        """A root R of the covariance R'R, float64 [min(n, d), d]; computed once, and real tiles are met every round."""
         # float64: cancellation in the covariance biases FID
-        found: Statistics = fid_features_to_statistics(torch.from_numpy(self.features.astype(np.float64)))
-        return found
+        centred = (self.features - self.mean) / np.sqrt(len(self) - 1)
+        if len(centred) <= centred.shape[1]:
+            return np.asarray(centred)
+        _, root = np.linalg.qr(centred)
+        return np.asarray(root)
 
 
 class Metric(ABC):

@@ -7,6 +7,7 @@ checks and conversions took four times as long as the numbers, and each label of
 from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fedray.evaluation.metrics.base import Features, Metric, Mode, Sample
@@ -81,10 +82,7 @@ def prepared(real: Features, fake: Features) -> tuple[Floats, NDArray[np.bool_]]
     tiles = np.concatenate([_sorted(real), _sorted(fake)]).astype(np.float64)
     tiles = _standardised(tiles)
     if tiles.shape[1] > MAX_COLUMNS:
-        from sklearn.decomposition import PCA  # here: most processes evaluate nothing
-
-        components = min(MAX_COLUMNS, len(tiles) - 1)
-        tiles = _standardised(PCA(components, svd_solver="covariance_eigh").fit_transform(tiles))
+        tiles = _standardised(_principal_components(tiles, min(MAX_COLUMNS, len(tiles) - 1)))
     return tiles, np.arange(len(tiles)) >= len(real)
 
 
@@ -151,6 +149,13 @@ def _standardised(tiles: Floats) -> Floats:
     varies = deviations > 1e-9 * np.abs(tiles).max(0)  # rounding alone is no difference
     standardised: Floats = (tiles - tiles.mean(0)) / np.where(varies, deviations, np.inf)
     return standardised
+
+
+def _principal_components(tiles: Floats, num: int) -> Floats:
+    """Reduce centred tiles, [2n, d], to their first principal components, [2n, num]; of either sign."""
+    _, axes = torch.linalg.eigh(torch.from_numpy(tiles.T @ tiles))  # half of NumPy's time
+    reduced: Floats = tiles @ axes.numpy()[:, : -num - 1 : -1]
+    return reduced
 
 
 def _twins(real: Floats, fake: Floats) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from fedray.evaluation.metrics.base import Metric, Mode, Sample
-from fedray.evaluation.metrics.neighbours import distances
+from fedray.evaluation.metrics.neighbours import squared_distances
 
 NEIGHBOURS = 5
 """k of both papers' experiments."""
@@ -55,7 +55,7 @@ def manifold(real: Sample, fake: Sample, neighbours: int = NEIGHBOURS) -> Manifo
     real_radii, fake_radii = real.radii(neighbours), fake.radii(neighbours)
     balls_around_fake = np.zeros(len(fake), np.int64)
     num_covered = num_reached = 0
-    for rows, found in distances(real.features, fake.features):
+    for rows, found in squared_distances(real.features, fake.features):
         within_real = found <= real_radii[rows, np.newaxis]
         balls_around_fake += within_real.sum(0)
         num_covered += int(within_real.any(1).sum())
