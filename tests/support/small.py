@@ -25,6 +25,7 @@ SMALL: dict[str, Any] = {
     "gan.n_critic": 2,
     "federation.num_clients": 2,
     "federation.num_rounds": 2,
+    "federation.local_epochs": 1,
     "evaluation.num_samples": 16,
     "resources.device": "cpu",
 }
