@@ -17,6 +17,7 @@ from fedray.evaluation import Evaluator, SelfTest, compared_indices
 from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
 from fedray.experiment.self_tested import self_test_table
 
+_LEGEND = "Bold: blind, no worse than undestroyed. Italic: worse, but within the spread of as many real tiles."
 SIZES = (64, 128, 256)
 KINDS = ("kid", "fid")
 _COLOURS = ("tab:orange", "tab:purple", "tab:blue")
@@ -47,7 +48,7 @@ def run_self_tests(extractor: str, paths: Sequence[str], sizes: Sequence[int], o
     pd.concat(frames).to_parquet(out / f"self-test-{extractor}.parquet")
     _draw(tested, extractor).savefig(out / f"self-test-{extractor}.png", dpi=120)
     tables = (f"{kind.upper()} in the features of {extractor}:\n\n{_table(tested, kind)}" for kind in KINDS)
-    return "\n\n".join([*tables, "Bold: within or below the interval of real tiles, so not seen."])
+    return "\n\n".join([*tables, _LEGEND])
 
 
 def _tests(store: TileStore, extractor: str, sizes: Sequence[int]) -> list[tuple[int, SelfTest]]:
@@ -89,7 +90,9 @@ def _cell(one: Tested, name: str, kind: str) -> str:
         return "-"
     score = one.score(kind)
     value = f"{one.test.scores[name][score]:.3g}"
-    return f"**{value}**" if one.test.in_floor(name, score) else value
+    marks = {"seen": "", "within the spread": "*", "blind": "**"}
+    mark = marks[one.test.state(name, score)]
+    return f"{mark}{value}{mark}"
 
 
 def _order(one: Tested, kind: str) -> str:

@@ -38,12 +38,14 @@ class Destruction:
         unseen: What a score misses that does not see this one, to follow "blind to".
         why_not: Says of a tile's shape (H, W, C) and the labels why it does not apply to them; None where it does.
         order: For one that only puts tiles in the place of others: the tile, by index, that stands in each place.
+        num_choices: Draws, more than one with an order alone, over which its score is the mean.
     """
 
     apply: Callable[[Tiles, Labels, np.random.Generator], Tiles]
     unseen: str
     why_not: Callable[[tuple[int, int, int], Labels], str | None] = lambda shape, labels: None
     order: Order | None = None
+    num_choices: int = 1
 
 
 def blur(tiles: Tiles, labels: Labels, rng: np.random.Generator, *, sigma_px: float) -> Tiles:
@@ -144,9 +146,15 @@ def _not_rgb(shape: tuple[int, int, int], labels: Labels) -> str | None:
 
 
 def _rearranged(
-    order: Order, unseen: str, why_not: Callable[[tuple[int, int, int], Labels], str | None]
+    order: Order, unseen: str, why_not: Callable[[tuple[int, int, int], Labels], str | None], num_choices: int = 1
 ) -> Destruction:
-    return Destruction(lambda tiles, labels, rng: tiles[order(labels, rng)], unseen, why_not, order)
+    return Destruction(lambda tiles, labels, rng: tiles[order(labels, rng)], unseen, why_not, order, num_choices)
+
+
+def _repeated(num_kept: int) -> Destruction:
+    """Repeat few tiles; several choices of them, as which they are says more than that they are few."""
+    why_not = partial(_too_few, num_kept=num_kept)
+    return _rearranged(partial(repeat_few, num_kept=num_kept), f"collapse to {num_kept} tiles", why_not, num_choices=8)
 
 
 DESTRUCTIONS: dict[str, Destruction] = {
@@ -160,10 +168,8 @@ DESTRUCTIONS: dict[str, Destruction] = {
     "patches 1/4": Destruction(partial(shuffle_patches, parts=4), "16 shuffled patches", partial(_too_small, parts=4)),
     "patches 1/8": Destruction(partial(shuffle_patches, parts=8), "64 shuffled patches", partial(_too_small, parts=8)),
     "random phase": Destruction(randomise_phase, "texture without structure"),
-    "32 repeated": _rearranged(
-        partial(repeat_few, num_kept=32), "collapse to 32 tiles", partial(_too_few, num_kept=32)
-    ),
-    "8 repeated": _rearranged(partial(repeat_few, num_kept=8), "collapse to 8 tiles", partial(_too_few, num_kept=8)),
+    "32 repeated": _repeated(32),
+    "8 repeated": _repeated(8),
     "labels permuted": _rearranged(permute_labels, "permuted labels", _one_label),
     "stain shift": Destruction(shift_stain, "another stain", _not_rgb),
 }

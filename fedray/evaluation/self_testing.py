@@ -1,12 +1,14 @@
 """The self-test of an extractor on a store: real tiles destroyed on purpose, scored in a generator's place.
 
-A destroyed set that scores as real tiles do names what the score cannot see: a generator with that fault looks perfect.
+A destroyed set that scores no worse than undestroyed names what the score cannot see: a generator with that fault, and
+no other, looks perfect. One that scores worse, but no worse than other real tiles do, needs more tiles to be seen.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,18 +20,25 @@ from fedray.evaluation.cache import Stored, cache_path, load_or_build
 from fedray.evaluation.destruction import DESTRUCTIONS, NEARER_FIRST, PERMUTED, destroy, why_skipped
 from fedray.evaluation.extractors import Extractor
 from fedray.evaluation.extractors.base import progress
-from fedray.evaluation.intervals import LEAVE_OUT, Interval, real_interval
+from fedray.evaluation.intervals import LEAVE_OUT, Destroyed, Interval, LeftOut
 from fedray.evaluation.metrics import Metric, Sample, Scores, compare
 from fedray.evaluation.metrics.distances import Fid, Kid
 from fedray.evaluation.reference import Reference, floor_indices, protocol_name
 from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Version of destructions, scores and intervals; a change of any must raise it."""
 
 TESTED: tuple[type[Metric], ...] = (Fid, Kid)
 """Distances in the extractor's features; for all of them lower is better."""
+
+NOTHING = 1e-3
+"""Share of the way from the floor to the end of its interval below which a rise is none: rounding makes such ones."""
+
+State = Literal["seen", "within the spread", "blind"]
+"""How a score takes a destroyed set: above what other real tiles score; above what the same tiles score undestroyed,
+but no more; neither."""
 
 REAL = "real tiles"
 """The undestroyed set, which scores the floor, among the names of the destroyed ones."""
@@ -43,6 +52,7 @@ class SelfTest:
         scores: By name of the destroyed set, then of the score.
         floor: What the same tiles score undestroyed.
         intervals: In which other real tiles score, 95 times of 100 (see ``fedray.evaluation.intervals``).
+        rises: Interval of what the destruction adds to the floor, by name of the destroyed set, then of the score.
         skipped: Sets that do not apply to these tiles, each with the reason.
         void: Features, number and label (a score's name without its kind) where permuted labels do not worsen that
             label's score: no score in these features says anything about the label.
@@ -51,6 +61,7 @@ class SelfTest:
     scores: Mapping[str, Scores]
     floor: Scores
     intervals: Mapping[str, Interval]
+    rises: Mapping[str, Mapping[str, Interval]]
     skipped: Mapping[str, str]
     void: frozenset[str] = frozenset()
 
@@ -58,10 +69,25 @@ class SelfTest:
         """Say whether a set scores within, or below, the interval of real tiles."""
         return self.scores[tiles][score] <= self.intervals[score][1]
 
+    def state(self, tiles: str, score: str) -> State:
+        """Say how a score takes a destroyed set."""
+        if not self.in_floor(tiles, score):
+            return "seen"
+        nothing = NOTHING * (self.intervals[score][1] - self.floor[score])
+        return "within the spread" if self.rises[tiles][score][0] > nothing else "blind"
+
     def blind_to(self, score: str) -> list[str]:
-        """List the sets that a score takes for real tiles; permuted labels concern scores of single labels alone."""
+        """List the sets that score no worse than the same tiles undestroyed."""
+        return self._in_state("blind", score)
+
+    def within_spread(self, score: str) -> list[str]:
+        """List the sets that score worse than undestroyed, but no worse than as many other real tiles may."""
+        return self._in_state("within the spread", score)
+
+    def _in_state(self, state: State, score: str) -> list[str]:
+        """List sets; permuted labels concern scores of single labels alone."""
         asked = [tiles for tiles in self.scores if tiles != PERMUTED or is_of_label(score)]
-        return [tiles for tiles in asked if self.in_floor(tiles, score)]
+        return [tiles for tiles in asked if self.state(tiles, score) == state]
 
     def misordered(self, score: str) -> list[tuple[str, str]]:
         """List pairs of sets of which the second is destroyed more, and yet scores no worse than the first, if seen."""
@@ -140,24 +166,33 @@ def run_self_test(
     names = [name for metric in metrics for name in metric.names(labels)]
     shape = (tiles.shape[1], tiles.shape[2], tiles.shape[3])
     reasons = {name: why_skipped(name, shape, labels) for name in DESTRUCTIONS}
+    left_out = {name: _left_out(name, reference, undestroyed, label_names, seed) for name in names}
     scores: dict[str, Scores] = {}
+    rises: dict[str, dict[str, Interval]] = {}
     for name in progress(DESTRUCTIONS, f"{extractor.name}: self-test on destroyed real tiles, once for this store"):
         if reasons[name] is not None:
             continue
         rng = stream(seed, "self-test", name)
         if (order := DESTRUCTIONS[name].order) is not None:  # its features are known
-            features = undestroyed.features[order(labels, rng)]
+            destroyed = [_in_order(undestroyed, order(labels, rng)) for _ in range(DESTRUCTIONS[name].num_choices)]
         else:
             features = extractor.features(destroy(name, tiles, labels, rng), device)
-        scores[name] = {}
-        for metric in metrics:
-            scores[name] |= metric.values(reference, Sample(features, labels))
-    intervals = {name: _interval(name, floor[name], reference, undestroyed, label_names, seed) for name in names}
+            destroyed = [Destroyed(Sample(features, labels), np.arange(len(labels)))]
+        found = [{score: value for metric in metrics for score, value in metric.values(reference, one.sample).items()}
+                 for one in destroyed]  # fmt: skip
+        scores[name] = {score: float(np.mean([one[score] for one in found])) for score in names}
+        rises[name] = {
+            score: left_out[score].rise_interval(
+                scores[name][score] - floor[score], [_part_of(score, one, label_names) for one in destroyed]
+            )
+            for score in names
+        }
+    intervals = {name: left_out[name].real_interval(floor[name]) for name in names}
     skipped = {name: reason for name, reason in reasons.items() if reason is not None}
     void: frozenset[str] = frozenset()
     if PERMUTED in scores:
         void = _void(extractor.name, real, other, floor, intervals, label_names, seed)
-    return SelfTest(scores, {name: floor[name] for name in names}, intervals, skipped, void)
+    return SelfTest(scores, {name: floor[name] for name in names}, intervals, rises, skipped, void)
 
 
 def _void(
@@ -187,22 +222,41 @@ def _void(
     return frozenset(what_of(score) for score in bounds if is_of_label(score) and worse[score] <= bounds[score])
 
 
-def _interval(
-    score: str, floor: float, real: Sample, other: Sample, label_names: tuple[str, ...], seed: int
-) -> Interval:
-    _, _, label_name = score.partition("/label/")
-    if label_name:
-        label = label_names.index(label_name)
+def _left_out(score: str, real: Sample, other: Sample, label_names: tuple[str, ...], seed: int) -> LeftOut:
+    if (label := _label_of(score, label_names)) is not None:
         real, other = real.of(label), other.of(label)
-    return real_interval(floor, real, other, LEAVE_OUT[score.partition("/")[0]], stream(seed, "self-test", "interval"))
+    return LeftOut(real, other, LEAVE_OUT[score.partition("/")[0]], stream(seed, "self-test", "interval"))
+
+
+def _in_order(undestroyed: Sample, places: NDArray[np.int64]) -> Destroyed:
+    """Put tiles into the places of others."""
+    labels = undestroyed.labels
+    # A tile of another label has no part in this label's score, so nothing is left out with it.
+    origins = np.where(labels[places] == labels, places, np.arange(len(labels)))
+    return Destroyed(Sample(undestroyed.features[places], labels), origins)
+
+
+def _part_of(score: str, destroyed: Destroyed, label_names: tuple[str, ...]) -> Destroyed:
+    """Take what a score is of: all tiles, or those of one label."""
+    if (label := _label_of(score, label_names)) is None:
+        return destroyed
+    chosen = destroyed.sample.labels == label
+    return Destroyed(destroyed.sample.of(label), (np.cumsum(chosen) - 1)[destroyed.origins[chosen]])
+
+
+def _label_of(score: str, label_names: tuple[str, ...]) -> int | None:
+    _, _, label_name = score.partition("/label/")
+    return label_names.index(label_name) if label_name else None
 
 
 def _stored(test: SelfTest) -> Stored:
     names = list(test.floor)
     values = np.array([[scores[name] for name in names] for scores in test.scores.values()])
     bounds = np.array([(test.floor[name], *test.intervals[name]) for name in names])
+    rises = np.array([[test.rises[tiles][name] for name in names] for tiles in test.scores])
     texts = {"tiles": list(test.scores), "scores": names, "skipped": dict(test.skipped), "void": sorted(test.void)}
-    return Stored({"values": values, "bounds": bounds}, {name: json.dumps(text) for name, text in texts.items()})
+    arrays = {"values": values, "bounds": bounds, "rises": rises}
+    return Stored(arrays, {name: json.dumps(text) for name, text in texts.items()})
 
 
 def _loaded(stored: Stored) -> SelfTest:
@@ -213,6 +267,10 @@ def _loaded(stored: Stored) -> SelfTest:
         scores={row: dict(zip(names, found, strict=True)) for row, found in zip(tiles, values, strict=True)},
         floor={name: floor for name, (floor, _, _) in zip(names, bounds, strict=True)},
         intervals={name: (low, high) for name, (_, low, high) in zip(names, bounds, strict=True)},
+        rises={
+            row: {name: (low, high) for name, (low, high) in zip(names, found, strict=True)}
+            for row, found in zip(tiles, stored.arrays["rises"].tolist(), strict=True)
+        },
         skipped=texts["skipped"],
         void=frozenset(texts["void"]),
     )

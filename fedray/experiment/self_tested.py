@@ -3,7 +3,7 @@
 All read :class:`fedray.evaluation.SelfTest`, or the table that a run leaves of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fedray.evaluation import Evaluator, SelfTest
 from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
-from fedray.evaluation.self_testing import REAL, is_of_label
+from fedray.evaluation.self_testing import REAL, State, is_of_label
 from fedray.tracking import TrackedRun
 
 if TYPE_CHECKING:  # imported where it draws: every trial imports this room, and matplotlib costs it half a second
@@ -41,8 +41,10 @@ def show_self_test(console: Console, evaluator: Evaluator, folder: Path) -> None
     """
     if evaluator.self_test is None:
         return
-    console.print("self-test: real tiles destroyed on purpose must score above real ones", soft_wrap=True)
-    for line in [*self_test_lines(evaluator.self_test), *quality_lines(evaluator)]:
+    console.print(
+        "self-test: real tiles destroyed on purpose must score above the same tiles undestroyed", soft_wrap=True
+    )
+    for line in [*self_test_lines(evaluator.self_test), *spread_lines(evaluator.self_test), *quality_lines(evaluator)]:
         console.print(f"  {line}", soft_wrap=True)
     for warning in self_test_warnings(evaluator.self_test):
         console.print(f"warning: {warning}", soft_wrap=True)
@@ -60,6 +62,15 @@ def self_test_lines(test: SelfTest) -> list[str]:
     return lines
 
 
+def spread_lines(test: SelfTest) -> list[str]:
+    """Say which destroyed sets scores see, but would not in a generator's place, with so few tiles."""
+    return [
+        f"{' and '.join(scores)}: raised by {in_words(within)}, but no further than {scores[0].split('/')[2]} other "
+        "real tiles may reach; more tiles would tell them apart"
+        for within, scores in _alike(test, test.within_spread)
+    ]
+
+
 def quality_lines(evaluator: Evaluator) -> list[str]:
     """Say how well an extractor that was trained on the store tells its labels apart; nothing for another one."""
     quality = evaluator.quality
@@ -73,14 +84,10 @@ def quality_lines(evaluator: Evaluator) -> list[str]:
 
 def self_test_warnings(test: SelfTest) -> list[str]:
     """Say in sentences what each score of all tiles does not see, and which labels have no score."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for score in _of_all_tiles(test):
-        alike.setdefault(tuple(test.blind_to(score)), []).append(score)
     warnings = [
         f"{' and '.join(scores)} {'are' if len(scores) > 1 else 'is'} blind to {in_words(blind)}: real tiles destroyed "
-        "so still score as real ones do, and so would a generator's; look at the pictures too"
-        for blind, scores in alike.items()
-        if blind
+        "so score no worse than before, and so would a generator's; look at the pictures too"
+        for blind, scores in _alike(test, test.blind_to)
     ]
     warnings += [
         f"{score} takes {far} ({test.scores[far][score]:.3g}) for no worse than {near} "
@@ -114,7 +121,7 @@ def blind_words(folder: Path, score: str) -> str:
     if not path.is_file():
         return ""
     table = pd.read_parquet(path)
-    blind = table[(table["score"] == score) & table["blind"]]["tiles"].tolist()
+    blind = table[(table["score"] == score) & (table["state"] == "blind")]["tiles"].tolist()
     return f"blind to {in_words(blind)}" if blind else ""
 
 
@@ -131,18 +138,23 @@ def self_test_table(test: SelfTest) -> pd.DataFrame:
     """Tabulate a self-test, a row a set and score.
 
     Returns:
-        Columns: tiles (the set), score, value, low and high (in which other real tiles score), in_floor (whether the
-        set scores within or below), blind (in_floor, and it is a fault), skipped (why a set does not apply).
+        Columns: tiles (the set), score, value, low and high (in which other real tiles score), rise (above the floor),
+        rise_low and rise_high (its interval), state (seen, within the spread, blind; empty where it is no fault: real
+        tiles, and permuted labels in a score of all tiles), skipped (why a set does not apply).
     """
-    rows = []
-    for tiles, scores in ({REAL: test.floor} | dict(test.scores)).items():
+    columns = ["tiles", "score", "value", "low", "high", "rise", "rise_low", "rise_high", "state", "skipped"]
+    rows: list[tuple[object, ...]] = [
+        (REAL, score, value, *test.intervals[score], 0.0, 0.0, 0.0, "", "") for score, value in test.floor.items()
+    ]
+    for tiles, scores in test.scores.items():
         for score, value in scores.items():
-            low, high = test.intervals[score]
-            blind = tiles != REAL and tiles in test.blind_to(score)
-            rows.append((tiles, score, value, low, high, value <= high, blind, ""))
+            state = test.state(tiles, score) if tiles != PERMUTED or is_of_label(score) else ""
+            rise = (value - test.floor[score], *test.rises[tiles][score])
+            rows.append((tiles, score, value, *test.intervals[score], *rise, state, ""))
     for tiles, reason in test.skipped.items():
-        rows += [(tiles, score, np.nan, *test.intervals[score], False, False, reason) for score in test.floor]
-    return pd.DataFrame(rows, columns=["tiles", "score", "value", "low", "high", "in_floor", "blind", "skipped"])
+        missing = [np.nan] * 3
+        rows += [(tiles, score, np.nan, *test.intervals[score], *missing, "", reason) for score in test.floor]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def keep_self_test(test: SelfTest | None, folder: Path) -> None:
@@ -179,7 +191,7 @@ def _draw_score(axis: "Axes", test: SelfTest, score: str) -> None:
     low, high = test.intervals[score]
     names = list(values)[::-1]
     for place, tiles in enumerate(names):
-        colour = "tab:green" if tiles == REAL else "tab:red" if values[tiles] <= high else "tab:blue"
+        colour = "tab:green" if tiles == REAL else _COLOURS[test.state(tiles, score)]
         axis.plot(values[tiles], place, "o", color=colour)
         axis.annotate(f"{values[tiles]:.3g}", (values[tiles], place), (6, -3), textcoords="offset points", fontsize=7)
     if np.isfinite([low, high]).all() and high > low:
@@ -188,7 +200,19 @@ def _draw_score(axis: "Axes", test: SelfTest, score: str) -> None:
         axis.set_xscale("symlog", linthresh=10.0 ** round(np.log10((high - low) / 2)))
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.margins(x=0.15)
-    axis.set_title(f"{score}\nred: within what real tiles score (green)", fontsize=9, parse_math=False)
+    explained = "red: not seen; orange: within what real tiles score (green)"
+    axis.set_title(f"{score}\n{explained}", fontsize=9, parse_math=False)
+
+
+_COLOURS: dict[State, str] = {"seen": "tab:blue", "within the spread": "tab:orange", "blind": "tab:red"}
+
+
+def _alike(test: SelfTest, sets_of: Callable[[str], list[str]]) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Name scores of all tiles together of which the same sets are said; those of which none is are left out."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for score in _of_all_tiles(test):
+        alike.setdefault(tuple(sets_of(score)), []).append(score)
+    return [(sets, scores) for sets, scores in alike.items() if sets]
 
 
 def _of_all_tiles(test: SelfTest) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch_fidelity.metric_kid import kid_features_to_metric
 
 from fedray.config import EvaluationConfig
 from fedray.data import Tile, TileStore, write_store
@@ -126,11 +127,47 @@ def test_each_score_is_that_of_the_destroyed_tiles_in_a_generators_place(
     assert evaluator.self_test is not None
     chosen = floor_indices(store, CONFIG)
     tiles, labels = store.tiles(chosen), store.labels[chosen].astype(np.int64)
-    for name in ("blur 1 px", "8 repeated", "labels permuted"):
+    for name in ("blur 1 px", "patches 1/2"):
         destroyed = destroy(name, tiles, labels, stream(0, "self-test", name))
         expected = evaluator.scores(destroyed, labels)
         for score, value in evaluator.self_test.scores[name].items():
             assert value == pytest.approx(expected[score], rel=1e-4, abs=1e-4)
+
+
+def test_repeated_tiles_score_what_several_choices_of_them_do_on_average(
+    store: TileStore, evaluator: Evaluator
+) -> None:
+    test, real = evaluator.self_test, evaluator.reference.samples["efficientnet-lite0"].features
+    assert test is not None
+    chosen = floor_indices(store, CONFIG)
+    tiles, labels = store.tiles(chosen), store.labels[chosen].astype(np.int64)
+    rng, found = stream(0, "self-test", "8 repeated"), []
+    numbers = np.broadcast_to(np.arange(256)[:, np.newaxis, np.newaxis, np.newaxis], (256, 1, 1, 1))
+    features = evaluator.extractor.features(tiles, evaluator.device)
+    for _ in range(8):
+        repeated = features[destroy("8 repeated", numbers.astype(np.uint8), labels, rng).ravel()]
+        assert len(np.unique(repeated, axis=0)) == 8
+        pair = (torch.from_numpy(part.astype(np.float64)) for part in (real, repeated))
+        mmd = kid_features_to_metric(*pair, kid_subset_size=256, kid_subsets=1, verbose=False)
+        found.append(mmd["kernel_inception_distance_mean"])
+    assert test.scores["8 repeated"][KID] == pytest.approx(np.mean(found), rel=1e-4)
+    low, high = test.rises["8 repeated"][KID]
+    assert 0 < low < np.mean(found) - test.floor[KID] < high
+
+
+def test_a_rise_that_rounding_made_or_chance_may_have_is_none() -> None:
+    def state(score: float, rise: tuple[float, float]) -> str:
+        test = SelfTest({"noise": {KID: score}}, {KID: 1.0}, {KID: (0.5, 1.5)}, {"noise": {KID: rise}}, {})
+        states = {"blind": test.blind_to(KID), "within the spread": test.within_spread(KID)}
+        assert [name for name, sets in states.items() if sets] == [each for each in [test.state("noise", KID)]
+                                                                   if each != "seen"]  # fmt: skip
+        return test.state("noise", KID)
+
+    assert state(1.6, (-0.1, 1.3)) == "seen"
+    assert state(1.4, (0.1, 0.7)) == "within the spread"
+    assert state(1.4, (-0.01, 0.81)) == "blind"
+    assert state(1.0 + 1e-6, (0.5e-6, 1.5e-6)) == "blind"
+    assert state(0.7, (-0.4, -0.2)) == "blind"
 
 
 def test_it_is_computed_once_for_a_store(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:

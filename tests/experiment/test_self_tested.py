@@ -21,6 +21,7 @@ from fedray.experiment.self_tested import (
     self_test_lines,
     self_test_table,
     self_test_warnings,
+    spread_lines,
 )
 from fedray.sweep.check import check_goal_means_something
 from fedray.sweep.results import SweepResult, print_trials
@@ -38,6 +39,14 @@ TEST = SelfTest(
     },
     floor={FID: 1.0, GLAND: 0.1},
     intervals={FID: (-0.5, 2.0), GLAND: (-0.4, 0.5)},
+    rises={
+        "blur 1 px": {FID: (-0.1, 1.9), GLAND: (8.0, 10.0)},
+        "blur 2 px": {FID: (6.0, 8.0), GLAND: (8.0, 11.0)},
+        "patches 1/2": {FID: (28.0, 30.0), GLAND: (8.0, 10.0)},
+        "patches 1/4": {FID: (18.0, 20.0), GLAND: (8.0, 12.0)},
+        "8 repeated": {FID: (0.5, 1.5), GLAND: (6.0, 8.0)},
+        "labels permuted": {FID: (0.0, 0.0), GLAND: (-0.1, 0.5)},
+    },
     skipped={"stain shift": "tiles of 1 channel(s) have no stain"},
     void=frozenset({"x/64/label/gland"}),
 )
@@ -45,6 +54,7 @@ SEEING = SelfTest(
     scores={name: {score: value + 50 for score, value in scores.items()} for name, scores in TEST.scores.items()},
     floor=TEST.floor,
     intervals=TEST.intervals,
+    rises=TEST.rises,
     skipped={},
 )
 
@@ -55,7 +65,7 @@ def test_a_line_names_floor_interval_and_the_nearest_sets_without_permuted_label
 
 def test_warnings_say_what_a_score_does_not_see_where_its_order_is_wrong_and_which_labels_have_none() -> None:
     blind, order, labels = self_test_warnings(TEST)
-    assert blind.startswith("fid/x/64 is blind to a blur of 1 px and collapse to 8 tiles: ")
+    assert blind.startswith("fid/x/64 is blind to a blur of 1 px: real tiles destroyed so score no worse than before")
     assert "patches 1/4 (20) for no worse than patches 1/2 (30)" in order
     assert "no score in x/64 is shown for the label(s) gland alone: permuted labels do not worsen it" in labels
     assert self_test_warnings(SEEING) == [order.replace("(20)", "(70)").replace("(30)", "(80)")]
@@ -66,10 +76,15 @@ def test_scores_that_are_blind_to_the_same_are_named_together() -> None:
         scores={name: scores | {"kid/x/64": scores[FID]} for name, scores in TEST.scores.items()},
         floor=TEST.floor | {"kid/x/64": 1.0},
         intervals=TEST.intervals | {"kid/x/64": (0.0, 2.0)},
+        rises={name: rises | {"kid/x/64": rises[FID]} for name, rises in TEST.rises.items()},
         skipped={},
     )
-    both = self_test_warnings(doubled)[0]
-    assert both.startswith("fid/x/64 and kid/x/64 are blind to a blur of 1 px and collapse to 8 tiles: ")
+    assert self_test_warnings(doubled)[0].startswith("fid/x/64 and kid/x/64 are blind to a blur of 1 px: ")
+    assert spread_lines(doubled) == [
+        "fid/x/64 and kid/x/64: raised by collapse to 8 tiles, but no further than 64 other real tiles may reach; more "
+        "tiles would tell them apart"
+    ]
+    assert spread_lines(SEEING) == []
 
 
 def test_many_blind_spots_are_counted() -> None:
@@ -85,10 +100,13 @@ def test_the_table_has_every_set_and_score_and_those_that_were_skipped(tmp_path:
     assert len(table) == 2 * (1 + 6 + 1)
     rows = table.set_index(["tiles", "score"])
     assert rows.loc[("real tiles", FID), ["value", "low", "high"]].tolist() == [1.0, -0.5, 2.0]
-    assert rows.loc[("blur 1 px", FID), ["in_floor", "blind"]].tolist() == [True, True]
-    assert rows.loc[("labels permuted", FID), ["in_floor", "blind"]].tolist() == [True, False]  # no fault of all tiles
-    assert rows.loc[("labels permuted", GLAND), "blind"]
-    assert not rows.loc[("real tiles", FID), "blind"]
+    assert rows.loc[("blur 1 px", FID), "state"] == "blind"
+    assert rows.loc[("8 repeated", FID), "state"] == "within the spread"
+    assert rows.loc[("8 repeated", FID), ["rise", "rise_low", "rise_high"]].tolist() == [1.0, 0.5, 1.5]
+    assert rows.loc[("blur 2 px", FID), "state"] == "seen"
+    assert rows.loc[("labels permuted", FID), "state"] == ""  # no fault of all tiles
+    assert rows.loc[("labels permuted", GLAND), "state"] == "blind"
+    assert rows.loc[("real tiles", FID), "state"] == ""
     assert np.isnan(rows.loc[("stain shift", FID), "value"])
     assert rows.loc[("stain shift", FID), "skipped"] == "tiles of 1 channel(s) have no stain"
     assert np.asarray(Image.open(tmp_path / PICTURE)).std() > 5
@@ -97,9 +115,9 @@ def test_the_table_has_every_set_and_score_and_those_that_were_skipped(tmp_path:
 def test_words_from_the_table_and_the_tag_agree(tmp_path: Path) -> None:
     assert blind_words(tmp_path, FID) == ""
     keep_self_test(TEST, tmp_path)
-    assert blind_words(tmp_path, FID) == "blind to a blur of 1 px and collapse to 8 tiles"
+    assert blind_words(tmp_path, FID) == "blind to a blur of 1 px"
     assert blind_words(tmp_path, GLAND) == "blind to permuted labels"
-    assert blind_tags(TEST) == {"fedray.score-blind-to": "fid/x/64: blur 1 px, 8 repeated"}
+    assert blind_tags(TEST) == {"fedray.score-blind-to": "fid/x/64: blur 1 px"}
     assert blind_tags(SEEING) == {"fedray.score-blind-to": "nothing tested"}
     assert blind_tags(None) == {}
 
@@ -120,7 +138,7 @@ def test_a_sweeps_title_says_what_its_goal_is_blind_to(tmp_path: Path) -> None:
     shown = io.StringIO()
     result = SweepResult(space(FID), pd.DataFrame([row | {"gan.latent_dim": 8}]), tmp_path)
     print_trials(Console(file=shown, width=200), result)
-    assert "(lower is better; blind to a blur of 1 px and collapse to 8 tiles)" in " ".join(shown.getvalue().split())
+    assert "(lower is better; blind to a blur of 1 px)" in " ".join(shown.getvalue().split())
 
 
 def test_a_goal_that_says_nothing_of_its_label_is_refused() -> None:

@@ -63,14 +63,16 @@ class Sample:
         return mean
 
     @cached_property
-    def root(self) -> NDArray[np.float64]:
-        """A root R of the covariance R'R, float64 [min(n, d), d]; computed once, and real tiles are met every round."""
+    def centred(self) -> NDArray[np.float64]:
+        """A matrix C with covariance C'C, float64 [n, d]."""
         # float64: cancellation in the covariance biases FID
-        centred = (self.features - self.mean) / np.sqrt(len(self) - 1)
-        if len(centred) <= centred.shape[1]:
-            return np.asarray(centred)
-        _, root = np.linalg.qr(centred)
-        return np.asarray(root)
+        centred: NDArray[np.float64] = (self.features - self.mean) / np.sqrt(len(self) - 1)
+        return centred
+
+    @cached_property
+    def root(self) -> NDArray[np.float64]:
+        """A smaller one, float64 [min(n, d), d]; computed once, and the real tiles are met every round."""
+        return self.centred if len(self) <= self.centred.shape[1] else np.linalg.qr(self.centred).R
 
 
 class Metric(ABC):

@@ -42,9 +42,9 @@ def fid(real: Sample, fake: Sample) -> float:
     and columns than there are tiles or features. torch-fidelity takes the eigenvalues of the product, which is not
     symmetric: the same number in four times the time.
     """
-    shift, cross = real.mean - fake.mean, real.root @ fake.root.T
+    shift, cross = real.mean - fake.mean, real.root @ fake.centred.T
     squared_singular_values = np.linalg.eigvalsh(cross @ cross.T).clip(0.0)  # rounding alone makes one negative
-    traces = np.sum(real.root**2) + np.sum(fake.root**2)
+    traces = np.sum(real.root**2) + np.sum(fake.centred**2)
     return float(shift @ shift + traces - 2 * np.sqrt(squared_singular_values).sum())
 
 
