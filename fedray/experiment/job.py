@@ -78,7 +78,7 @@ def train(argv: Sequence[str], description: str) -> None:
         )
     delta = result.config.privacy.delta
     spent = (Ledger.at(out).epsilon(delta), delta) if result.config.privacy.on else None
-    print_scores(console, result.scores, result.floor, spent)
+    print_scores(console, result.scores, result.floor, spent, quality=result.quality)
     console.print(
         f"Results:             {out}/: results.parquet, config.yaml, samples.png, self_test.png, checkpoint/",
         soft_wrap=True,

@@ -36,6 +36,7 @@ def print_scores(
     floor: dict[str, float],
     spent: tuple[float, float] | None = None,
     title: str = "Scores of the averaged generator",
+    quality: str = "",
 ) -> None:
     """Print the final scores beside what real training tiles would score in the generator's place.
 
@@ -45,8 +46,9 @@ def print_scores(
         floor: By name.
         spent: Epsilon and delta of all that was released, with differential privacy.
         title: Of the table.
+        quality: How far to trust an extractor that was trained on the store, for the line below the table.
     """
-    table = Table(title=title, box=box.SIMPLE_HEAD)
+    table = Table(title=title, caption=quality or None, caption_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("score", overflow="fold")  # cut off, names of labels were all alike in 80 columns
     table.add_column("better")
     table.add_column("generated", justify="right")

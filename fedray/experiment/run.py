@@ -34,7 +34,7 @@ from fedray.experiment.place import Place
 from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_evaluation
 from fedray.experiment.reach import check_reach
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
-from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test
+from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
 from fedray.experiment.tracked import ended, log_generator, log_round, log_start, open_run
 from fedray.federation import Account, client_app, latest_round, load_checkpoint, shared_arrays
@@ -66,6 +66,8 @@ class Result:
     """Folder with ``config.yaml``, ``results.parquet``, ``samples.png``, ``self_test.parquet`` and ``checkpoint/``."""
     pages: Pages = field(default_factory=dict)
     """Addresses of MLflow's pages on it; none where no tracking server runs."""
+    quality: str = ""
+    """How well the extractor that judged tells the store's labels apart; empty for one that was not trained on it."""
 
 
 def run_experiment(
@@ -112,7 +114,7 @@ def run_experiment(
     out.push()
     on_evaluator(evaluator)
     tracker = Tracker(tracking_uri, config.tracking.experiment)
-    tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test)}
+    tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test), **quality_tags(evaluator)}
     with ExitStack() as stack:
         run = _engine(stack, config, resources, prepared, pool, out)
         run.load(out.folder / "checkpoint")
@@ -122,7 +124,8 @@ def run_experiment(
             evaluation = _run_rounds(run, out, store, tracked, on_round)
             _log_end(run, out, store, tracked, evaluation)
             out.push()
-    outcome = {"scores": evaluation.scores, "floor": evaluator.floor, "run_id": tracked.run_id, "pages": pages}
+    outcome = {"scores": evaluation.scores, "floor": evaluator.floor, "quality": quality_line(evaluator),
+               "run_id": tracked.run_id, "pages": pages}  # fmt: skip
     finish(out, outcome)
     return _result(config, out, outcome)
 
@@ -191,7 +194,8 @@ def rounds_done(out: Place) -> int:
 def _result(config: ExperimentConfig, out: Place, outcome: Mapping[str, Any]) -> Result:
     scores, floor, run_id = (outcome[name] for name in ("scores", "floor", "run_id"))
     history = pd.read_parquet(out.folder / "results.parquet")
-    return Result(config, scores, floor, history, run_id, out.folder, outcome.get("pages", {}))
+    pages, quality = outcome.get("pages", {}), outcome.get("quality", "")
+    return Result(config, scores, floor, history, run_id, out.folder, pages, quality)
 
 
 EVALUATION_TIMEOUT_S = 1800.0

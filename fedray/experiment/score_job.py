@@ -15,7 +15,7 @@ from fedray.evaluation import Evaluator, check_compared, check_extractor
 from fedray.experiment.place import Place, new_place
 from fedray.experiment.report import print_scores
 from fedray.experiment.scoring import PICTURE, TABLE, choose, score_given, write_scored
-from fedray.experiment.self_tested import show_self_test
+from fedray.experiment.self_tested import quality_line, show_self_test
 from fedray.experiment.settled import from_store
 from fedray.models import training_device
 from fedray.storage import private_folder, why_not_made
@@ -85,7 +85,8 @@ def score(argv: Sequence[str], description: str) -> None:
     for note in (*given.notes, *([drawn] if num < num_given else [])):
         console.print(f"note: {note}", soft_wrap=True)
     show_self_test(console, evaluator, out.folder)
-    print_scores(console, scored.scores, scored.floor, title=f"Scores of {options.tiles} against {store.name}")
+    title, quality = f"Scores of {options.tiles} against {store.name}", quality_line(evaluator)
+    print_scores(console, scored.scores, scored.floor, title=title, quality=quality)
     console.print(f"Results: {out}/: {TABLE}, {PICTURE}", soft_wrap=True)
 
 

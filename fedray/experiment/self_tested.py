@@ -24,6 +24,7 @@ TABLE, PICTURE = "self_test.parquet", "self_test.png"
 """Files in the folder of the results."""
 
 BLIND_TAG = "fedray.score-blind-to"
+QUALITY_TAG = "fedray.extractor-quality"
 
 NEAREST_SHOWN = 3
 """Destroyed sets, those that score best, that a line at the start names."""
@@ -44,8 +45,9 @@ def show_self_test(console: Console, evaluator: Evaluator, folder: Path) -> None
     console.print(
         "self-test: real tiles destroyed on purpose must score above the same tiles undestroyed", soft_wrap=True
     )
-    for line in [*self_test_lines(evaluator.self_test), *spread_lines(evaluator.self_test), *quality_lines(evaluator)]:
-        console.print(f"  {line}", soft_wrap=True)
+    for line in (*self_test_lines(evaluator.self_test), *spread_lines(evaluator.self_test), quality_line(evaluator)):
+        if line:
+            console.print(f"  {line}", soft_wrap=True)
     for warning in self_test_warnings(evaluator.self_test):
         console.print(f"warning: {warning}", soft_wrap=True)
     console.print(f"  all of it: {folder / TABLE}, {PICTURE}", soft_wrap=True)
@@ -71,15 +73,21 @@ def spread_lines(test: SelfTest) -> list[str]:
     ]
 
 
-def quality_lines(evaluator: Evaluator) -> list[str]:
+def quality_line(evaluator: Evaluator) -> str:
     """Say how well an extractor that was trained on the store tells its labels apart; nothing for another one."""
     quality = evaluator.quality
     if quality is None or quality.num_test == 0:
-        return []
-    return [
+        return ""
+    return (
         f"{evaluator.extractor.name} tells labels apart: balanced accuracy {quality.balanced_accuracy:.3g} on "
         f"{quality.num_test} test tiles (guessing: {quality.trivial_balanced_accuracy:.3g})"
-    ]
+    )
+
+
+def quality_tags(evaluator: Evaluator) -> dict[str, str]:
+    """Return the tag of a run that says how well the extractor that judges it tells labels apart, if it was trained."""
+    line = quality_line(evaluator)
+    return {QUALITY_TAG: line} if line else {}
 
 
 def self_test_warnings(test: SelfTest) -> list[str]:

@@ -26,8 +26,9 @@ from fedray.tracking import Pages
 PRIVACY_SPENT = "privacy/epsilon"
 """Metric of a sweep's run: epsilon of all its trials together."""
 
-FLOOR, RUN_ID = "floor/", "run_id"
-"""Columns of a sweep's table: beginnings of those that say what real tiles score; MLflow's id of each trial's run."""
+FLOOR, RUN_ID, QUALITY = "floor/", "run_id", "extractor_quality"
+"""Columns of a sweep's table: beginnings of those that say what real tiles score; MLflow's id of each trial's run; how
+well an extractor that was trained on the store tells its labels apart."""
 
 OUTCOMES = {
     TrialState.COMPLETE: "complete",
@@ -46,7 +47,7 @@ class SweepResult:
     trials: pd.DataFrame
     """A row a trial, best first: trial, number, outcome, rounds, score, start_point, the searched paths; then, as far
     as they are known: all scores of its last evaluation by name, seconds, generator-steps, run_id, and the same for all
-    trials, as ``floor/`` and a score's name, what real tiles score in the generator's place."""
+    trials, as ``floor/`` and a score's name, what real tiles score in the generator's place; extractor_quality."""
     out: Path
     """Folder with ``results.parquet``, ``best.yaml``, ``samples.png`` and ``sweep.yaml``."""
     pages: Pages = field(default_factory=dict)
@@ -86,10 +87,14 @@ def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def with_context(trials: pd.DataFrame, floor: Scores, run_ids: Sequence[str]) -> pd.DataFrame:
-    """Add the columns ``run_id``, of MLflow, and ``floor/...``, what real tiles score in the generator's place."""
+def with_context(trials: pd.DataFrame, floor: Scores, run_ids: Sequence[str], quality: str = "") -> pd.DataFrame:
+    """Add the columns ``run_id``, of MLflow, and ``floor/...``, what real tiles score in the generator's place.
+
+    With an extractor that was trained on the store also ``extractor_quality``: how well it tells labels apart.
+    """
     floors: dict[str, float] = {FLOOR + name: value for name, value in floor.items()}
-    return trials.assign(**floors).assign(run_id=list(run_ids))
+    told = {QUALITY: quality} if quality else {}
+    return trials.assign(**floors, **told).assign(run_id=list(run_ids))
 
 
 def with_epsilon(trials: pd.DataFrame, space: SearchSpace, ledger: Ledger) -> pd.DataFrame:
@@ -132,6 +137,8 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
     else:
         console.print(_table(title, [_NAME, *scores], trials, result.floor, padding=0))
         console.print(_table("searched values", [_NAME, *values], trials))
+    for quality in result.trials.get(QUALITY, pd.Series(dtype=str)).unique():
+        console.print(quality, soft_wrap=True)
     if spent is not None:
         console.print(
             f"Privacy spent by all trials together, failed and stopped ones too: epsilon {spent:.4g} at delta "

@@ -31,7 +31,7 @@ from fedray.experiment.ledger import Ledger
 from fedray.experiment.prepare import keep_evaluation
 from fedray.experiment.reach import check_reach
 from fedray.experiment.run import OnEvaluator
-from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test
+from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.models import Arrays
 from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
@@ -136,7 +136,7 @@ def _open_folder(out: Place, space: SearchSpace, store: TileStore, evaluator: Ev
 def _tags(space: SearchSpace, evaluator: Evaluator) -> dict[str, str]:
     """Tags of the sweep's run and of every trial's."""
     own = {"fedray.sweep": space.name, "fedray.cluster": cluster_name()}
-    return own | blind_tags(evaluator.self_test) | origin_tags()
+    return own | blind_tags(evaluator.self_test) | quality_tags(evaluator) | origin_tags()
 
 
 def _start_run(tracker: Tracker, key: str, space: SearchSpace, store: TileStore, tags: Mapping[str, str]) -> TrackedRun:
@@ -181,7 +181,7 @@ def _rank(sweep: _Sweep, searcher: OptunaSearcher) -> SweepResult:
         trials = with_epsilon(trials, space, ledger)
         parent.log_round(rounds, {PRIVACY_SPENT: ledger.epsilon(space.fixed.privacy.delta)})
     run_ids = _end_trials(space, trials, sweep.tracker, parent.run_id)
-    trials = with_context(trials, sweep.evaluator.floor, run_ids)
+    trials = with_context(trials, sweep.evaluator.floor, run_ids, quality_line(sweep.evaluator))
     complete = [run_id for run_id, outcome in zip(run_ids, trials["outcome"], strict=True) if outcome == "complete"]
     pages = keep_pages(space, sweep.score_names, sweep.tracker, parent.run_id, complete)
     return SweepResult(space, trials, sweep.out.folder, pages)

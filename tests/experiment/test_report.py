@@ -63,6 +63,13 @@ def printed(*arguments):
     return " ".join(console.export_text().split())
 
 
+def test_the_quality_of_a_trained_extractor_stands_below_the_final_table():
+    told = "domain-cnn tells labels apart: balanced accuracy 0.78 on 190 test tiles (guessing: 0.333)"
+    console = Console(width=60, record=True)
+    print_scores(console, {"fid/domain-cnn/16": 3.0}, {}, quality=told)
+    assert " ".join(console.export_text().split()).endswith(told)
+
+
 def test_epsilon_stands_in_the_final_table():
     scores = {"fid/efficientnet-lite0/16": 3.0}
     assert "privacy spent: epsilon at delta 1e-05 16.49" in printed(scores, {}, (16.49, 1e-5))

@@ -147,11 +147,16 @@ def test_a_round_says_where_its_time_went(run_experiment, small_config, tmp_path
 
 
 def test_resuming_a_finished_experiment_changes_nothing(run_experiment, small_config, tmp_path, uri):
-    first = run_experiment(small_config(), out=tmp_path / "run", tracking_uri=uri)
+    config = small_config(evaluation__extractor="domain-cnn")
+    first = run_experiment(config, out=tmp_path / "run", tracking_uri=uri)
     arrays = final_arrays(tmp_path / "run")
-    again = run_experiment(small_config(), out=tmp_path / "run", tracking_uri=uri)
+    again = run_experiment(config, out=tmp_path / "run", tracking_uri=uri)
     assert again.scores == pytest.approx(first.scores, rel=1e-6)
     assert_close(arrays, final_arrays(tmp_path / "run"))
+    told = "domain-cnn tells labels apart: balanced accuracy "
+    assert first.quality.startswith(told) and again.quality == first.quality
+    _, run = only_run(uri)
+    assert run.data.tags["fedray.extractor-quality"] == first.quality
 
 
 def test_a_folder_of_another_experiment_is_refused(run_experiment, small_config, tmp_path, uri):

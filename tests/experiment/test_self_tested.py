@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
 from fedray.config import ExperimentConfig
-from fedray.evaluation import EvaluationError, SelfTest
+from fedray.evaluation import EvaluationError, Evaluator, ExtractorQuality, SelfTest
+from fedray.evaluation.extractors import Extractor
+from fedray.evaluation.reference import Reference
 from fedray.experiment.self_tested import (
     PICTURE,
     TABLE,
@@ -18,13 +21,16 @@ from fedray.experiment.self_tested import (
     blind_words,
     in_words,
     keep_self_test,
+    quality_line,
+    quality_tags,
     self_test_lines,
     self_test_table,
     self_test_warnings,
+    show_self_test,
     spread_lines,
 )
 from fedray.sweep.check import check_goal_means_something
-from fedray.sweep.results import SweepResult, print_trials
+from fedray.sweep.results import SweepResult, print_trials, with_context
 from fedray.sweep.space import Goal, SearchSpace
 
 FID, GLAND = "fid/x/64", "kid/x/64/label/gland"
@@ -139,6 +145,27 @@ def test_a_sweeps_title_says_what_its_goal_is_blind_to(tmp_path: Path) -> None:
     result = SweepResult(space(FID), pd.DataFrame([row | {"gan.latent_dim": 8}]), tmp_path)
     print_trials(Console(file=shown, width=200), result)
     assert "(lower is better; blind to a blur of 1 px)" in " ".join(shown.getvalue().split())
+
+
+def evaluator_with(quality: ExtractorQuality | None) -> Evaluator:
+    extractor = Extractor("domain-cnn", torch.nn.Identity(), 64, "0" * 16, quality)  # type: ignore[arg-type]
+    return Evaluator(extractor, Reference({}, {}), TEST, ("gland",), (16, 16, 3), torch.device("cpu"))
+
+
+def test_a_trained_extractors_quality_is_told_at_the_start_in_a_tag_and_below_a_sweeps_trials(tmp_path: Path) -> None:
+    told = "domain-cnn tells labels apart: balanced accuracy 0.778 on 190 test tiles (guessing: 0.333)"
+    trained = evaluator_with(ExtractorQuality(0.7777, 1 / 3, 190))
+    assert quality_line(trained) == told and quality_tags(trained) == {"fedray.extractor-quality": told}
+    for without in (evaluator_with(None), evaluator_with(ExtractorQuality(float("nan"), float("nan"), 0))):
+        assert quality_line(without) == "" and quality_tags(without) == {}
+    trial = {"trial": "a", "number": 0, "outcome": "complete", "rounds": 1, "score": 3.0, "start_point": False}
+    trials = pd.DataFrame([trial | {"gan.latent_dim": 8}, trial | {"gan.latent_dim": 9}])
+    for quality, count in ((told, 1), ("", 0)):
+        shown, start = io.StringIO(), io.StringIO()
+        with_quality = with_context(trials, {FID: 1.0}, ["run", "other"], quality)
+        print_trials(Console(file=shown, width=200), SweepResult(space(FID), with_quality, tmp_path))
+        show_self_test(Console(file=start, width=200), trained if quality else evaluator_with(None), tmp_path)
+        assert shown.getvalue().count(told) == start.getvalue().count(told) == count
 
 
 def test_a_goal_that_says_nothing_of_its_label_is_refused() -> None:
