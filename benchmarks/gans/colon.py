@@ -81,7 +81,7 @@ def _train(gan: Gan, store: TileStore, seconds: float) -> int:
     started = time.process_time()
     while (spent := time.process_time() - started) < seconds:
         report = local_pass(gan, optimizers, tiles, num_steps=50, steps_before=done, seed=done)
-        done, generator_steps = done + 50, generator_steps + report.generator_steps
+        done, generator_steps = done + 50, generator_steps + report.steps["generator"]
         if done % 500 == 0:
             losses = ", ".join(f"{name} {value:.3g}" for name, value in report.losses.items())
             print(f"{gan.config.objective:10} {spent:5.0f} s, {generator_steps} generator steps: {losses}", flush=True)

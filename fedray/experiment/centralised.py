@@ -37,6 +37,8 @@ from fedray.federation import (
     shared_arrays,
     to_record,
 )
+from fedray.federation.client import report_metrics
+from fedray.federation.messages import NUM_EXAMPLES, counts_of
 from fedray.models import Arrays, Gan, Optimizers, PassReport, check_finite, local_pass, training_device
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
@@ -237,11 +239,7 @@ def _round(
     num_tiles: int,
 ) -> Round:
     duration_s = time.monotonic() - started
-    counts = {
-        "num-examples": float(num_tiles),
-        "discriminator-steps": float(report.discriminator_steps),
-        "generator-steps": float(report.generator_steps),
-    }
+    counts = counts_of({**report_metrics(report), NUM_EXAMPLES: num_tiles})
     told = RoundReport(
         round_index=round_index,
         losses=report.losses,

@@ -6,15 +6,9 @@ from fedray.federation.client import client_app, client_steps
 from fedray.federation.divergence import check_convergence
 from fedray.federation.failures import FederationError
 from fedray.federation.messages import to_record
-from fedray.federation.rounds import (
-    FederationState,
-    RoundReport,
-    federate,
-    initial_state,
-    sample_from_clients,
-    shared_arrays,
-)
+from fedray.federation.rounds import federate, initial_state, sample_from_clients
 from fedray.federation.sites import AgreedGrid, ask_sites
+from fedray.federation.state import FederationState, RoundReport, shared_arrays
 from fedray.federation.strategies import STRATEGIES, TooFewRepliesError, make_strategy
 from fedray.models import DivergedError
 

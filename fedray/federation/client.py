@@ -13,11 +13,10 @@ from fedray.federation.messages import (
     METRICS,
     NUM_EXAMPLES,
     ROUND,
+    STEPS,
     WEIGHT,
     experiment_of,
     from_record,
-    private_parts,
-    shared_parts,
     to_record,
 )
 from fedray.federation.privacy import protect, trained_alone
@@ -31,7 +30,9 @@ from fedray.models import (
     check_finite,
     fresh_gan,
     local_pass,
+    private_parts,
     proximal,
+    shared_parts,
     steps_per_round,
     training_device,
 )
@@ -142,8 +143,7 @@ def report_metrics(report: PassReport) -> dict[str, float]:
     """Return what a reply says of a pass."""
     return {
         NUM_EXAMPLES: report.num_examples,
-        "discriminator-steps": report.discriminator_steps,
-        "generator-steps": report.generator_steps,
+        **{f"{network}{STEPS}": number for network, number in report.steps.items()},
         **report.losses,
     }
 

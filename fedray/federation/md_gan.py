@@ -8,11 +8,13 @@ labels never leave the clients: the labels of generated tiles are drawn balanced
 of the same labels.
 """
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,20 +31,26 @@ from fedray.federation.client import (
     report_metrics,
     round_of,
 )
-from fedray.federation.divergence import check_losses
+from fedray.federation.divergence import check_convergence, check_losses
+from fedray.federation.exchange import check_replies, check_server, exchange
 from fedray.federation.messages import (
     ARRAYS,
     CONFIG,
     METRICS,
+    NUM_EXAMPLES,
     ROUND,
+    STEPS,
     WEIGHT,
+    counts_of,
     experiment_of,
     experiment_record,
     from_record,
-    shared_parts,
+    losses_of,
     to_record,
 )
 from fedray.federation.sites import source_of
+from fedray.federation.state import FederationState, RoundReport
+from fedray.federation.strategies import mean_losses
 from fedray.models import (
     DISCRIMINATOR_PARTS,
     Arrays,
@@ -52,11 +60,13 @@ from fedray.models import (
     Optimizers,
     RunningMeans,
     check_finite,
+    shared_parts,
     steps_per_round,
     to_float,
 )
 from fedray.models.augmentation import turn_and_flip
 from fedray.randomness import derive_seed, stream
+from fedray.simulation import RoundTiming
 
 TRAIN = f"{MessageType.TRAIN}.md_gan"
 TAKE = f"{MessageType.QUERY}.take_discriminator"
@@ -258,6 +268,41 @@ class GeneratorServer:
                 for reply, target in sorted(zip(taken, targets, strict=True), key=lambda pair: pair[1])
             ]
         )
+
+
+def run_md_gan_round(
+    server: GeneratorServer, grid: Grid, state: FederationState, config: ExperimentConfig
+) -> RoundReport:
+    """Run the next round of MD-GAN. Errors as in :func:`fedray.federation.federate`."""
+    started, round_index = time.monotonic(), state.round_index + 1
+    clients, timings = sorted(grid.get_node_ids()), list[RoundTiming]()
+
+    def send(messages: list[Message]) -> list[Message]:
+        replies, timing = exchange(grid, messages, None, config.federation)
+        timings.extend([timing] if timing else [])
+        return check_replies(messages, replies, round_index, config)
+
+    replies = server.run_round(round_index, clients, send)
+    metrics = mean_losses(replies, WEIGHT)
+    losses, counts = losses_of(metrics), counts_of(metrics)
+    check_convergence(losses, round_index)
+    arrays, moments = server.arrays(), server.optimizer()
+    check_server(arrays, moments, round_index)
+    state.arrays, state.optimizer, state.round_index = to_record(arrays), moments, round_index
+    counts[NUM_EXAMPLES] /= len(replies) / len(clients)
+    counts[f"generator{STEPS}"] /= len(clients)  # every client judges each of the server's
+    duration_s = time.monotonic() - started
+    parts = {part: sum(timing.parts[part] for timing in timings) for part in (timings[0].parts if timings else {})}
+    return RoundReport(
+        round_index=round_index,
+        losses=losses,
+        counts=counts,
+        num_clients=len(clients),
+        num_failed=0,
+        duration_s=duration_s,
+        times={**parts, "aggregation": duration_s - sum(timing.wall_s for timing in timings)},
+        utilisation=sum(t.compute_s for t in timings) / (timings[0].num_workers * duration_s) if timings else None,
+    )
 
 
 def next_owners(clients: list[int], seed: int, round_index: int) -> list[int]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 from numpy.typing import NDArray
 
-from fedray.config import ExperimentConfig, FederationConfig
-from fedray.models import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays
+from fedray.config import ExperimentConfig
+from fedray.models import Arrays
 
 ARRAYS = "arrays"
 """Record of the shared parts, down and up."""
@@ -22,21 +23,19 @@ WEIGHT = "weight"
 """Metric of what a client weighs in the mean."""
 NUM_EXAMPLES = "num-examples"
 
-SHARED_PARTS: dict[str, tuple[str, ...]] = {
-    "both": PARTS,
-    "generator": GENERATOR_PARTS,
-    "discriminator": DISCRIMINATOR_PARTS,
-}
+STEPS = "-steps"
+"""Ends the name of the count of a network's steps: ``NETWORK-steps`` goes with the losses ``NETWORK/*``."""
 
 
-def shared_parts(federation: FederationConfig) -> tuple[str, ...]:
-    """Parts of the GAN that the server has: it averages them, or (MD-GAN) trains them itself."""
-    return GENERATOR_PARTS if federation.mode == "md-gan" else SHARED_PARTS[federation.aggregate]
+def counts_of(metrics: Mapping[str, object]) -> dict[str, float]:
+    """Pick what is summed over the clients, not averaged: tiles, and steps of every network."""
+    names = [name for name in metrics if name == NUM_EXAMPLES or name.endswith(STEPS)]
+    return {name: float(cast(float, metrics[name])) for name in names}
 
 
-def private_parts(federation: FederationConfig) -> tuple[str, ...]:
-    """Parts of the GAN that stay with each client."""
-    return tuple(part for part in PARTS if part not in shared_parts(federation))
+def losses_of(metrics: Mapping[str, object]) -> dict[str, float]:
+    """Pick the losses, named ``NETWORK/*``: means over the steps of that network."""
+    return {name: float(value) for name, value in metrics.items() if "/" in name and isinstance(value, int | float)}
 
 
 def to_record(arrays: Mapping[str, NDArray[np.generic]]) -> ArrayRecord:

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from fedray.config import ExperimentConfig, FederationConfig
 from fedray.data import TileShape
 from fedray.errors import UserError
-from fedray.federation.messages import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WEIGHT, shared_parts
+from fedray.federation.messages import ARRAYS, CONFIG, METRICS, STEPS, WEIGHT, counts_of, losses_of
 from fedray.federation.privacy import NoisyMean
-from fedray.models import Arrays, Gan
+from fedray.models import Arrays, Gan, shared_parts
 from fedray.simulation import first_not_finite, mergeable
 
 logger = logging.getLogger(__name__)
@@ -41,17 +41,15 @@ def mean_losses(replies: Iterable[RecordDict], weighted_by_key: str) -> MetricRe
     privacy clients report their weight alone.
     """
     records = [reply.metric_records[METRICS] for reply in replies]
-    totals = {name: sum(_number(record, name) for record in records) for name in _COUNTS if name in records[0]}
+    summed = [WEIGHT, *counts_of(records[0])]
+    totals = {name: sum(_number(record, name) for record in records) for name in summed}
     means = MetricRecord({name: float(total) for name, total in totals.items()})
-    for name in records[0]:
-        if name not in _COUNTS:
-            steps = f"{name.split('/')[0]}-steps"
-            weighted = sum(_number(record, name) * _number(record, steps) for record in records)
-            means[name] = weighted / max(1.0, totals[steps])
+    for name in losses_of(records[0]):
+        steps = f"{name.split('/')[0]}{STEPS}"
+        weighted = sum(_number(record, name) * _number(record, steps) for record in records)
+        means[name] = weighted / max(1.0, totals[steps])
     return means
 
-
-_COUNTS = (WEIGHT, NUM_EXAMPLES, "discriminator-steps", "generator-steps")
 
 _COMMON: dict[str, Any] = {
     # Which clients take part is drawn before the strategy is asked (rounds.py), from a named stream.
@@ -174,7 +172,7 @@ class ServerOptimised(FedAvg):
             self._optimiser.current_arrays = dict(self._before)
         content = RecordDict(
             {ARRAYS: ArrayRecord({name: Array(np.asarray(value)) for name, value in means.items()}),
-             METRICS: MetricRecord({WEIGHT: 1.0, **dict.fromkeys(_COUNTS[1:], 0.0)})}
+             METRICS: MetricRecord({WEIGHT: 1.0})}
         )  # fmt: skip
         reply = Message(content, reply_to=like)
         stepped, _ = self._optimiser.aggregate_train(server_round, [reply])

@@ -20,6 +20,7 @@ from fedray.models.local_pass import (
 from fedray.models.objectives import OBJECTIVES, Objective
 from fedray.models.optimizers import Optimizers
 from fedray.models.penalties import PENALTIES, gradient_penalty, r1_penalty
+from fedray.models.sharing import private_parts, shared_parts
 from fedray.models.steps import GanSteps, GradientHook, proximal
 
 __all__ = [
@@ -46,8 +47,10 @@ __all__ = [
     "fresh_gan",
     "gradient_penalty",
     "local_pass",
+    "private_parts",
     "proximal",
     "r1_penalty",
+    "shared_parts",
     "shuffled_batches",
     "steps_per_round",
     "to_float",

@@ -77,12 +77,18 @@ class Gan:
         enabled = self.config.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
-    def arrays(self, parts: Iterable[str] = PARTS) -> Arrays:
-        """Return copies of the named parts' parameters and buffers, keyed ``part.name``."""
+    def arrays(self, names: Iterable[str] = PARTS) -> Arrays:
+        """Return copies of parameters and buffers, keyed ``part.name``.
+
+        Args:
+            names: Of arrays, or of parts, which stand for all their arrays.
+        """
+        wanted = set(names)
         return {
             f"{part}.{name}": value.detach().cpu().numpy().copy()
-            for part in parts
+            for part in PARTS
             for name, value in getattr(self, part).state_dict().items()
+            if part in wanted or f"{part}.{name}" in wanted
         }
 
     def trained(self, parts: Iterable[str] = PARTS) -> list[str]:
@@ -98,22 +104,24 @@ class Gan:
         ]
 
     def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-        """Copy arrays into the parts that they name; a part comes whole or not at all.
+        """Copy arrays, any of those that :meth:`arrays` returns; the others stay as they are.
 
         Raises:
-            ValueError: A part is incomplete, or an array has another shape.
+            ValueError: There is no array of a name, or it has another shape.
         """
-        for part in PARTS:
-            own = {
-                name.removeprefix(f"{part}."): torch.from_numpy(np.array(value))
-                for name, value in arrays.items()
-                if name.startswith(f"{part}.")
-            }
-            if own:
-                try:
-                    getattr(self, part).load_state_dict(own)
-                except RuntimeError as error:
-                    raise ValueError(f"the arrays do not fit the {part} of this configuration: {error}") from None
+        by_part: dict[str, dict[str, Tensor]] = {}
+        for name, value in arrays.items():
+            part, _, rest = name.partition(".")
+            by_part.setdefault(part, {})[rest] = torch.from_numpy(np.array(value))
+        for part, own in by_part.items():
+            if part not in PARTS:
+                raise ValueError(f"there is no {part!r} in this configuration, only {', '.join(PARTS)}")
+            try:
+                unknown = getattr(self, part).load_state_dict(own, strict=False).unexpected_keys
+            except RuntimeError as error:
+                raise ValueError(f"the arrays do not fit the {part} of this configuration: {error}") from None
+            if unknown:
+                raise ValueError(f"the arrays do not fit the {part} of this configuration: it has no {unknown[0]!r}")
 
     def update_ema(self, num_updates: int) -> None:
         """Move the average towards the generator.

@@ -26,10 +26,8 @@ class PassReport:
     """The client's tiles."""
     losses: dict[str, float]
     """Means over the steps, named ``discriminator/*`` and ``generator/*``; 0 where that network took no step."""
-    discriminator_steps: int
-    """Discriminator steps taken."""
-    generator_steps: int
-    """Generator steps taken."""
+    steps: dict[str, int]
+    """Steps taken, by network."""
 
 
 def local_pass(
@@ -104,7 +102,7 @@ class RunningMeans:
     def __init__(self, terms: Mapping[str, Iterable[str]]) -> None:
         """Start at zero for every term of each network: all clients report the same names."""
         self._sums: dict[str, Tensor | float] = {f"{net}/{term}": 0.0 for net in terms for term in terms[net]}
-        self._steps = {"discriminator": 0, "generator": 0}
+        self._steps = dict.fromkeys(terms, 0)
 
     def add(self, network: str, losses: Losses) -> bool:
         """Add one step's losses under ``network/name``. Returns whether the minimised one is finite."""
@@ -116,7 +114,7 @@ class RunningMeans:
     def report(self, num_examples: int) -> PassReport:
         """Divide by the steps of each network."""
         means = {key: float(total) / max(1, self._steps[key.split("/")[0]]) for key, total in self._sums.items()}
-        return PassReport(num_examples, means, self._steps["discriminator"], self._steps["generator"])
+        return PassReport(num_examples, means, dict(self._steps))
 
 
 def shuffled_batches(

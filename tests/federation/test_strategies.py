@@ -8,10 +8,10 @@ from flwr.app.message.message import make_message
 from fedray.config import ConfigError, FederationConfig
 from fedray.data import tile_shape
 from fedray.federation import STRATEGIES, TooFewRepliesError, shared_arrays
-from fedray.federation.messages import PARTS, from_record
+from fedray.federation.messages import from_record
 from fedray.federation.strategies import trained_parameters
 from fedray.federation.weighting import client_weight
-from fedray.models import OBJECTIVES
+from fedray.models import OBJECTIVES, PARTS
 from tests.support.federation import assert_close, first_state, plain_pass, run, run_interrupted, strategy_of
 from tests.support.networks import PAIRS
 

@@ -37,10 +37,26 @@ def test_loading_one_part_leaves_the_others():
     assert all(np.array_equal(before[name], value) for name, value in other.arrays(("discriminator",)).items())
 
 
+def test_any_arrays_travel_alone():
+    gan, other = Gan(CONFIG, SHAPE, 1), Gan(CONFIG, SHAPE, 2)
+    before, all_names = other.arrays(), list(gan.arrays())
+    names = [all_names[0], all_names[-1]]
+    some = gan.arrays(names)
+    assert list(some) == names and len({name.split(".")[0] for name in names}) == 2
+    other.load(some)
+    after = other.arrays()
+    assert all(np.array_equal(after[name], (some if name in some else before)[name]) for name in before)
+    assert not np.array_equal(before[names[0]], after[names[0]])
+
+
 def test_arrays_of_another_network_are_refused():
-    wider = Gan(CONFIG.model_copy(update={"generator_channels": 16}), SHAPE, 1)
+    gan, wider = Gan(CONFIG, SHAPE, 1), Gan(CONFIG.model_copy(update={"generator_channels": 16}), SHAPE, 1)
     with pytest.raises(ValueError, match="do not fit the generator"):
-        Gan(CONFIG, SHAPE, 1).load(wider.arrays())
+        gan.load(wider.arrays())
+    with pytest.raises(ValueError, match=r"do not fit the generator of this configuration: it has no 'more\.weight'"):
+        gan.load({"generator.more.weight": np.zeros(1)})
+    with pytest.raises(ValueError, match="there is no 'classifier' in this configuration, only generator, "):
+        gan.load({"classifier.weight": np.zeros(1)})
 
 
 def test_sampling_is_a_function_of_stream_and_labels():

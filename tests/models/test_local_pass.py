@@ -40,7 +40,7 @@ def test_the_same_seed_gives_the_same_arrays_and_leaves_the_global_state_alone()
 
 def test_the_generator_steps_after_every_n_critic_steps_counted_over_rounds():
     for before, steps, expected in [(0, 2, 0), (0, 3, 1), (2, 1, 1), (0, 9, 3), (4, 4, 1), (5, 1, 1)]:
-        assert train(before=before, steps=steps)[1].generator_steps == expected
+        assert train(before=before, steps=steps)[1].steps["generator"] == expected
 
 
 def test_without_a_generator_step_the_generator_stays_but_for_its_batch_statistics():
@@ -96,7 +96,7 @@ def test_a_loss_that_is_not_finite_ends_the_pass():
     with torch.no_grad():
         gan.discriminator.get_parameter("score.weight").fill_(float("nan"))
     _, report = train(gan=gan, steps=50)
-    assert report.discriminator_steps == 1
+    assert report.steps["discriminator"] == 1
     assert np.isnan(report.losses["discriminator/loss"])
 
 
@@ -104,7 +104,7 @@ def test_a_client_with_fewer_tiles_than_a_batch_uses_all_it_has():
     gan = Gan(CONFIG, SHAPE, 0)
     report = local_pass(gan, Optimizers(gan), client(1), num_steps=3, steps_before=0, seed=0)
     assert report.num_examples == 1
-    assert report.discriminator_steps == 3
+    assert report.steps["discriminator"] == 3
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_batch_norm_networks_train_whatever_number_of_tiles_is_left_over(objecti
     gan = Gan(CONFIG.model_copy(update={"objective": objective, "discriminator": "resnet18", "n_critic": 1}), SHAPE, 0)
     steps = steps_per_round(num_tiles, 4, 2, None)
     report = local_pass(gan, Optimizers(gan), client(num_tiles), num_steps=steps, steps_before=0, seed=0)
-    assert report.discriminator_steps == steps
+    assert report.steps["discriminator"] == steps
     assert all(np.isfinite(value) for value in report.losses.values())
 
 

@@ -1,0 +1,52 @@
+"""What a federation knows between two rounds, and what is said of a round."""
+
+from dataclasses import dataclass, field
+
+from flwr.app import ArrayRecord
+
+from fedray.federation.messages import from_record
+from fedray.models import Arrays
+
+
+@dataclass
+class FederationState:
+    """What the server knows between two rounds; with the clients' own states, all that a resumed run needs."""
+
+    arrays: ArrayRecord
+    """What the server has of the networks, by name."""
+    round_index: int = 0
+    """Rounds done."""
+    optimizer: Arrays = field(default_factory=dict)
+    """Moments of the server's optimiser, empty where it has none."""
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What one round did."""
+
+    round_index: int
+    """1 for the first round."""
+    losses: dict[str, float]
+    """Means over clients and steps, named ``NETWORK/*``; none under differential privacy."""
+    counts: dict[str, float]
+    """``num-examples`` and ``NETWORK-steps`` over all clients of the round, or the server's steps of a network that it
+    alone has; none under differential privacy."""
+    num_clients: int
+    """Clients whose replies were aggregated."""
+    num_failed: int
+    """Clients that failed or did not answer in time."""
+    duration_s: float
+    """Wall time of the round in seconds, without evaluation."""
+    times: dict[str, float]
+    """Parts of ``duration_s`` in seconds: ``aggregation``, and ``dispatch``, ``compute``, ``merge`` and ``transfer``
+    (see :class:`fedray.simulation.RoundTiming`) where the grid measures them; ``compute`` and ``merge`` are sums over
+    the workers."""
+    utilisation: float | None
+    """Share of the workers' time spent on clients, from 0 to 1; None where the grid does not measure it."""
+    epsilon: float | None = None
+    """Privacy spent until now at ``privacy.delta``, this round included; None without differential privacy."""
+
+
+def shared_arrays(state: FederationState) -> Arrays:
+    """Unwrap the state's arrays."""
+    return from_record(state.arrays)
