@@ -23,11 +23,13 @@ from fedray.config.schema import (
     ResourcesConfig,
     TrackingConfig,
 )
+from fedray.config.strategies import STRATEGIES
 
 __all__ = [
     "PROJECTED",
     "RECIPES",
     "SITES",
+    "STRATEGIES",
     "ConfigError",
     "DataConfig",
     "EvaluationConfig",

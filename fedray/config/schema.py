@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from fedray.config.gan import GanConfig
 from fedray.config.section import NonNegative, Positive, Section
+from fedray.config.strategies import StrategyName, described_strategies
 
 SITES = "sites"
 """``data.store`` where every client has a store of its own."""
@@ -82,12 +83,7 @@ class FederationConfig(Section):
     """Which network the server averages; the other one stays with its client."""
     swap_every: int = Field(1, ge=0)
     """Rounds after which 'md-gan' passes the discriminators on to other clients; 0: never."""
-    strategy: Literal[
-        "fedavg", "fedavgm", "fedprox", "fedadam", "fedyogi", "fedadagrad", "fedmedian", "trimmed-mean", "krum"
-    ] = "fedavg"
-    """The server's aggregation rule: the mean (McMahan et al. 2017), with momentum (Hsu et al. 2019), with a proximal
-    term on the clients (Li et al. 2020), as the gradient of a server optimiser (Reddi et al. 2021); the median or the
-    trimmed mean (Yin et al. 2018); Krum (Blanchard et al. 2017)."""
+    strategy: StrategyName = Field("fedavg", description=described_strategies())
     weighting: Literal["size", "uniform", "label-balance"] = "size"
     """What a client weighs in a mean: its tiles; 1; or its tiles times the effective number of its labels, the
     exponential of their entropy."""

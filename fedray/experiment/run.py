@@ -37,7 +37,7 @@ from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_array
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
 from fedray.experiment.tracked import ended, log_generator, log_round, log_start, open_run
-from fedray.federation import Account, client_app, latest_round, load_checkpoint, shared_arrays
+from fedray.federation import Account, client_app, latest_round, load_checkpoint, make_strategy, shared_arrays
 from fedray.models import fresh_gan
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
@@ -169,6 +169,7 @@ def check_config(config: ExperimentConfig, store: TileStore) -> None:
     check_extractor(store, config.evaluation)
     # Networks that cannot be built and weights that are missing are refused.
     fresh_gan(config.gan, store_shape(store), config.seed, "cpu")
+    make_strategy(config, store_shape(store))
 
 
 def finished_experiment(config: ExperimentConfig, out: Place) -> Result | None:

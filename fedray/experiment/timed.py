@@ -8,7 +8,8 @@ import torch
 
 from fedray.config import ExperimentConfig
 from fedray.data import tile_shape
-from fedray.models import Condition, Gan, GanSteps, Optimizers, fresh_gan, proximal, training_device
+from fedray.federation import client_half
+from fedray.models import Condition, Gan, GanSteps, Optimizers, fresh_gan, training_device
 
 _FEWEST = 2  # tiles of the first steps; four times as many follow as long as that takes no longer than patience has
 _MOST_PAIRS = 5
@@ -51,8 +52,7 @@ def time_steps(config: ExperimentConfig, batch_size: int, num_threads: int, pati
     config = config.model_copy(update={"gan": config.gan.model_copy(update={"compile": False})})
     device, threads_before = training_device(config.resources), torch.get_num_threads()
     gan = fresh_gan(config.gan, tile_shape(config.data), config.seed, device)
-    mu = config.federation.proximal_mu
-    hooks = [proximal(gan, mu)] if config.federation.strategy == "fedprox" else []
+    hooks = client_half(config).begin(gan, {}, {})
     steps = GanSteps(gan, Optimizers(gan), torch.Generator(gan.device).manual_seed(0), hooks)
     torch.set_num_threads(num_threads)
     try:

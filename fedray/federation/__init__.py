@@ -9,11 +9,10 @@ from fedray.federation.messages import to_record
 from fedray.federation.rounds import federate, initial_state, sample_from_clients
 from fedray.federation.sites import AgreedGrid, ask_sites
 from fedray.federation.state import FederationState, RoundReport, shared_arrays
-from fedray.federation.strategies import STRATEGIES, TooFewRepliesError, make_strategy
+from fedray.federation.strategies import TooFewRepliesError, client_half, make_strategy
 from fedray.models import DivergedError
 
 __all__ = [
-    "STRATEGIES",
     "Account",
     "AgreedGrid",
     "DivergedError",
@@ -25,6 +24,7 @@ __all__ = [
     "ask_sites",
     "check_convergence",
     "client_app",
+    "client_half",
     "client_steps",
     "epsilon_of",
     "federate",

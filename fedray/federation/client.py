@@ -1,4 +1,4 @@
-"""The Flower ClientApp: one local GAN pass on one client's partition, and sampling from a client's generator."""
+"""The Flower ClientApp: one local pass on one client's partition, and sampling from a client's generator."""
 
 import numpy as np
 from flwr.app import Context, Message, MetricRecord, RecordDict
@@ -21,6 +21,8 @@ from fedray.federation.messages import (
 )
 from fedray.federation.privacy import protect, trained_alone
 from fedray.federation.sites import described, source_of
+from fedray.federation.strategies import client_half
+from fedray.federation.strategies.base import separated
 from fedray.federation.weighting import client_weight
 from fedray.models import (
     Arrays,
@@ -31,7 +33,6 @@ from fedray.models import (
     fresh_gan,
     local_pass,
     private_parts,
-    proximal,
     shared_parts,
     steps_per_round,
     training_device,
@@ -40,6 +41,7 @@ from fedray.randomness import derive_seed, torch_stream
 
 PRIVATE = "private-parts"
 OPTIMIZER = "optimizer"
+OF_STRATEGY = "strategy"
 WANTED = "wanted"
 LABELS = "labels"
 DOMAINS = "domains"
@@ -55,26 +57,26 @@ def train(message: Message, context: Context) -> Message:
     source, round_index = source_of(config, message, context), round_of(message)
     client = source.tiles(client_id(context))
     where = f"round {round_index}, client {client_id(context)}"
-    gan = client_gan(config, context, source.shape(), from_record(message.content.array_records[ARRAYS]))
-    optimizers = kept_optimizers(config, context, gan)
-    federation = config.federation
-    num_steps = client_steps(config, client)
+    networks, told = separated(from_record(message.content.array_records[ARRAYS]))
+    learner = client_learner(config, context, source.shape(), networks)
+    optimizers = kept_optimizers(config, context, learner)
+    half, num_steps = client_half(config), client_steps(config, client)
     report = local_pass(
-        gan,
+        learner,
         optimizers,
         client,
         num_steps=num_steps,
         steps_before=(round_index - 1) * num_steps,
         seed=derive_seed(config.seed, "client", round_index, client_id(context)),
-        hooks=[proximal(gan, federation.proximal_mu)] if federation.strategy == "fedprox" else [],
+        hooks=half.begin(learner, told, kept_by(context)),
     )
     check_losses(report.losses, where)
-    arrays = gan.arrays(shared_parts(federation))
+    arrays = half.end(learner, report.steps)
     check_finite(arrays, where)
     if config.privacy.on:
-        arrays = trained_alone(arrays, gan.trained(shared_parts(federation)))
-    keep_private(config, context, gan, optimizers, private_parts(federation), where)
-    metrics = MetricRecord({WEIGHT: client_weight(federation, client.labels), **report_metrics(report)})
+        arrays = trained_alone(arrays, learner.trained(shared_parts(config.federation)))
+    keep_private(config, context, learner, optimizers, private_parts(config.federation), where, half.keep())
+    metrics = MetricRecord({WEIGHT: client_weight(config.federation, client.labels), **report_metrics(report)})
     return Message(RecordDict({ARRAYS: to_record(arrays), METRICS: metrics}), reply_to=message)
 
 
@@ -82,10 +84,10 @@ def train(message: Message, context: Context) -> Message:
 def sample(message: Message, context: Context) -> Message:
     """Generate tiles for the asked labels and domains with the client's own generator (where the server has none)."""
     config = experiment_of(message)
-    gan = client_gan(config, context, source_of(config, message, context).shape())
+    learner = client_learner(config, context, source_of(config, message, context).shape())
     wanted = from_record(message.content.array_records[WANTED])
     labels, domains = (wanted[name].astype(np.int64) for name in (LABELS, DOMAINS))
-    tiles = gan.sample(labels, torch_stream(config.seed, "sample", round_of(message), client_id(context)), domains)
+    tiles = learner.sample(labels, torch_stream(config.seed, "sample", round_of(message), client_id(context)), domains)
     return Message(RecordDict({TILES: to_record({TILES: tiles})}), reply_to=message)
 
 
@@ -95,16 +97,17 @@ def describe(message: Message, context: Context) -> Message:
     return Message(RecordDict({TILES: described(experiment_of(message), context)}), reply_to=message)
 
 
-def client_gan(config: ExperimentConfig, context: Context, shape: TileShape, arrays: Arrays | None = None) -> Gan:
+def client_learner(config: ExperimentConfig, context: Context, shape: TileShape, arrays: Arrays | None = None) -> Gan:
     """Give the client its networks: as the experiment begins, then its private parts, then the server's arrays."""
     # The server's weights replace ImageNet's: only who keeps a discriminator of its own needs the file.
     load_weights = "discriminator" not in shared_parts(config.federation)
-    gan = fresh_gan(config.gan, shape, config.seed, training_device(config.resources), load_weights=load_weights)
+    device = training_device(config.resources)
+    learner = fresh_gan(config.gan, shape, config.seed, device, load_weights=load_weights)
     if PRIVATE in context.state:
-        gan.load(from_record(context.state.array_records[PRIVATE]))
+        learner.load(from_record(context.state.array_records[PRIVATE]))
     if arrays:
-        gan.load(arrays)
-    return gan
+        learner.load(arrays)
+    return learner
 
 
 def client_steps(config: ExperimentConfig, client: LabelledTiles) -> int:
@@ -113,30 +116,44 @@ def client_steps(config: ExperimentConfig, client: LabelledTiles) -> int:
     return steps_per_round(len(client.tiles), config.gan.batch_size, federation.local_epochs, federation.local_steps)
 
 
-def kept_optimizers(config: ExperimentConfig, context: Context, gan: Gan) -> Optimizers:
+def kept_optimizers(config: ExperimentConfig, context: Context, learner: Gan) -> Optimizers:
     """Make the client's optimisers, with the moments of the last round where they are kept."""
-    optimizers = Optimizers(gan)
+    optimizers = Optimizers(learner)
     if config.federation.keep_optimizer and OPTIMIZER in context.state:
         optimizers.load(from_record(context.state.array_records[OPTIMIZER]))
     return optimizers
 
 
 def keep_private(
-    config: ExperimentConfig, context: Context, gan: Gan, optimizers: Optimizers, parts: tuple[str, ...], where: str
+    config: ExperimentConfig,
+    context: Context,
+    learner: Gan,
+    optimizers: Optimizers,
+    parts: tuple[str, ...],
+    where: str,
+    of_strategy: Arrays | None = None,
 ) -> None:
     """Put what does not travel into the client's state: all of it, or nothing.
 
     Raises:
         DivergedError: An array is not finite; ``where`` begins the message.
     """
-    private = gan.arrays(parts)
+    private = learner.arrays(parts)
     moments = optimizers.arrays() if config.federation.keep_optimizer else {}
     check_finite(private, where)
     check_finite(moments, f"{where}, moments of Adam")
+    check_finite(of_strategy or {}, f"{where}, what the strategy keeps")
     if parts:
         context.state[PRIVATE] = to_record(private)
     if config.federation.keep_optimizer:
         context.state[OPTIMIZER] = to_record(moments)
+    if of_strategy:
+        context.state[OF_STRATEGY] = to_record(of_strategy)
+
+
+def kept_by(context: Context) -> Arrays:
+    """Return what the strategy kept of the client's last round."""
+    return from_record(context.state.array_records[OF_STRATEGY]) if OF_STRATEGY in context.state else {}
 
 
 def report_metrics(report: PassReport) -> dict[str, float]:

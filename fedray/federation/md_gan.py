@@ -24,8 +24,8 @@ from fedray.federation.client import (
     OPTIMIZER,
     PRIVATE,
     client_app,
-    client_gan,
     client_id,
+    client_learner,
     keep_private,
     kept_optimizers,
     report_metrics,
@@ -88,7 +88,7 @@ def train_discriminator(message: Message, context: Context) -> Message:
     assert isinstance(iteration, int)
     seed = derive_seed(config.seed, "client", round_of(message), client_id(context), iteration)
     source = source_of(config, message, context)
-    client, gan = source.tiles(client_id(context)), client_gan(config, context, source.shape())
+    client, gan = source.tiles(client_id(context)), client_learner(config, context, source.shape())
     optimizers = kept_optimizers(config, context, gan)
     steps = GanSteps(gan, optimizers, torch.Generator(gan.device).manual_seed(derive_seed(seed, "step")))
     means = RunningMeans(steps.terms)

@@ -30,7 +30,7 @@ from fedray.federation.messages import (
 from fedray.federation.privacy import with_server_average
 from fedray.federation.sampling import SampledGrid, sample_clients
 from fedray.federation.state import FederationState, RoundReport, shared_arrays
-from fedray.federation.strategies import ServerOptimised
+from fedray.federation.strategies import KeepsState
 from fedray.models import Arrays, DivergedError, fresh_gan, shared_parts
 from fedray.simulation import merged_nodes
 
@@ -80,6 +80,8 @@ def run_round(
     """Run the next round. Arguments and errors as in :func:`federate`."""
     started, round_index = time.monotonic(), state.round_index + 1
     clients = sample_clients(list(grid.get_node_ids()), config.federation.client_fraction, config.seed, round_index)
+    if isinstance(strategy, KeepsState):
+        strategy.load(state.optimizer)
     messages = list(
         strategy.configure_train(round_index, state.arrays, experiment_record(config), SampledGrid(grid, clients))
     )
@@ -89,8 +91,6 @@ def run_round(
     replies, timing = exchange(grid, messages, merging_for, config.federation)
     answered = check_replies(messages, replies, round_index, config)
     received = time.monotonic()
-    if isinstance(strategy, ServerOptimised):
-        strategy.load(state.optimizer)
     arrays, metrics = strategy.aggregate_train(round_index, answered)
     assert arrays is not None and metrics is not None, "a round with replies aggregates to something"
     losses, counts = losses_of(metrics), counts_of(metrics)
@@ -98,7 +98,7 @@ def run_round(
     averaged, moments = _as_before(arrays, state.arrays), state.optimizer
     if config.privacy.on:
         averaged = with_server_average(averaged, shared_arrays(state), config.gan.ema_decay, state.round_index)
-    if isinstance(strategy, ServerOptimised):
+    if isinstance(strategy, KeepsState):
         moments = strategy.arrays()
     check_server(averaged, moments, round_index)
     state.arrays, state.optimizer, state.round_index = to_record(averaged), moments, round_index

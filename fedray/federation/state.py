@@ -17,7 +17,7 @@ class FederationState:
     round_index: int = 0
     """Rounds done."""
     optimizer: Arrays = field(default_factory=dict)
-    """Moments of the server's optimiser, empty where it has none."""
+    """What the server's half of the strategy keeps, such as moments of its optimiser; empty where it keeps nothing."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from fedray.models.discriminators import Discriminator
 from fedray.models.errors import DivergedError, ModelError
 from fedray.models.finite import check_finite
 from fedray.models.fresh import fresh_gan
-from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Arrays, Gan, to_float, warm_decay
+from fedray.models.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Gan, to_float, warm_decay
 from fedray.models.generators import LabelledGenerator
 from fedray.models.judgements import Judgement
+from fedray.models.learner import Arrays, Learner
 from fedray.models.local_pass import (
     PassReport,
     RunningMeans,
@@ -38,6 +39,7 @@ __all__ = [
     "GradientHook",
     "Judgement",
     "LabelledGenerator",
+    "Learner",
     "ModelError",
     "Objective",
     "Optimizers",

@@ -4,7 +4,8 @@ from functools import lru_cache
 
 from fedray.config import GanConfig
 from fedray.data import TileShape
-from fedray.models.gan import Arrays, Gan
+from fedray.models.gan import Gan
+from fedray.models.learner import Arrays
 
 
 def fresh_gan(config: GanConfig, shape: TileShape, seed: int, device: str, *, load_weights: bool = True) -> Gan:

@@ -14,10 +14,9 @@ from fedray.models.conditions import Condition, sample_noise
 from fedray.models.discriminators import make_discriminator
 from fedray.models.errors import DivergedError
 from fedray.models.generators import GENERATORS
+from fedray.models.learner import Arrays
 from fedray.models.objectives import OBJECTIVES
 from fedray.randomness import derive_seed
-
-Arrays = dict[str, NDArray[np.generic]]
 
 GENERATOR_PARTS = ("generator", "generator_ema")
 DISCRIMINATOR_PARTS = ("discriminator",)
@@ -102,6 +101,15 @@ class Gan:
             for name, parameter in getattr(self, part).named_parameters()
             if parameter.requires_grad
         ]
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return both networks."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def rates(self) -> dict[str, float]:
+        """Return the learning rates of both networks."""
+        recipe = self.config.recipe
+        return {"generator": recipe.generator_lr, "discriminator": recipe.discriminator_lr}
 
     def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Copy arrays, any of those that :meth:`arrays` returns; the others stay as they are.

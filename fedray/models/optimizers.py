@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedray.models.gan import Arrays, Gan
+from fedray.models.gan import Gan
+from fedray.models.learner import Arrays
 
 NETWORKS = ("generator", "discriminator")
 

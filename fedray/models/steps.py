@@ -1,6 +1,6 @@
 """One optimiser step of each network: judge, lose, penalise, descend."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -123,16 +123,15 @@ class _without_gradients:
             parameter.requires_grad_(True)
 
 
-def proximal(gan: Gan, mu: float) -> GradientHook:
+def proximal(networks: Mapping[str, nn.Module], mu: float) -> GradientHook:
     """Return a hook that adds the gradient of FedProx's term (mu / 2) ||w - w_0||^2 (Li et al. 2020, eq. 2).
 
     Args:
-        gan: The networks as they are now, which is w_0.
+        networks: By name, as they are now, which is w_0.
         mu: Weight of the term, >= 0.
     """
     anchors = {
-        name: [parameter.detach().clone() for parameter in getattr(gan, name).parameters()]
-        for name in ("generator", "discriminator")
+        name: [parameter.detach().clone() for parameter in network.parameters()] for name, network in networks.items()
     }
 
     def pull_back(name: str, network: nn.Module) -> None:

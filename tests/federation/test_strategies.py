@@ -1,13 +1,16 @@
 """Every aggregation rule in a federation of GANs; those with a state against their formulas."""
 
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Metadata, MetricRecord, RecordDict
 from flwr.app.message.message import make_message
 
-from fedray.config import ConfigError, FederationConfig
+from fedray.config import STRATEGIES, ConfigError, FederationConfig
 from fedray.data import tile_shape
-from fedray.federation import STRATEGIES, TooFewRepliesError, shared_arrays
+from fedray.federation import TooFewRepliesError, shared_arrays, strategies
 from fedray.federation.messages import from_record
 from fedray.federation.strategies import trained_parameters
 from fedray.federation.weighting import client_weight
@@ -41,6 +44,13 @@ def test_every_strategy_trains_and_keeps_buffers_within_their_range(name, small_
     variances = [value for key, value in after.items() if key.endswith("running_var")]
     assert variances and all((value >= 0).all() for value in variances)
     assert {key: value.dtype for key, value in after.items()} == {key: value.dtype for key, value in before.items()}
+
+
+def test_every_module_with_two_halves_has_its_line():
+    folder = Path(strategies.__file__).parent
+    modules = {import_module(f"{strategies.__name__}.{path.stem}") for path in folder.glob("*.py")}
+    able = {module.__name__.rpartition(".")[2] for module in modules if hasattr(module, "server")}
+    assert able == {name.replace("-", "_") for name in STRATEGIES}
 
 
 @pytest.mark.parametrize("name", SERVER_OPTIMISERS)

@@ -163,7 +163,7 @@ def test_the_proximal_term_equals_plain_pytorch():
         if name == "discriminator":
             pulled.append([value.grad.clone() for value in network.parameters()])
 
-    train(config, gan=gan, steps=3, hooks=[note, proximal(gan, mu), compare])
+    train(config, gan=gan, steps=3, hooks=[note, proximal(gan.networks(), mu), compare])
     assert len(seen) == 3
     for index, pairs in enumerate(seen):
         for pull, expected in pairs:

@@ -1,0 +1,53 @@
+"""Strategies by name: one module each, with a half for the server and a half for the clients."""
+
+from functools import partial
+from importlib import import_module
+from typing import cast
+
+from flwr.serverapp.strategy import FedAvg, Strategy
+
+from fedray.config import ExperimentConfig
+from fedray.data import TileShape
+from fedray.federation.privacy import NoisyMean
+from fedray.federation.strategies.base import Algorithm, ClientHalf, KeepsState, mean_losses
+from fedray.federation.strategies.robust import TooFewRepliesError
+from fedray.models import Gan, shared_parts
+
+__all__ = [
+    "ClientHalf",
+    "KeepsState",
+    "TooFewRepliesError",
+    "client_half",
+    "make_strategy",
+    "mean_losses",
+    "trained_parameters",
+]
+
+
+def make_strategy(config: ExperimentConfig, shape: TileShape) -> Strategy:
+    """Build the server's half of the configured strategy, for networks of tiles of a shape.
+
+    Raises:
+        ConfigError: The configuration does not go with it.
+    """
+    strategy = _algorithm(config).server(config, partial(trained_parameters, config, shape))
+    if not config.privacy.on:
+        return strategy
+    assert isinstance(strategy, FedAvg), "the configuration allows privacy with a mean alone"
+    return NoisyMean(strategy, config)
+
+
+def client_half(config: ExperimentConfig) -> ClientHalf:
+    """Build the clients' half of the configured strategy, for one round of one client."""
+    return _algorithm(config).client(config)
+
+
+def trained_parameters(config: ExperimentConfig, shape: TileShape) -> list[str]:
+    """Names of the shared arrays that optimisers train: no buffers, no moving average, nothing frozen."""
+    gan = Gan(config.gan, shape, config.seed, load_weights=False)
+    return gan.trained(shared_parts(config.federation))
+
+
+def _algorithm(config: ExperimentConfig) -> Algorithm:
+    module = config.federation.strategy.replace("-", "_")
+    return cast(Algorithm, import_module(f"{__name__}.{module}"))

@@ -1,0 +1,120 @@
+"""What all strategies are made of: a half on the server, and a half on every client of a round."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast, runtime_checkable
+
+from flwr.app import MetricRecord, RecordDict
+from flwr.serverapp.strategy import Strategy
+from numpy.typing import NDArray
+
+from fedray.config import ExperimentConfig
+from fedray.federation.messages import ARRAYS, CONFIG, METRICS, STEPS, WEIGHT, counts_of, losses_of
+from fedray.models import Arrays, GradientHook, Learner, shared_parts
+from fedray.simulation import mergeable
+
+EXTRA = "strategy:"
+"""Begins the names of arrays that the two halves of a strategy tell each other beside those of the networks."""
+
+Names = Callable[[], list[str]]
+"""Returns the names of the shared arrays that optimisers train; it builds the networks, so it is asked where needed."""
+
+
+class Algorithm(Protocol):
+    """A module of this folder."""
+
+    def server(self, config: ExperimentConfig, names: Names) -> Strategy:
+        """Return Flower's strategy; ConfigError where the configuration does not go with it."""
+        ...
+
+    def client(self, config: ExperimentConfig) -> "ClientHalf":
+        """Return what clients do, for one round of one client."""
+        ...
+
+
+class ClientHalf:
+    """What a strategy does around a client's local pass. This one does nothing: plain averaging."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        """Serve one round of one client."""
+        self.config = config
+
+    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[GradientHook]:
+        """Prepare the pass.
+
+        Args:
+            learner: With the server's arrays in it, and with those parts that stay with the client.
+            told: What the server's half sent, without :data:`EXTRA`; nothing where only a step is timed.
+            kept: What this client kept of its last round; nothing before there was one.
+
+        Returns:
+            What changes gradients before they are used.
+        """
+        return ()
+
+    def end(self, learner: Learner, steps: Mapping[str, int]) -> Arrays:
+        """Return what travels: the shared parts, and under :data:`EXTRA` what the server's half is told.
+
+        Args:
+            learner: After the pass.
+            steps: Taken in it, by network.
+        """
+        return learner.arrays(shared_parts(self.config.federation))
+
+    def keep(self) -> Arrays:
+        """Return what stays with the client until its next round."""
+        return {}
+
+
+def separated(arrays: Arrays) -> tuple[Arrays, Arrays]:
+    """Part arrays of networks from what the halves of a strategy tell each other; those come without :data:`EXTRA`."""
+    told = {name.removeprefix(EXTRA): value for name, value in arrays.items() if name.startswith(EXTRA)}
+    return {name: value for name, value in arrays.items() if not name.startswith(EXTRA)}, told
+
+
+@runtime_checkable
+class KeepsState(Protocol):
+    """A server's half with something to keep from round to round."""
+
+    def arrays(self) -> Arrays:
+        """Return it, by name."""
+        ...
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on with it; nothing before the first round."""
+        ...
+
+
+@mergeable
+def mean_losses(replies: Iterable[RecordDict], weighted_by_key: str) -> MetricRecord:
+    """Average each network's losses over the steps that all clients took, and count tiles and steps.
+
+    A client whose round was too short for a generator step has no say in the generator's losses. Under differential
+    privacy clients report their weight alone.
+    """
+    records = [reply.metric_records[METRICS] for reply in replies]
+    summed = [WEIGHT, *counts_of(records[0])]
+    totals = {name: sum(_number(record, name) for record in records) for name in summed}
+    means = MetricRecord({name: float(total) for name, total in totals.items()})
+    for name in losses_of(records[0]):
+        steps = f"{name.split('/')[0]}{STEPS}"
+        weighted = sum(_number(record, name) * _number(record, steps) for record in records)
+        means[name] = weighted / max(1.0, totals[steps])
+    return means
+
+
+COMMON: dict[str, Any] = {
+    # Which clients take part is drawn before the strategy is asked (rounds.py), from a named stream.
+    "fraction_train": 1.0,
+    "fraction_evaluate": 0.0,
+    "min_train_nodes": 1,
+    "min_available_nodes": 1,
+    "weighted_by_key": WEIGHT,
+    "arrayrecord_key": ARRAYS,
+    "configrecord_key": CONFIG,
+    "train_metrics_aggr_fn": mean_losses,
+}
+"""Arguments of all of Flower's strategies here."""
+
+
+def _number(record: MetricRecord, name: str) -> float:
+    return float(cast(float, record[name]))

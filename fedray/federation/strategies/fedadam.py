@@ -1,0 +1,17 @@
+"""FedAdam (Reddi et al. 2021): the mean update is the gradient of Adam on the server."""
+
+from flwr.serverapp.strategy import FedAdam, Strategy
+
+from fedray.config import ExperimentConfig
+from fedray.federation.strategies.base import COMMON, ClientHalf, Names
+from fedray.federation.strategies.server_optimised import ServerOptimised
+
+
+def server(config: ExperimentConfig, names: Names) -> Strategy:
+    """Return Flower's strategy, of trained parameters alone."""
+    federation = config.federation
+    optimiser = FedAdam(eta=federation.server_lr or 0.1, beta_1=federation.server_momentum, **COMMON)
+    return ServerOptimised(optimiser, names())
+
+
+client = ClientHalf

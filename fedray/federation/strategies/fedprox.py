@@ -1,0 +1,25 @@
+"""FedProx (Li et al. 2020): every client is pulled back to where its round began."""
+
+from collections.abc import Sequence
+
+from flwr.serverapp.strategy import FedProx, Strategy
+
+from fedray.config import ExperimentConfig
+from fedray.federation.strategies.base import COMMON, ClientHalf, Names
+from fedray.models import Arrays, GradientHook, Learner, proximal
+
+
+def server(config: ExperimentConfig, names: Names) -> Strategy:
+    """Return Flower's strategy."""
+    return FedProx(**COMMON, proximal_mu=config.federation.proximal_mu)
+
+
+class Pulled(ClientHalf):
+    """Adds the gradient of (mu / 2) ||w - w_0||^2."""
+
+    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[GradientHook]:
+        """Remember where the round begins."""
+        return [proximal(learner.networks(), self.config.federation.proximal_mu)]
+
+
+client = Pulled
