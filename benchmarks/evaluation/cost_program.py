@@ -100,14 +100,14 @@ def _round_seconds(config: ExperimentConfig, store: TileStore) -> float:
             steps = client_steps(config, tiles)
             local_pass(gan, optimizers, tiles, num_steps=steps, steps_before=done * steps, seed=done)
 
-    return _seconds(train)
+    return _seconds(train, repeats=1)  # it takes long enough
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object], repeats: int = _REPEATS) -> float:
     """Median CPU seconds of a call, after one that imports and fills caches."""
     call()
     spent = []
-    for _ in range(_REPEATS):
+    for _ in range(repeats):
         started = time.process_time()
         call()
         spent.append(time.process_time() - started)

@@ -14,6 +14,7 @@ from fedray import pretrained
 from fedray.config import EvaluationConfig
 from fedray.data import Tile, TileStore, write_store
 from fedray.evaluation import EvaluationError, Evaluator, check_extractor
+from fedray.evaluation.extractors import lite0 as lite0_module
 from fedray.evaluation.extractors.lite0 import NAME, PARTS, WIDTH, Lite0
 from fedray.pretrained import frozen_lite0
 
@@ -42,6 +43,14 @@ def test_features_are_those_of_timm_after_stages_2_and_5(size: int) -> None:
     assert shallow.shape[1:] == (24, -(-edge // 4), -(-edge // 4)) and middle.shape[1] == 112
     expected = [shallow.flatten(2).std(2, correction=0), middle.mean((2, 3)), middle.flatten(2).std(2, correction=0)]
     torch.testing.assert_close(found, torch.cat(expected, 1), rtol=1e-4, atol=1e-4)
+
+
+def test_features_are_the_same_where_pytorch_has_no_convolution_with_relu6(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles = torch.from_numpy(random_tiles(3, 32)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        found = Lite0().pooled(tiles)
+        monkeypatch.setattr(lite0_module, "_IN_ONE_PASS", False)
+        torch.testing.assert_close(Lite0().pooled(tiles), found)
 
 
 def test_grey_tiles_are_three_equal_channels() -> None:

@@ -152,6 +152,34 @@ def _deviation(maps: torch.Tensor) -> torch.Tensor:
     return (maps - maps.mean((2, 3), keepdim=True)).square_().mean((2, 3)).sqrt()
 
 
+class _ConvolutionReLU6(nn.Conv2d):
+    """A convolution, and ReLU6 after it: on the CPU in one pass over the maps, a seventh of the network's time less."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        if not (_IN_ONE_PASS and maps.device.type == "cpu"):
+            return F.relu6(super().forward(maps), inplace=True)
+        # What torch.compile makes of the two, without its minutes of compiling.
+        convolved: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+            maps,
+            self.weight,
+            self.bias,
+            self.padding,
+            self.stride,
+            self.dilation,
+            self.groups,
+            "hardtanh",
+            [0.0, 6.0],
+            "",
+        )
+        return convolved
+
+
+_IN_ONE_PASS = bool(torch.backends.mkldnn.is_available()) and hasattr(  # type: ignore[no-untyped-call]
+    torch.ops.mkldnn, "_convolution_pointwise"
+)
+"""Not on every processor, and its name may change: PyTorch keeps it for its own compiler."""
+
+
 class _Residual(nn.Sequential):
     """Layers whose input is added to their output."""
 
@@ -175,7 +203,7 @@ def _block(block: Any) -> nn.Sequential:
 
 
 def _layers(module: Any, order: Sequence[tuple[str, str]]) -> list[nn.Module]:
-    """List convolutions, each with its BatchNorm folded in and its kernel mirrored, and activations of timm's module.
+    """List convolutions of timm's module with activations, each with its BatchNorm folded in and its kernel mirrored.
 
     TensorFlow pads a convolution of stride 2 on the right and below by one pixel more, or by one alone. On mirrored
     tiles that is on the left and above, as PyTorch's own even padding has it: its last column meets no window.
@@ -184,10 +212,12 @@ def _layers(module: Any, order: Sequence[tuple[str, str]]) -> list[nn.Module]:
     for convolution, norm in order:
         folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
         channels, edge = (folded.in_channels, folded.out_channels), folded.kernel_size[0]
-        mirrored = nn.Conv2d(*channels, edge, folded.stride, edge // 2, groups=folded.groups, device="meta")
+        activation = getattr(module, norm).act  # timm's BatchNorm holds the activation that follows it
+        kind = _ConvolutionReLU6 if isinstance(activation, nn.ReLU6) else nn.Conv2d
+        mirrored = kind(*channels, edge, folded.stride, edge // 2, groups=folded.groups, device="meta")
         mirrored.load_state_dict({"weight": folded.weight.flip((2, 3)), "bias": folded.bias}, assign=True)
-        layers += [mirrored, getattr(module, norm).act]  # timm's BatchNorm holds the activation that follows it
-    return [layer for layer in layers if not isinstance(layer, nn.Identity)]
+        layers.append(mirrored)
+    return layers
 
 
 if NAME not in FEATURE_EXTRACTORS_REGISTRY:
