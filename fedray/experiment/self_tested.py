@@ -208,7 +208,7 @@ def _draw_score(axis: "Axes", test: SelfTest, score: str) -> None:
         axis.set_xscale("symlog", linthresh=10.0 ** round(np.log10((high - low) / 2)))
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.margins(x=0.15)
-    explained = "red: not seen; orange: within what real tiles score (green)"
+    explained = "red: blind; orange: within what real tiles score (green)"
     axis.set_title(f"{score}\n{explained}", fontsize=9, parse_math=False)
 
 
