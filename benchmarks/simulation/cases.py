@@ -74,6 +74,9 @@ CASES: Mapping[str, Case] = {
     "large-20": Case(
         "large", 20, 20, num_rounds=4, targets=(FasterThanStock(8), CopiesOfModel(4, 100)), memory_interval_s=0.005
     ),
+    "torch-100": Case("state_dict", 100, 100, num_rounds=1001, stock_rounds=31, targets=(FasterThanStock(35),)),
+    "torch-1000": Case("state_dict", 1000, 1000, num_rounds=201, stock_rounds=5, targets=(FasterThanStock(120),)),
+    "torch-large-20": Case("large_state_dict", 20, 20, num_rounds=4, targets=(FasterThanStock(8),)),
     "cnn-100": Case("cnn", 100, 100, num_rounds=4, targets=(CloseToCompute(1.10),)),
     "state-10000": Case(
         "stateful",

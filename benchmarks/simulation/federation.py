@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -77,6 +77,25 @@ def make_client_app(update: Update) -> ClientApp:
         arrays = ArrayRecord({name: Array(array) for name, array in weights.items()})
         answer = MetricRecord({**metrics, ROLL_CALL_KEY: roll_call(client)})
         return Message(RecordDict({"arrays": arrays, "metrics": answer}), reply_to=message)
+
+    return app
+
+
+def make_state_dict_app(step: Callable[[Any, int], Any], num_examples: Callable[[int], int]) -> ClientApp:
+    """Return a Flower app whose clients take a torch ``state_dict``, do ``step`` to it and send it back.
+
+    It is written as Flower's quickstarts are, but for the network between the two: to fill one is the client's work.
+    """
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        client = int(context.node_config["partition-id"])
+        state_dict = step(message.content["arrays"].to_torch_state_dict(), client)
+        model_record = ArrayRecord(state_dict)
+        metrics = {"num-examples": num_examples(client), ROLL_CALL_KEY: roll_call(client)}
+        content = RecordDict({"arrays": model_record, "metrics": MetricRecord(metrics)})
+        return Message(content=content, reply_to=message)
 
     return app
 
