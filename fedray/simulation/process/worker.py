@@ -23,6 +23,7 @@ from ..wire.lots import AppRef, Lot, Order, Report, Task
 from ..wire.messages import APP_NOT_LOADED, APP_RAISED, message_for, template_of
 from ..wire.on_demand import serialise_on_demand
 from ..wire.packing import Packed, unpack
+from ..wire.quick_records import make_records_quickly
 from ..wire.runs import identify
 from .heap import give_freed_memory_back
 from .running_mean import RunningMean
@@ -54,6 +55,7 @@ class Worker:
     def __init__(self, setup: Callable[[], None] | None) -> None:
         """Run ``setup`` before anything else."""
         serialise_on_demand()
+        make_records_quickly()
         if setup is not None:
             setup()
         self._apps: OrderedDict[str, ClientApp] = OrderedDict()

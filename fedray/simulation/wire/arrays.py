@@ -31,13 +31,17 @@ class SharedArray(Array):
 
     def __init__(self, ndarray: NDArray[Any]) -> None:
         """Hold ``ndarray`` (any shape, any dtype but object) without a copy, if its memory is contiguous."""
-        if ndarray.dtype.hasobject:
-            raise ValueError(f"an array of dtype {ndarray.dtype} holds Python objects and cannot be sent")
         if not (ndarray.flags.c_contiguous or ndarray.flags.f_contiguous):
             ndarray = ndarray.copy(order="C")  # pickle can only hand over memory without gaps
-        held = ndarray.view(np.ndarray)
+        self._hold(ndarray.view(np.ndarray))
+
+    def _hold(self, held: NDArray[Any]) -> None:
+        """Take an ndarray that nobody else refers to."""
+        dtype = held.dtype
+        if dtype.hasobject:
+            raise ValueError(f"an array of dtype {dtype} holds Python objects and cannot be sent")
         held.setflags(write=False)
-        self.__dict__.update(dtype=_name(held.dtype), shape=held.shape, stype=SType.NUMPY, _ndarray=held)
+        self.__dict__.update(dtype=_name(dtype), shape=held.shape, stype=SType.NUMPY, _ndarray=held)
 
     @property
     def data(self) -> bytes:
@@ -77,7 +81,9 @@ class SharedArray(Array):
     @classmethod
     def from_numpy_ndarray(cls, ndarray: NDArray[Any]) -> SharedArray:
         """Hold a copy of ``ndarray``."""
-        return cls(ndarray.copy(order="K"))
+        return cls(
+            ndarray.copy(order="A")
+        )  # as ``.npy`` bytes have it: in Fortran's order only if it is that as a whole
 
     def deflate(self) -> bytes:
         """Return the bytes Flower's ``Array`` has, class name in the header included."""

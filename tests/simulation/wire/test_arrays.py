@@ -18,6 +18,8 @@ NDARRAYS = {
     "int64 of no dimension": np.array(7),
     "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
     "strided": np.arange(20.0)[::2],
+    "part of a fortran one": np.asfortranarray(np.arange(12.0).reshape(4, 3))[::2],
+    "broadcast": np.broadcast_to(np.arange(3.0), (2, 3)),
     "transposed view": np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2),
     "big-endian": np.arange(4, dtype=">f4"),
     "half": np.ones((2, 2), np.float16),

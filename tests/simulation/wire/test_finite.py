@@ -5,6 +5,8 @@ import pytest
 
 from fedray.simulation.wire.finite import is_finite
 
+pytestmark = pytest.mark.filterwarnings("error")  # a broken client is not to fill a worker's log
+
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64"])
 @pytest.mark.parametrize("order", ["C", "F"])
