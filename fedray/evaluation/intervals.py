@@ -30,6 +30,9 @@ LEVEL = 0.95
 MAX_GROUPS = 32
 """Groups that are left out in turn; each has as much of every label as the others."""
 
+FEWEST_GROUPS = 4
+"""With fewer there is no saying how much tiles scatter."""
+
 Interval = tuple[float, float]
 LeaveOut = Callable[[Sample, Sample, Sequence[NDArray[np.int64]]], NDArray[np.float64]]
 """Scores of the second sample against the first, without one group of its tiles after another."""
@@ -56,7 +59,8 @@ class LeftOut:
             rng: Deals the tiles to groups.
         """
         self._real, self._leave_out = real, leave_out
-        self._groups = even_groups(other.labels, rng)
+        groups = even_groups(other.labels, rng)
+        self._groups = groups if len(groups) >= FEWEST_GROUPS else []
         self._left = leave_out(real, other, self._groups)
 
     def real_interval(self, floor: float) -> Interval:
@@ -97,7 +101,7 @@ def _around(value: float, left: NDArray[np.float64], widened: float) -> Interval
     """Put an interval around a value, from what it is without each group: the jackknife's standard error, widened."""
     from scipy.stats import t
 
-    if (num := len(left)) < 4:
+    if (num := len(left)) < FEWEST_GROUPS:
         return -np.inf, np.inf
     error = np.sqrt((num - 1) / num * np.sum((left - left.mean()) ** 2))
     reach = float(t.ppf((1 + LEVEL) / 2, num - 1) * widened * error)

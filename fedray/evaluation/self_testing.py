@@ -172,12 +172,7 @@ def run_self_test(
     for name in progress(DESTRUCTIONS, f"{extractor.name}: self-test on destroyed real tiles, once for this store"):
         if reasons[name] is not None:
             continue
-        rng = stream(seed, "self-test", name)
-        if (order := DESTRUCTIONS[name].order) is not None:  # its features are known
-            destroyed = [_in_order(undestroyed, order(labels, rng)) for _ in range(DESTRUCTIONS[name].num_choices)]
-        else:
-            features = extractor.features(destroy(name, tiles, labels, rng), device)
-            destroyed = [Destroyed(Sample(features, labels), np.arange(len(labels)))]
+        destroyed = _destroyed(name, tiles, undestroyed, extractor, device, stream(seed, "self-test", name))
         found = [{score: value for metric in metrics for score, value in metric.values(reference, one.sample).items()}
                  for one in destroyed]  # fmt: skip
         scores[name] = {score: float(np.mean([one[score] for one in found])) for score in names}
@@ -226,6 +221,23 @@ def _left_out(score: str, real: Sample, other: Sample, label_names: tuple[str, .
     if (label := _label_of(score, label_names)) is not None:
         real, other = real.of(label), other.of(label)
     return LeftOut(real, other, LEAVE_OUT[score.partition("/")[0]], stream(seed, "self-test", "interval"))
+
+
+def _destroyed(
+    name: str,
+    tiles: NDArray[np.uint8],
+    undestroyed: Sample,
+    extractor: Extractor,
+    device: torch.device,
+    rng: np.random.Generator,
+) -> list[Destroyed]:
+    """Destroy tiles once, or as often as their score is to be the mean of."""
+    destruction, labels = DESTRUCTIONS[name], undestroyed.labels
+    if destruction.order is None:
+        features = extractor.features(destroy(name, tiles, labels, rng), device)
+        return [Destroyed(Sample(features, labels), np.arange(len(labels)))]
+    # Tiles in the place of others: their features are known.
+    return [_in_order(undestroyed, destruction.order(labels, rng)) for _ in range(destruction.num_choices)]
 
 
 def _in_order(undestroyed: Sample, places: NDArray[np.int64]) -> Destroyed:
