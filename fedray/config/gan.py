@@ -67,10 +67,13 @@ class GanConfig(Section):
     or 'none'; unset: 'gradient' for 'wgan-gp', else 'none'."""
     gradient_penalty: NonNegative | None = None
     """Weight of the penalty, >= 0: lambda of 'gradient', gamma of 'r1'; unset: 10."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Optimiser of both networks: 'adam', or 'sgd' without momentum, which 'scaffold' and 'fednova' need; its learning
+    rates are larger by some orders of magnitude."""
     generator_lr: Positive | None = None
-    """Adam learning rate of the generator, > 0; unset: 1e-4 for 'wgan-gp', else 2e-4."""
+    """Learning rate of the generator, > 0; unset: 1e-4 for 'wgan-gp', else 2e-4."""
     discriminator_lr: Positive | None = None
-    """Adam learning rate of the discriminator, > 0; unset: as the generator's."""
+    """Learning rate of the discriminator, > 0; unset: as the generator's."""
     beta1: float | None = Field(None, ge=0.0, lt=1.0)
     """Adam beta1 of both optimisers, in [0, 1); unset: 0 for 'wgan-gp', 'cgan-hinge' and with 'projected', else 0.5."""
     beta2: float | None = Field(None, ge=0.0, lt=1.0)

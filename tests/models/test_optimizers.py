@@ -30,6 +30,22 @@ def test_training_without_compilation_loads_no_compiler():
     assert (run.stdout, run.returncode) == ("[]\n", 0), run.stderr
 
 
+def test_plain_sgd_goes_against_the_gradient_and_keeps_nothing():
+    gan = Gan(config(optimizer="sgd", discriminator_lr=0.5), SHAPE, 0)
+    optimizers, random = Optimizers(gan), torch.Generator().manual_seed(0)
+    before = [parameter.detach().clone() for parameter in gan.discriminator.parameters()]
+    total = [torch.zeros_like(parameter) for parameter in before]
+    for _ in range(2):
+        for parameter, sum_ in zip(gan.discriminator.parameters(), total, strict=True):
+            parameter.grad = torch.randn(parameter.shape, generator=random)
+            sum_ += parameter.grad
+        optimizers.discriminator.step()
+        optimizers.load(optimizers.arrays())
+    assert optimizers.arrays() == {}
+    for parameter, start, sum_ in zip(gan.discriminator.parameters(), before, total, strict=True):
+        torch.testing.assert_close(parameter.detach(), start - 0.5 * sum_)
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_steps_are_those_of_pytorchs_adam(fused):
     """From its first moments on, through a checkpoint, and with parameters that have no gradient."""
