@@ -88,8 +88,8 @@ class FederationConfig(Section):
     """What a client weighs in a mean: its tiles; 1; or its tiles times the effective number of its labels, the
     exponential of their entropy."""
     server_lr: Positive | None = None
-    """Learning rate of the server optimiser, > 0; unset: 1 for 'fedavgm', 0.1 for 'fedadam', 'fedyogi', 'fedadagrad'.
-    """
+    """Learning rate of the server, > 0; unset: 1 for 'fedavgm' and 'scaffold', 0.1 for 'fedadam', 'fedyogi',
+    'fedadagrad'."""
     server_momentum: float = Field(0.9, ge=0.0, lt=1.0)
     """Momentum of 'fedavgm', beta1 of 'fedadam' and 'fedyogi', in [0, 1)."""
     proximal_mu: NonNegative = 0.01

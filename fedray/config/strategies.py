@@ -14,6 +14,9 @@ STRATEGIES: dict[str, str] = {
     "fedadagrad": "of Adagrad (the same)",
     "fedmedian": "the median (Yin et al. 2018)",
     "trimmed-mean": "the mean without the extremes (the same)",
+    "fedbn": "the mean but for BatchNorm layers, of which every client keeps its own (Li et al. 2021)",
+    "fednova": "the mean of updates divided by their numbers of steps (Wang et al. 2020)",
+    "scaffold": "with control variates against the drift of clients (Karimireddy et al. 2020)",
     "krum": "the client nearest to the others (Blanchard et al. 2017)",
 }
 

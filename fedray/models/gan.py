@@ -106,6 +106,10 @@ class Gan:
         """Return both networks."""
         return {"generator": self.generator, "discriminator": self.discriminator}
 
+    def parts(self) -> dict[str, nn.Module]:
+        """Return both networks and the average."""
+        return {part: getattr(self, part) for part in PARTS}
+
     def rates(self) -> dict[str, float]:
         """Return the learning rates of both networks."""
         recipe = self.config.recipe

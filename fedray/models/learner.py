@@ -30,6 +30,10 @@ class Learner(Protocol):
         """Return the networks that are trained, by their names in losses, steps and arrays."""
         ...
 
+    def parts(self) -> dict[str, nn.Module]:
+        """Return all that has arrays, by the beginning of their names: those networks, and averages of them."""
+        ...
+
     def rates(self) -> dict[str, float]:
         """Return the learning rate of each of them."""
         ...

@@ -11,7 +11,7 @@ from fedray.data import TileShape
 from fedray.federation.privacy import NoisyMean
 from fedray.federation.strategies.base import Algorithm, ClientHalf, KeepsState, mean_losses
 from fedray.federation.strategies.robust import TooFewRepliesError
-from fedray.models import Gan, shared_parts
+from fedray.models import Gan
 
 __all__ = [
     "ClientHalf",
@@ -20,7 +20,6 @@ __all__ = [
     "client_half",
     "make_strategy",
     "mean_losses",
-    "trained_parameters",
 ]
 
 
@@ -30,7 +29,8 @@ def make_strategy(config: ExperimentConfig, shape: TileShape) -> Strategy:
     Raises:
         ConfigError: The configuration does not go with it.
     """
-    strategy = _algorithm(config).server(config, partial(trained_parameters, config, shape))
+    make = partial(Gan, config.gan, shape, config.seed, load_weights=False)
+    strategy = _algorithm(config).server(config, make)
     if not config.privacy.on:
         return strategy
     assert isinstance(strategy, FedAvg), "the configuration allows privacy with a mean alone"
@@ -40,12 +40,6 @@ def make_strategy(config: ExperimentConfig, shape: TileShape) -> Strategy:
 def client_half(config: ExperimentConfig) -> ClientHalf:
     """Build the clients' half of the configured strategy, for one round of one client."""
     return _algorithm(config).client(config)
-
-
-def trained_parameters(config: ExperimentConfig, shape: TileShape) -> list[str]:
-    """Names of the shared arrays that optimisers train: no buffers, no moving average, nothing frozen."""
-    gan = Gan(config.gan, shape, config.seed, load_weights=False)
-    return gan.trained(shared_parts(config.federation))
 
 
 def _algorithm(config: ExperimentConfig) -> Algorithm:

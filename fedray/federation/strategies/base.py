@@ -7,7 +7,7 @@ from flwr.app import MetricRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
-from fedray.config import ExperimentConfig
+from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, STEPS, WEIGHT, counts_of, losses_of
 from fedray.models import Arrays, GradientHook, Learner, shared_parts
 from fedray.simulation import mergeable
@@ -15,14 +15,14 @@ from fedray.simulation import mergeable
 EXTRA = "strategy:"
 """Begins the names of arrays that the two halves of a strategy tell each other beside those of the networks."""
 
-Names = Callable[[], list[str]]
-"""Returns the names of the shared arrays that optimisers train; it builds the networks, so it is asked where needed."""
+MakeLearner = Callable[[], Learner]
+"""Builds the networks of the experiment, to look at: it takes time, so it is called where that is needed alone."""
 
 
 class Algorithm(Protocol):
     """A module of this folder."""
 
-    def server(self, config: ExperimentConfig, names: Names) -> Strategy:
+    def server(self, config: ExperimentConfig, make: MakeLearner) -> Strategy:
         """Return Flower's strategy; ConfigError where the configuration does not go with it."""
         ...
 
@@ -63,6 +63,24 @@ class ClientHalf:
     def keep(self) -> Arrays:
         """Return what stays with the client until its next round."""
         return {}
+
+
+def trained_names(config: ExperimentConfig, make: MakeLearner) -> list[str]:
+    """Names of the shared arrays that optimisers train: no buffers, no moving average, nothing frozen."""
+    return make().trained(shared_parts(config.federation))
+
+
+def need_plain_sgd(config: ExperimentConfig, why: str) -> None:
+    """Refuse optimisers with moments.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    if config.gan.optimizer != "sgd":
+        raise ConfigError(
+            f"federation.strategy {config.federation.strategy!r} needs gan.optimizer 'sgd', but got "
+            f"{config.gan.optimizer!r}: {why}"
+        )
 
 
 def separated(arrays: Arrays) -> tuple[Arrays, Arrays]:

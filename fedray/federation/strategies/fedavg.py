@@ -3,10 +3,10 @@
 from flwr.serverapp.strategy import FedAvg, Strategy
 
 from fedray.config import ExperimentConfig
-from fedray.federation.strategies.base import COMMON, ClientHalf, Names
+from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
 
 
-def server(config: ExperimentConfig, names: Names) -> Strategy:
+def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     """Return Flower's strategy."""
     return FedAvg(**COMMON)
 

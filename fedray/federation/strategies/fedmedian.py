@@ -3,7 +3,7 @@
 from flwr.serverapp.strategy import FedMedian, Strategy
 
 from fedray.config import ExperimentConfig
-from fedray.federation.strategies.base import COMMON, ClientHalf, Names
+from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
 from fedray.federation.strategies.robust import FiniteReplies
 
 
@@ -11,7 +11,7 @@ class Median(FiniteReplies, FedMedian):
     """Flower's, of the replies that are finite."""
 
 
-def server(config: ExperimentConfig, names: Names) -> Strategy:
+def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     """Return Flower's strategy."""
     strategy = Median(**COMMON)
     strategy.min_replies = 3

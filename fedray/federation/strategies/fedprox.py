@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from flwr.serverapp.strategy import FedProx, Strategy
 
 from fedray.config import ExperimentConfig
-from fedray.federation.strategies.base import COMMON, ClientHalf, Names
+from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
 from fedray.models import Arrays, GradientHook, Learner, proximal
 
 
-def server(config: ExperimentConfig, names: Names) -> Strategy:
+def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     """Return Flower's strategy."""
     return FedProx(**COMMON, proximal_mu=config.federation.proximal_mu)
 

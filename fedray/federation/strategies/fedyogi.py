@@ -3,15 +3,15 @@
 from flwr.serverapp.strategy import FedYogi, Strategy
 
 from fedray.config import ExperimentConfig
-from fedray.federation.strategies.base import COMMON, ClientHalf, Names
+from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner, trained_names
 from fedray.federation.strategies.server_optimised import ServerOptimised
 
 
-def server(config: ExperimentConfig, names: Names) -> Strategy:
+def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     """Return Flower's strategy, of trained parameters alone."""
     federation = config.federation
     optimiser = FedYogi(eta=federation.server_lr or 0.1, beta_1=federation.server_momentum, **COMMON)
-    return ServerOptimised(optimiser, names())
+    return ServerOptimised(optimiser, trained_names(config, make))
 
 
 client = ClientHalf

@@ -5,7 +5,7 @@ import math
 from flwr.serverapp.strategy import FedTrimmedAvg, Strategy
 
 from fedray.config import ExperimentConfig
-from fedray.federation.strategies.base import COMMON, ClientHalf, Names
+from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
 from fedray.federation.strategies.robust import FiniteReplies
 
 
@@ -13,7 +13,7 @@ class TrimmedMean(FiniteReplies, FedTrimmedAvg):
     """Flower's, of the replies that are finite."""
 
 
-def server(config: ExperimentConfig, names: Names) -> Strategy:
+def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     """Return Flower's strategy."""
     strategy = TrimmedMean(**COMMON, beta=config.federation.trimmed_share)
     strategy.min_replies = math.ceil(1 / config.federation.trimmed_share)
