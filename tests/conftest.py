@@ -35,7 +35,7 @@ LONG = (
     "sweep/test_run.py",
     "sweep/test_resume.py",
     "simulation/test_nodes.py",
-    "models/test_contract.py",
+    "tasks/gan/test_contract.py",
 )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FAMILY = ("fedray/models/", "fedray/config/gan.py", "fedray/federation/md_gan.py")
-CEILING = 159
-"""What was counted last: lower it with every line less; the aim is 25."""
+FAMILY = ("fedray/tasks/gan/", "fedray/config/gan.py", "fedray/federation/md_gan.py")
+CEILING = 168
+"""What was counted last, imports from the folder of the family too: lower it with every line less; the aim is 25."""
 
 WORD = re.compile(r"(?<![A-Za-z])(gan|Gan|GAN|[Gg]enerator|[Dd]iscriminator)s?(?![a-z])")
 LAYOUT = (tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING)

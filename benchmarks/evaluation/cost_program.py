@@ -18,13 +18,13 @@ from fedray.data import TileStore, open_store, partition_store
 from fedray.evaluation import cached_evaluator
 from fedray.experiment.evaluate import evaluate_generator, wanted_tiles
 from fedray.federation.client import client_steps
-from fedray.models import Gan, Optimizers, local_pass
 from fedray.randomness import torch_stream
+from fedray.tasks.gan import Gan, Optimizers, local_pass
 
 try:
     from fedray.data import LabelledTiles, TileShape
 except ImportError:  # a57ff4c
-    from fedray.models import LabelledTiles, TileShape  # type: ignore[attr-defined, no-redef]
+    from fedray.tasks.gan import LabelledTiles, TileShape  # type: ignore[attr-defined, no-redef]
 
 _REPEATS = 5
 

@@ -25,8 +25,8 @@ from fedray.config import DataConfig, EvaluationConfig, GanConfig
 from fedray.data import LabelledTiles, TileShape, TileStore, open_store
 from fedray.evaluation import Evaluator
 from fedray.experiment import save_samples
-from fedray.models import Gan, Optimizers, local_pass
 from fedray.randomness import torch_stream
+from fedray.tasks.gan import Gan, Optimizers, local_pass
 
 _README = REPOSITORY / "benchmarks" / "README.md"
 _COMMON = {"generator_channels": 16, "discriminator_channels": 16, "batch_size": 16, "ema_decay": 0.99}

@@ -24,8 +24,8 @@ from fedray.config import DataConfig, EvaluationConfig, GanConfig
 from fedray.data import LabelledTiles, TileShape, TileStore, open_store
 from fedray.evaluation import Evaluator, compared_indices
 from fedray.experiment import save_samples
-from fedray.models import Gan, Optimizers, local_pass
 from fedray.randomness import torch_stream
+from fedray.tasks.gan import Gan, Optimizers, local_pass
 
 _STEPS_AT_ONCE = 20
 _SHOWN = ("fid/", "kid/", "c2st/", "coverage/")

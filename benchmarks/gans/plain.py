@@ -1,4 +1,4 @@
-"""The same GAN steps as anybody would write them in PyTorch: the peer of :class:`fedray.models.GanSteps`.
+"""The same GAN steps as anybody would write them in PyTorch: the peer of :class:`fedray.tasks.gan.GanSteps`.
 
 Networks, losses and draws are the same; there are no options, no hooks, no reports.
 """
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fedray.models import Condition, Gan
+from fedray.learning import Condition
+from fedray.tasks.gan import Gan
 
 Step = Callable[[Tensor, Condition], None]
 

@@ -19,7 +19,8 @@ from benchmarks.processes import REPOSITORY
 from benchmarks.tables import markdown_table, replace_section
 from fedray.config import GanConfig
 from fedray.data import TileShape
-from fedray.models import Condition, Gan, GanSteps, Optimizers
+from fedray.learning import Condition
+from fedray.tasks.gan import Gan, GanSteps, Optimizers
 
 _README = REPOSITORY / "benchmarks" / "README.md"
 _CASES: tuple[tuple[str, str, int], ...] = (

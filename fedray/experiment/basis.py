@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import fedray
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore
-from fedray.models import weights_file
+from fedray.tasks.gan import weights_file
 
 FOLDER_FORMAT = 3
 """Raise it when a folder's checkpoints or its sweep's state are written in another way."""

@@ -39,9 +39,10 @@ from fedray.federation import (
 )
 from fedray.federation.client import report_metrics
 from fedray.federation.messages import NUM_EXAMPLES, counts_of
-from fedray.models import Arrays, Gan, Optimizers, PassReport, check_finite, local_pass, training_device
+from fedray.learning import Arrays, PassReport, check_finite, training_device
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
+from fedray.tasks.gan import Gan, Optimizers, local_pass
 
 _LOOK_S = 1.0  # a wait for a round looks this often whether the training is still alive
 

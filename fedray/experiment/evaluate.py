@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from fedray.config import ExperimentConfig
 from fedray.data import local_store, tile_shape
 from fedray.evaluation import Scores, cached_evaluator, compared_indices
-from fedray.models import Arrays, Gan, fresh_gan, training_device
+from fedray.learning import Arrays, training_device
 from fedray.randomness import torch_stream
+from fedray.tasks.gan import Gan, fresh_gan
 
 PREVIEW_TILES = 8
 """Tiles per label that are kept to look at."""

@@ -14,7 +14,7 @@ from fedray.experiment.place import results_root
 from fedray.experiment.rounds import ExperimentRun
 from fedray.experiment.settled import settled
 from fedray.federation import AgreedGrid, ask_sites
-from fedray.models import training_device
+from fedray.learning import training_device
 
 server_app = ServerApp()
 

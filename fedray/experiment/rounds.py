@@ -31,7 +31,7 @@ from fedray.federation import (
     save_round,
     shared_arrays,
 )
-from fedray.models import Arrays
+from fedray.learning import Arrays
 from fedray.simulation import RayGrid
 
 RunElsewhere = Callable[..., Any]

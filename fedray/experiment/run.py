@@ -38,8 +38,8 @@ from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_t
 from fedray.experiment.settled import settled
 from fedray.experiment.tracked import ended, log_generator, log_round, log_start, open_run
 from fedray.federation import Account, client_app, latest_round, load_checkpoint, make_strategy, shared_arrays
-from fedray.models import fresh_gan
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
+from fedray.tasks.gan import fresh_gan
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
 
 if TYPE_CHECKING:  # imported where it is run: every trial imports this module, and Ray Train costs it most of a second

@@ -17,7 +17,7 @@ from fedray.experiment.report import print_scores
 from fedray.experiment.scoring import PICTURE, TABLE, choose, score_given, write_scored
 from fedray.experiment.self_tested import quality_line, show_self_test
 from fedray.experiment.settled import from_store
-from fedray.models import training_device
+from fedray.learning import training_device
 from fedray.storage import private_folder, why_not_made
 
 

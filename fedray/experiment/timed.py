@@ -9,7 +9,8 @@ import torch
 from fedray.config import ExperimentConfig
 from fedray.data import tile_shape
 from fedray.federation import client_half
-from fedray.models import Condition, Gan, GanSteps, Optimizers, fresh_gan, training_device
+from fedray.learning import Condition, training_device
+from fedray.tasks.gan import Gan, GanSteps, Optimizers, fresh_gan
 
 _FEWEST = 2  # tiles of the first steps; four times as many follow as long as that takes no longer than patience has
 _MOST_PAIRS = 5

@@ -12,7 +12,8 @@ from fedray.evaluation import Scores
 from fedray.experiment.evaluate import Preview
 from fedray.experiment.pictures import BESIDE_OTHERS, WHOLE, draw_samples
 from fedray.experiment.rounds import RoundResult
-from fedray.models import Arrays, LabelledGenerator, check_finite, fresh_gan
+from fedray.learning import Arrays, check_finite
+from fedray.tasks.gan import LabelledGenerator, fresh_gan
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
 
 _logger = logging.getLogger(__name__)

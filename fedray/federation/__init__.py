@@ -10,7 +10,7 @@ from fedray.federation.rounds import federate, initial_state, sample_from_client
 from fedray.federation.sites import AgreedGrid, ask_sites
 from fedray.federation.state import FederationState, RoundReport, shared_arrays
 from fedray.federation.strategies import TooFewRepliesError, client_half, make_strategy
-from fedray.models import DivergedError
+from fedray.learning import DivergedError
 
 __all__ = [
     "Account",

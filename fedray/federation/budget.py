@@ -9,7 +9,7 @@ from fedray.config import ExperimentConfig
 from fedray.data import client_partition
 from fedray.federation.md_gan import iterations_per_round
 from fedray.federation.sampling import sample_clients
-from fedray.models import steps_per_round
+from fedray.learning import steps_per_round
 
 _COUNTED = 500_000
 """Clients times rounds that are counted one by one; of more, the first rounds stand for all."""

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from fedray.federation.messages import from_record, to_record
 from fedray.federation.state import FederationState
-from fedray.models import Arrays, DivergedError, check_finite
+from fedray.learning import Arrays, DivergedError, check_finite
 from fedray.storage import in_order, private_folder
 
 FORMAT = 2

@@ -24,20 +24,9 @@ from fedray.federation.sites import described, source_of
 from fedray.federation.strategies import client_half
 from fedray.federation.strategies.base import separated
 from fedray.federation.weighting import client_weight
-from fedray.models import (
-    Arrays,
-    Gan,
-    Optimizers,
-    PassReport,
-    check_finite,
-    fresh_gan,
-    local_pass,
-    private_parts,
-    shared_parts,
-    steps_per_round,
-    training_device,
-)
+from fedray.learning import Arrays, PassReport, check_finite, steps_per_round, training_device
 from fedray.randomness import derive_seed, torch_stream
+from fedray.tasks.gan import Gan, Optimizers, fresh_gan, local_pass, private_parts, shared_parts
 
 PRIVATE = "private-parts"
 OPTIMIZER = "optimizer"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from flwr.app import Context, Error, Message
 from flwr.clientapp.typing import ClientAppCallable
 
-from fedray.models import DivergedError
+from fedray.learning import DivergedError
 
 DIVERGED = 1001
 """Code of the error reply of a client whose training diverged; Flower's own codes end below 100."""

@@ -10,7 +10,7 @@ from flwr.serverapp.strategy import Strategy
 from fedray.config import ExperimentConfig, FederationConfig
 from fedray.federation.divergence import diverged
 from fedray.federation.failures import FederationError, failure_lines, failure_reasons
-from fedray.models import Arrays, DivergedError, check_finite
+from fedray.learning import Arrays, DivergedError, check_finite
 from fedray.simulation import RayGrid, RoundTiming, merged_nodes
 
 logger = logging.getLogger(__name__)

@@ -51,22 +51,10 @@ from fedray.federation.messages import (
 from fedray.federation.sites import source_of
 from fedray.federation.state import FederationState, RoundReport
 from fedray.federation.strategies import mean_losses
-from fedray.models import (
-    DISCRIMINATOR_PARTS,
-    Arrays,
-    Condition,
-    Gan,
-    GanSteps,
-    Optimizers,
-    RunningMeans,
-    check_finite,
-    shared_parts,
-    steps_per_round,
-    to_float,
-)
-from fedray.models.augmentation import turn_and_flip
+from fedray.learning import Arrays, Condition, RunningMeans, check_finite, steps_per_round, to_float, turn_and_flip
 from fedray.randomness import derive_seed, stream
 from fedray.simulation import RoundTiming
+from fedray.tasks.gan import DISCRIMINATOR_PARTS, Gan, GanSteps, Optimizers, shared_parts
 
 TRAIN = f"{MessageType.TRAIN}.md_gan"
 TAKE = f"{MessageType.QUERY}.take_discriminator"

@@ -9,7 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig
-from fedray.models import Arrays
+from fedray.learning import Arrays
 
 ARRAYS = "arrays"
 """Record of the shared parts, down and up."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedray.config import ExperimentConfig
 from fedray.federation.messages import ARRAYS, METRICS, WEIGHT, experiment_of, from_record, to_record
 from fedray.federation.sampling import num_sampled
-from fedray.models import Arrays, check_finite, warm_decay
+from fedray.learning import Arrays, check_finite, warm_decay
 
 _TRAIN = (MessageType.TRAIN, f"{MessageType.TRAIN}.default")
 
@@ -153,7 +153,7 @@ def with_server_average(released: Arrays, before: Arrays, ema_decay: float, roun
     Args:
         released: Noisy means of trained parameters, by name.
         before: All that the server had before this round.
-        ema_decay: Of the average, with the warm-up of :func:`fedray.models.warm_decay`.
+        ema_decay: Of the average, with the warm-up of :func:`fedray.learning.warm_decay`.
         rounds_before: This one.
     """
     decay, after = warm_decay(ema_decay, rounds_before), {**before, **released}

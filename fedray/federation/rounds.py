@@ -31,8 +31,9 @@ from fedray.federation.privacy import with_server_average
 from fedray.federation.sampling import SampledGrid, sample_clients
 from fedray.federation.state import FederationState, RoundReport, shared_arrays
 from fedray.federation.strategies import KeepsState
-from fedray.models import Arrays, DivergedError, fresh_gan, shared_parts
+from fedray.learning import Arrays, DivergedError
 from fedray.simulation import merged_nodes
+from fedray.tasks.gan import fresh_gan, shared_parts
 
 
 def initial_state(config: ExperimentConfig, shape: TileShape) -> FederationState:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from flwr.app import ArrayRecord
 
 from fedray.federation.messages import from_record
-from fedray.models import Arrays
+from fedray.learning import Arrays
 
 
 @dataclass

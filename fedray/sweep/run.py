@@ -33,7 +33,7 @@ from fedray.experiment.reach import check_reach
 from fedray.experiment.run import OnEvaluator
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
-from fedray.models import Arrays
+from fedray.learning import Arrays
 from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
 from fedray.sweep.checkpoints import drop_checkpoints
 from fedray.sweep.pages import RANK, keep_pages

@@ -18,8 +18,8 @@ from PIL import Image
 from fedray.config import ConfigError, ExperimentConfig, load_config, save_config, validate
 from fedray.data import TileStore, tile_shape, write_store
 from fedray.experiment.tracked import log_generator
-from fedray.models import fresh_gan
 from fedray.sweep import load_space
+from fedray.tasks.gan import fresh_gan
 from fedray.tracking import Tracker
 from tests.support.federation_app import client_app, make_server_app
 from tests.support.jobs import load

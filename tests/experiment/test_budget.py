@@ -12,8 +12,8 @@ from fedray.experiment import timed
 from fedray.experiment.budget import ENOUGH_STEPS, budget_lines, round_seconds, short_training
 from fedray.experiment.timed import StepTime, time_steps
 from fedray.federation.budget import StepBudget, step_budget
-from fedray.models import fresh_gan
 from fedray.simulation import WorkerResources
+from fedray.tasks.gan import fresh_gan
 
 
 def resolved(small_config, **changes):

@@ -14,9 +14,10 @@ from fedray.experiment import ExperimentRun, centralised, prepare_evaluation
 from fedray.experiment.centralised import CentralisedRun
 from fedray.experiment.evaluate import PREVIEW_TILES
 from fedray.federation import DivergedError, client_app, shared_arrays
-from fedray.models import Gan, GanSteps, Optimizers, local_pass, shuffled_batches
+from fedray.learning import shuffled_batches
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, WorkerResources
+from fedray.tasks.gan import Gan, GanSteps, Optimizers, local_pass
 from tests.support.federation import first_state
 from tests.support.local_grid import LocalGrid
 

@@ -20,8 +20,9 @@ from fedray.federation import (
     load_checkpoint,
     shared_arrays,
 )
-from fedray.models import Condition, Gan
+from fedray.learning import Condition
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
+from fedray.tasks.gan import Gan
 from tests.support.federation import first_state, rounds_of
 from tests.support.local_grid import LocalGrid
 from tests.support.mlflow_models import load_model

@@ -17,8 +17,9 @@ from fedray.federation import (
 from fedray.federation import client as client_module
 from fedray.federation.divergence import DIVERGED
 from fedray.federation.messages import from_record, to_record
-from fedray.models import Gan, check_finite
+from fedray.learning import check_finite
 from fedray.randomness import derive_seed, torch_stream
+from fedray.tasks.gan import Gan
 from tests.support.federation import assert_close, failing_app, first_state, plain_pass, run
 from tests.support.local_grid import LocalGrid
 from tests.support.networks import SHAPE

@@ -9,7 +9,7 @@ from fedray.federation import make_strategy, shared_arrays
 from fedray.federation.messages import from_record
 from fedray.federation.strategies import fedavg, fednova, scaffold
 from fedray.federation.strategies.fedbn import batch_norms
-from fedray.models import PARTS, Gan
+from fedray.tasks.gan import PARTS, Gan
 from tests.support.federation import assert_close, first_state, plain_pass, run
 from tests.support.quadratics import RATE, PointLearner, gradient, make_clients, run_points
 

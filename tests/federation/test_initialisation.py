@@ -3,8 +3,8 @@
 import pytest
 
 from fedray.federation import client_app
-from fedray.models import ModelError
-from fedray.models.fresh import _built
+from fedray.learning import ModelError
+from fedray.tasks.gan.fresh import _built
 from tests.support.federation import first_state, run
 from tests.support.local_grid import LocalGrid
 from tests.support.networks import imagenet_file

@@ -8,8 +8,9 @@ from fedray.data import LabelledTiles, TileShape, partitioned_store
 from fedray.federation import shared_arrays
 from fedray.federation.md_gan import next_owners, real_like
 from fedray.federation.messages import from_record
-from fedray.models import OBJECTIVES, Condition, Gan, Optimizers
+from fedray.learning import Condition
 from fedray.randomness import derive_seed
+from fedray.tasks.gan import OBJECTIVES, Gan, Optimizers
 from tests.support.federation import assert_close, first_state, run, run_interrupted
 
 MD_GAN = {"federation__mode": "md-gan", "federation__num_clients": 3, "federation__local_steps": 2, "gan__n_critic": 2}

@@ -8,7 +8,7 @@ from fedray.data import TileShape
 from fedray.experiment.centralised import _Average
 from fedray.federation import client_app, shared_arrays
 from fedray.federation.messages import ARRAYS, from_record
-from fedray.models import Gan
+from fedray.tasks.gan import Gan
 from tests.support.federation import assert_close, first_state, plain_pass, run, run_interrupted
 from tests.support.local_grid import LocalGrid
 

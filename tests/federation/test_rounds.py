@@ -3,7 +3,7 @@ import pytest
 
 from fedray.data import TileShape, client_partition, partitioned_store
 from fedray.federation import DivergedError, FederationError, sample_from_clients, shared_arrays
-from fedray.models import Gan, Optimizers, local_pass
+from fedray.tasks.gan import Gan, Optimizers, local_pass
 from tests.support.federation import assert_close, failing_app, first_state, plain_pass, run, run_interrupted
 from tests.support.local_grid import LocalGrid
 

@@ -13,7 +13,7 @@ from fedray.data import tile_shape
 from fedray.federation import TooFewRepliesError, shared_arrays, strategies
 from fedray.federation.messages import from_record
 from fedray.federation.weighting import client_weight
-from fedray.models import OBJECTIVES, PARTS, Gan
+from fedray.tasks.gan import OBJECTIVES, PARTS, Gan
 from tests.support.federation import assert_close, first_state, plain_pass, run, run_interrupted, strategy_of
 from tests.support.networks import PAIRS
 

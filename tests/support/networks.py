@@ -6,7 +6,8 @@ from torch import nn
 
 from fedray.config import GanConfig
 from fedray.data import LabelledTiles, TileShape
-from fedray.models import OBJECTIVES, Condition, Gan, Judgement
+from fedray.learning import Condition
+from fedray.tasks.gan import OBJECTIVES, Gan, Judgement
 
 # One of each family that a federation may use: of timm those that it keeps for tests, with 0.1 to 0.4 M parameters.
 BACKBONES = ["cnn", "test_resnet", "test_vit", "test_efficientnet"]

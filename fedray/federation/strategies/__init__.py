@@ -11,7 +11,7 @@ from fedray.data import TileShape
 from fedray.federation.privacy import NoisyMean
 from fedray.federation.strategies.base import Algorithm, ClientHalf, KeepsState, mean_losses
 from fedray.federation.strategies.robust import TooFewRepliesError
-from fedray.models import Gan
+from fedray.tasks.gan import Gan
 
 __all__ = [
     "ClientHalf",

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, STEPS, WEIGHT, counts_of, losses_of
-from fedray.models import Arrays, GradientHook, Learner, shared_parts
+from fedray.learning import Arrays, GradientHook, Learner
 from fedray.simulation import mergeable
+from fedray.tasks.gan import shared_parts
 
 EXTRA = "strategy:"
 """Begins the names of arrays that the two halves of a strategy tell each other beside those of the networks."""

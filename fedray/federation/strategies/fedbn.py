@@ -11,7 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
-from fedray.models import Arrays, GradientHook, Learner, shared_parts
+from fedray.learning import Arrays, GradientHook, Learner
+from fedray.tasks.gan import shared_parts
 
 
 def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:

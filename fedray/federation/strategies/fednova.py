@@ -25,8 +25,9 @@ from fedray.federation.strategies.base import (
     need_plain_sgd,
     trained_names,
 )
-from fedray.models import Arrays, GradientHook, Learner, shared_parts
+from fedray.learning import Arrays, GradientHook, Learner
 from fedray.simulation import mergeable
+from fedray.tasks.gan import shared_parts
 
 
 def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:

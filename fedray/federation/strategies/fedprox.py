@@ -6,7 +6,7 @@ from flwr.serverapp.strategy import FedProx, Strategy
 
 from fedray.config import ExperimentConfig
 from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
-from fedray.models import Arrays, GradientHook, Learner, proximal
+from fedray.learning import Arrays, GradientHook, Learner, proximal
 
 
 def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedray.federation.messages import ARRAYS, METRICS, WEIGHT
 from fedray.federation.strategies.base import COMMON
-from fedray.models import Arrays
+from fedray.learning import Arrays
 from fedray.simulation import mergeable
 
 Optimiser = FedAvgM | FedAdagrad | FedAdam | FedYogi

@@ -1,0 +1,34 @@
+"""What every family of models learns with: batches, augmentation, arrays, reports. Plain PyTorch, no Flower, no Ray."""
+
+from fedray.learning.augmentation import DIFF_AUGMENTS, turn_and_flip
+from fedray.learning.averages import warm_decay
+from fedray.learning.conditions import Condition
+from fedray.learning.device import training_device
+from fedray.learning.errors import DivergedError, ModelError
+from fedray.learning.finite import check_finite
+from fedray.learning.hooks import GradientHook, proximal
+from fedray.learning.learner import Arrays, Learner
+from fedray.learning.passes import Losses, PassReport, RunningMeans, shuffled_batches, steps_per_round
+from fedray.learning.pixels import to_float, to_uint8
+
+__all__ = [
+    "DIFF_AUGMENTS",
+    "Arrays",
+    "Condition",
+    "DivergedError",
+    "GradientHook",
+    "Learner",
+    "Losses",
+    "ModelError",
+    "PassReport",
+    "RunningMeans",
+    "check_finite",
+    "proximal",
+    "shuffled_batches",
+    "steps_per_round",
+    "to_float",
+    "to_uint8",
+    "training_device",
+    "turn_and_flip",
+    "warm_decay",
+]

@@ -1,0 +1,150 @@
+"""What every objective promises with every backbone: 'to add one' means to pass this suite."""
+
+import numpy as np
+import pytest
+import torch
+
+from fedray.data import LabelledTiles, TileShape
+from fedray.learning import Condition
+from fedray.tasks.gan import OBJECTIVES, Gan, GanSteps, Optimizers, local_pass
+from tests.support.networks import BACKBONES, FULL_SIZE, PAIRS, config, imagenet_file
+
+SHAPE = TileShape(size=32, channels=3, num_labels=2, num_domains=2)
+
+
+def settings(objective, backbone, **fields):
+    return config(objective=objective, discriminator=backbone, **{"generator": "residual", "n_critic": 1, **fields})
+
+
+def client(num=6, seed=0):
+    random = np.random.default_rng(seed)
+    tiles = random.integers(0, 256, (num, 32, 32, 3), dtype=np.uint8)
+    return LabelledTiles(tiles, np.arange(num) % 2, np.arange(num) // 2 % 2)
+
+
+@pytest.fixture(scope="module")
+def passed():
+    """Train a GAN for a step of each network, once for each pair."""
+    done = {}
+
+    def train(objective, backbone):
+        if (objective, backbone) not in done:
+            gan = Gan(settings(objective, backbone), SHAPE, seed=0)
+            before = gan.arrays()
+            seen = {"generator": {}, "discriminator": {}}
+
+            def remember(name, network):
+                seen[name] = {key: value.grad for key, value in network.named_parameters()}
+
+            optimizers = Optimizers(gan)
+            report = local_pass(gan, optimizers, client(), num_steps=1, steps_before=0, seed=0, hooks=[remember])
+            done.clear()  # one GAN at a time: the large ones have 86 M parameters
+            done[objective, backbone] = gan, optimizers, before, seen, report
+        return done[objective, backbone]
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("objective", "backbone"), PAIRS + FULL_SIZE, scope="module"
+)  # all tests of a pair, then the next one
+class TestEveryPair:
+    def test_losses_are_finite_and_named(self, passed, objective, backbone):
+        gan, _, _, _, report = passed(objective, backbone)
+        steps = GanSteps(gan, Optimizers(gan), torch.Generator())
+        assert set(report.losses) == {f"{network}/{term}" for network in steps.terms for term in steps.terms[network]}
+        assert all(np.isfinite(value) for value in report.losses.values())
+
+    def test_gradients_reach_every_trained_parameter(self, passed, objective, backbone):
+        _, _, _, seen, _ = passed(objective, backbone)
+        for name, gradients in seen.items():
+            missing = [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
+            assert not missing, (name, missing)
+            assert any(value.abs().sum() > 0 for value in gradients.values())
+
+    def test_both_networks_moved_and_stayed_finite(self, passed, objective, backbone):
+        gan, _, before, _, _ = passed(objective, backbone)
+        after = gan.arrays()
+        for part in ("generator", "discriminator", "generator_ema"):
+            assert any(not np.array_equal(before[key], after[key]) for key in before if key.startswith(f"{part}."))
+        assert all(np.isfinite(value).all() for value in after.values())
+
+    def test_judgements_have_the_heads_of_the_objective(self, passed, objective, backbone):
+        gan, *_ = passed(objective, backbone)
+        steps = GanSteps(gan, Optimizers(gan), torch.Generator().manual_seed(0))
+        condition = Condition(torch.tensor([0, 1, 1]), torch.tensor([1, 0, 1]))
+        with torch.no_grad():
+            judged = gan.discriminator(steps.generate(condition), condition)
+        assert judged.scores.shape[0] == 3
+        classifies = OBJECTIVES[objective].conditioning == "classifier"
+        assert (judged.label_logits is not None) == classifies
+        assert (judged.domain_logits is not None) == classifies
+
+    def test_a_checkpoint_goes_on_to_the_same_arrays(self, passed, objective, backbone):
+        gan, optimizers, *_ = passed(objective, backbone)
+        resumed = Gan(settings(objective, backbone), SHAPE, seed=9)
+        resumed.load(gan.arrays())
+        moments = Optimizers(resumed)
+        moments.load(optimizers.arrays())
+        for either, state in ((gan, optimizers), (resumed, moments)):
+            local_pass(either, state, client(), num_steps=1, steps_before=1, seed=1)
+        expected = gan.arrays()
+        for name, value in resumed.arrays().items():
+            np.testing.assert_allclose(value, expected[name], atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("generator", ["custom-cnn", "residual", "residual, noise"])
+def test_two_passes_with_kept_state_equal_one_and_the_same_seed_the_same_arrays(objective, generator):
+    name, noisy = generator.split(",")[0], "noise" in generator
+    config = settings(objective, "cnn", generator=name, generator_noise=noisy, dropout=0.2)
+
+    def run(interrupted):
+        gan = Gan(config, SHAPE, seed=0)
+        optimizers = Optimizers(gan)
+        for position in range(2):
+            if interrupted and position:  # through arrays, as a checkpoint goes
+                arrays, moments = gan.arrays(), optimizers.arrays()
+                gan = Gan(config, SHAPE, seed=9)
+                gan.load(arrays)
+                optimizers = Optimizers(gan)
+                optimizers.load(moments)
+            local_pass(gan, optimizers, client(), num_steps=2, steps_before=2 * position, seed=position)
+        return gan.arrays()
+
+    first, second, whole = run(True), run(True), run(False)
+    for name, value in whole.items():
+        np.testing.assert_array_equal(first[name], second[name])
+        np.testing.assert_allclose(first[name], value, atol=1e-6)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_frozen_backbone_stays_and_its_heads_learn(objective, tmp_path):
+    weights = imagenet_file("resnet18", tmp_path)
+    gan = Gan(settings(objective, "resnet18", initialisation="imagenet", weights=weights, freeze=True), SHAPE, seed=0)
+    before, seen = gan.arrays(), {}
+
+    def remember(name, network):
+        seen[name] = {key for key, value in network.named_parameters() if value.grad is not None}
+
+    local_pass(gan, Optimizers(gan), client(), num_steps=1, steps_before=0, seed=0, hooks=[remember])
+    after = gan.arrays()
+    frozen = [name for name in before if name.startswith("discriminator.backbone.")]
+    assert frozen
+    for name in frozen:
+        np.testing.assert_array_equal(before[name], after[name], err_msg=name)
+    assert not any(name.startswith("backbone.") for name in seen["discriminator"])
+    assert any(
+        not np.array_equal(before[name], after[name])
+        for name in before
+        if name.startswith("discriminator.") and name not in frozen
+    )
+
+
+@pytest.mark.parametrize("backbone", [*BACKBONES, "resnet18", "vit_b_16", "swin_t", "projected"])
+@pytest.mark.parametrize("size", [32, 48])
+def test_backbones_take_tiles_of_several_sizes(backbone, size):
+    gan = Gan(settings("acgan", backbone), SHAPE._replace(size=size), seed=0)
+    condition = Condition(torch.tensor([0, 1]), torch.tensor([0, 1]))
+    with torch.no_grad():
+        assert gan.discriminator(torch.zeros(2, 3, size, size), condition).scores.shape[0] == 2
