@@ -19,12 +19,18 @@ from fedray.evaluation import cached_evaluator
 from fedray.experiment.evaluate import evaluate_generator, wanted_tiles
 from fedray.federation.client import client_steps
 from fedray.randomness import torch_stream
-from fedray.tasks.gan import Gan, Optimizers, local_pass
 
 try:
     from fedray.data import LabelledTiles, TileShape
+    from fedray.tasks.gan import Gan, Optimizers, local_pass
 except ImportError:  # a57ff4c
-    from fedray.tasks.gan import LabelledTiles, TileShape  # type: ignore[attr-defined, no-redef]
+    from fedray.models import (  # type: ignore[import-not-found, no-redef]
+        Gan,
+        LabelledTiles,
+        Optimizers,
+        TileShape,
+        local_pass,
+    )
 
 _REPEATS = 5
 
