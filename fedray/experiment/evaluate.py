@@ -11,7 +11,7 @@ from fedray.data import local_store, tile_shape
 from fedray.evaluation import Scores, cached_evaluator, compared_indices
 from fedray.learning import Arrays, training_device
 from fedray.randomness import torch_stream
-from fedray.tasks.gan import Gan, fresh_gan
+from fedray.tasks.gan import Gan, gan_with
 
 PREVIEW_TILES = 8
 """Tiles per label that are kept to look at."""
@@ -73,10 +73,8 @@ def wanted_tiles(config: ExperimentConfig) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def _with_generator(config: ExperimentConfig, arrays: Arrays) -> Gan:
-    device = training_device(config.resources)
-    gan = fresh_gan(config.gan, tile_shape(config.data), config.seed, device, load_weights=False)
-    gan.load({name: value for name, value in arrays.items() if name.startswith("generator_ema.")})
-    return gan
+    averaged = {name: value for name, value in arrays.items() if name.startswith("generator_ema.")}
+    return gan_with(averaged, config.gan, tile_shape(config.data), config.seed, training_device(config.resources))
 
 
 def _preview(config: ExperimentConfig, gan: Gan) -> Preview:

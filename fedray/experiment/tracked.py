@@ -13,7 +13,7 @@ from fedray.experiment.evaluate import Preview
 from fedray.experiment.pictures import BESIDE_OTHERS, WHOLE, draw_samples
 from fedray.experiment.rounds import RoundResult
 from fedray.learning import Arrays, check_finite
-from fedray.tasks.gan import LabelledGenerator, fresh_gan
+from fedray.tasks.gan import LabelledGenerator, gan_with
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
 
 _logger = logging.getLogger(__name__)
@@ -143,8 +143,7 @@ def log_generator(
         DivergedError: An array is not finite: such a model is not logged.
     """
     check_finite(arrays, "the generator to be logged")
-    gan = fresh_gan(config.gan, store_shape(store), config.seed, "cpu", load_weights=False)
-    gan.load(arrays)
+    gan = gan_with(arrays, config.gan, store_shape(store), config.seed, "cpu")
     inputs = [torch.zeros(2, gan.noise_length), torch.zeros(2, dtype=torch.int64)]
     takes_domains = gan.shape.num_domains > 1
     if takes_domains:

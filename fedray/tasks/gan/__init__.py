@@ -2,7 +2,7 @@
 
 from fedray.tasks.gan.backbones import weights_file
 from fedray.tasks.gan.discriminators import Discriminator
-from fedray.tasks.gan.fresh import fresh_gan
+from fedray.tasks.gan.fresh import fresh_gan, gan_with
 from fedray.tasks.gan.gan import DISCRIMINATOR_PARTS, GENERATOR_PARTS, PARTS, Gan
 from fedray.tasks.gan.generators import LabelledGenerator
 from fedray.tasks.gan.judgements import Judgement
@@ -27,6 +27,7 @@ __all__ = [
     "Objective",
     "Optimizers",
     "fresh_gan",
+    "gan_with",
     "gradient_penalty",
     "local_pass",
     "private_parts",

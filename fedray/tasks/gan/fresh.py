@@ -28,6 +28,16 @@ def fresh_gan(config: GanConfig, shape: TileShape, seed: int, device: str, *, lo
     return gan
 
 
+def gan_with(arrays: Arrays, config: GanConfig, shape: TileShape, seed: int, device: str) -> Gan:
+    """Return networks with some arrays in them, and whatever was there before in the others: to sample from those.
+
+    One GAN a process, the same as of :func:`fresh_gan`. Arguments and errors as there.
+    """
+    gan, _ = _built(config, shape, seed, device, False)
+    gan.load(arrays)
+    return gan
+
+
 @lru_cache(maxsize=1)
 def _built(config: GanConfig, shape: TileShape, seed: int, device: str, load_weights: bool) -> tuple[Gan, Arrays]:
     gan = Gan(config, shape, seed, device, load_weights=load_weights)

@@ -154,7 +154,7 @@ class Gan:
         labels: NDArray[np.int64],
         random: torch.Generator,
         domains: NDArray[np.int64] | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
     ) -> NDArray[np.uint8]:
         """Generate tiles with the averaged generator.
 
@@ -162,7 +162,8 @@ class Gan:
             labels: [N] int64.
             random: CPU stream for the noise, so that every device draws the same.
             domains: [N] int64; unset: all in turn.
-            batch_size: Tiles per forward pass; does not change the result but to rounding.
+            batch_size: Tiles per forward pass; does not change the result but to rounding. Unset: 256, or 64 on a CPU,
+                whose cache holds the maps of so many (a sixth faster at 32 px).
 
         Returns:
             [N, H, W, C] uint8.
@@ -170,6 +171,7 @@ class Gan:
         Raises:
             DivergedError: A tile is not finite, which no uint8 can say.
         """
+        batch_size = batch_size or (64 if self.device.type == "cpu" else 256)
         noise = sample_noise(len(labels), self.noise_length, random)
         if domains is None:
             domains = np.arange(len(labels)) % self.shape.num_domains

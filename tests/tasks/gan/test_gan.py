@@ -6,7 +6,7 @@ from fedray.config import GanConfig
 from fedray.data import TileShape
 from fedray.learning import Condition, to_float, to_uint8
 from fedray.randomness import torch_stream
-from fedray.tasks.gan import GENERATOR_PARTS, PARTS, Gan
+from fedray.tasks.gan import GENERATOR_PARTS, PARTS, Gan, fresh_gan, gan_with
 
 SHAPE = TileShape(size=16, channels=3, num_labels=2)
 CONFIG = GanConfig(latent_dim=8, generator_channels=8, discriminator_channels=8)
@@ -57,6 +57,15 @@ def test_arrays_of_another_network_are_refused():
         gan.load({"generator.more.weight": np.zeros(1)})
     with pytest.raises(ValueError, match="there is no 'classifier' in this configuration, only generator, "):
         gan.load({"classifier.weight": np.zeros(1)})
+
+
+def test_tiles_of_given_arrays_are_theirs_whatever_the_processes_networks_were_before():
+    labels, averaged = np.array([0, 1, 1]), Gan(CONFIG, SHAPE, 1).arrays(("generator_ema",))
+    fresh_gan(CONFIG, SHAPE, 7, "cpu", load_weights=False).load(Gan(CONFIG, SHAPE, 2).arrays())
+    tiles = gan_with(averaged, CONFIG, SHAPE, 7, "cpu").sample(labels, torch_stream(0, "sample"))
+    assert np.array_equal(tiles, Gan(CONFIG, SHAPE, 1).sample(labels, torch_stream(0, "sample")))
+    fresh, built = fresh_gan(CONFIG, SHAPE, 7, "cpu", load_weights=False), Gan(CONFIG, SHAPE, 7)
+    assert all(np.array_equal(a, b) for a, b in zip(fresh.arrays().values(), built.arrays().values(), strict=True))
 
 
 def test_sampling_is_a_function_of_stream_and_labels():

@@ -25,7 +25,7 @@ print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in
 def test_training_without_compilation_loads_no_compiler():
     """It takes seconds in every worker; PyTorch's optimisers load it for nothing."""
     run = subprocess.run(
-        [sys.executable, "-c", A_PASS], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+        [sys.executable, "-c", A_PASS], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
     )
     assert (run.stdout, run.returncode) == ("[]\n", 0), run.stderr
 
