@@ -100,11 +100,9 @@ def _setitem(record: TypedDict[Any, Any], key: Any, value: Any) -> None:
 _METHODS: dict[str, Callable[..., Any]] = {
     "__setitem__": _setitem,
     "__getitem__": lambda record, key: record.__dict__["_data"][key],
-    "__contains__": lambda record, key: key in record.__dict__["_data"],
     "__iter__": lambda record: iter(record.__dict__["_data"]),
     "__len__": lambda record: len(record.__dict__["_data"]),
     "keys": lambda record: record.__dict__["_data"].keys(),
-    "values": lambda record: record.__dict__["_data"].values(),
     "items": lambda record: record.__dict__["_data"].items(),
 }
 
