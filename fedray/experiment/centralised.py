@@ -39,7 +39,7 @@ from fedray.federation import (
 )
 from fedray.federation.client import report_metrics
 from fedray.federation.messages import NUM_EXAMPLES, counts_of
-from fedray.learning import Arrays, PassReport, check_finite, training_device
+from fedray.learning import Arrays, Hook, PassReport, check_finite, training_device
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
 from fedray.tasks.gan import Gan, Optimizers, local_pass
@@ -257,13 +257,13 @@ def _round(
     return told, evaluation, arrays, moments
 
 
-class _Average:
+class _Average(Hook):
     """Means over the workers: of gradients before every step, of batch statistics after every round."""
 
     def __init__(self, num_workers: int) -> None:
         self._num_workers = num_workers
 
-    def __call__(self, name: str, network: nn.Module) -> None:
+    def gradient(self, name: str, network: nn.Module) -> None:
         gradients = [value.grad for value in network.parameters() if value.grad is not None]
         self._mean(gradients)
         if not all(bool(gradient.isfinite().all()) for gradient in gradients):

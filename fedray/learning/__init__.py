@@ -6,7 +6,7 @@ from fedray.learning.conditions import Condition
 from fedray.learning.device import training_device
 from fedray.learning.errors import DivergedError, ModelError
 from fedray.learning.finite import check_finite
-from fedray.learning.hooks import GradientHook, proximal
+from fedray.learning.hooks import Hook, Proximal
 from fedray.learning.learner import Arrays, Learner
 from fedray.learning.passes import Losses, PassReport, RunningMeans, shuffled_batches, steps_per_round
 from fedray.learning.pixels import to_float, to_uint8
@@ -16,14 +16,14 @@ __all__ = [
     "Arrays",
     "Condition",
     "DivergedError",
-    "GradientHook",
+    "Hook",
     "Learner",
     "Losses",
     "ModelError",
     "PassReport",
+    "Proximal",
     "RunningMeans",
     "check_finite",
-    "proximal",
     "shuffled_batches",
     "steps_per_round",
     "to_float",

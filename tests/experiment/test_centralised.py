@@ -19,6 +19,7 @@ from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, WorkerResources
 from fedray.tasks.gan import Gan, GanSteps, Optimizers, local_pass
 from tests.support.federation import first_state
+from tests.support.hooks import Seen
 from tests.support.local_grid import LocalGrid
 
 CENTRALISED = {"federation__mode": "centralised", "evaluation__every": 10}
@@ -116,7 +117,7 @@ def test_two_workers_take_the_step_of_their_mean_gradient(small_config, train):
             gradients.append([value.grad.clone() for value in network.parameters()])
 
         random = torch.Generator().manual_seed(derive_seed(seed, "step"))
-        steps = GanSteps(gan, Optimizers(gan), random, hooks=[keep])
+        steps = GanSteps(gan, Optimizers(gan), random, hooks=[Seen(keep)])
         steps.discriminator(*next(shuffled_batches(share, gan.config, gan.device, seed)))
     gan = Gan(config.gan, tile_shape(config.data), config.seed)
     for parameter, first, second in zip(gan.discriminator.parameters(), *gradients, strict=True):

@@ -79,7 +79,7 @@ def client_app_of(config, clients):
         for _ in range(num_steps):
             point.w.grad = torch.from_numpy(gradient(curvature, best, point.w.detach().numpy()))
             for hook in hooks:
-                hook("discriminator", point)
+                hook.gradient("discriminator", point)
             with torch.no_grad():
                 point.w -= RATE * point.w.grad
         arrays = half.end(learner, {"discriminator": num_steps})

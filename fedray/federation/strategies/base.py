@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, STEPS, WEIGHT, counts_of, losses_of
-from fedray.learning import Arrays, GradientHook, Learner
+from fedray.learning import Arrays, Hook, Learner
 from fedray.simulation import mergeable
 from fedray.tasks.gan import shared_parts
 
@@ -39,7 +39,7 @@ class ClientHalf:
         """Serve one round of one client."""
         self.config = config
 
-    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[GradientHook]:
+    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Prepare the pass.
 
         Args:
@@ -48,7 +48,7 @@ class ClientHalf:
             kept: What this client kept of its last round; nothing before there was one.
 
         Returns:
-            What changes gradients before they are used.
+            What changes losses and gradients.
         """
         return ()
 

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
-from fedray.learning import Arrays, GradientHook, Learner
+from fedray.learning import Arrays, Hook, Learner
 from fedray.tasks.gan import shared_parts
 
 
@@ -28,7 +28,7 @@ def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
 class OwnBatchNorms(ClientHalf):
     """Puts the client's own layers in the place of the server's."""
 
-    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[GradientHook]:
+    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Go on with the layers of this client's last round; before there was one, with the server's."""
         learner.load(kept)
         return ()

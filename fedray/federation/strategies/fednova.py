@@ -25,7 +25,7 @@ from fedray.federation.strategies.base import (
     need_plain_sgd,
     trained_names,
 )
-from fedray.learning import Arrays, GradientHook, Learner
+from fedray.learning import Arrays, Hook, Learner
 from fedray.simulation import mergeable
 from fedray.tasks.gan import shared_parts
 
@@ -68,7 +68,7 @@ class Normalised(FedAvg):
 class NormalisedUpdate(ClientHalf):
     """Divides a client's update by its steps."""
 
-    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[GradientHook]:
+    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Remember where the round starts."""
         self._before = learner.arrays(learner.trained(shared_parts(self.config.federation)))
         return ()

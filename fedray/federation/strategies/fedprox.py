@@ -6,7 +6,7 @@ from flwr.serverapp.strategy import FedProx, Strategy
 
 from fedray.config import ExperimentConfig
 from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
-from fedray.learning import Arrays, GradientHook, Learner, proximal
+from fedray.learning import Arrays, Hook, Learner, Proximal
 
 
 def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
@@ -17,9 +17,9 @@ def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
 class Pulled(ClientHalf):
     """Adds the gradient of (mu / 2) ||w - w_0||^2."""
 
-    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[GradientHook]:
+    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Remember where the round begins."""
-        return [proximal(learner.networks(), self.config.federation.proximal_mu)]
+        return [Proximal(learner.networks(), self.config.federation.proximal_mu)]
 
 
 client = Pulled

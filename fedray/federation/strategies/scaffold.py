@@ -26,7 +26,7 @@ from fedray.federation.strategies.base import (
     need_plain_sgd,
     trained_names,
 )
-from fedray.learning import Arrays, GradientHook, Learner
+from fedray.learning import Arrays, Hook, Learner
 from fedray.tasks.gan import shared_parts
 
 
@@ -95,10 +95,25 @@ class Scaffold(FedAvg):
         return after, metrics
 
 
+class Corrections(Hook):
+    """Adds c - c_i to every gradient."""
+
+    def __init__(self, corrections: Mapping[str, torch.Tensor]) -> None:
+        """Take them by the names of their arrays."""
+        self._corrections = corrections
+
+    def gradient(self, name: str, network: nn.Module) -> None:
+        """Correct what has a control."""
+        for part, parameter in network.named_parameters():
+            correction = self._corrections.get(f"{name}.{part}")
+            if correction is not None and parameter.grad is not None:
+                parameter.grad.add_(correction.to(parameter.grad.device))
+
+
 class Corrected(ClientHalf):
     """A client's half."""
 
-    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[GradientHook]:
+    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Remember where the round starts, and correct every gradient."""
         self._before = learner.arrays(learner.trained(shared_parts(self.config.federation)))
         zeros = {name: np.zeros_like(value) for name, value in self._before.items()}
@@ -107,14 +122,7 @@ class Corrected(ClientHalf):
         corrections = {
             name: torch.from_numpy(np.subtract(self._common[name], self._own[name])) for name in self._before
         }
-
-        def correct(network_name: str, network: nn.Module) -> None:
-            for name, parameter in network.named_parameters():
-                correction = corrections.get(f"{network_name}.{name}")
-                if correction is not None and parameter.grad is not None:
-                    parameter.grad.add_(correction.to(parameter.grad.device))
-
-        return [correct]
+        return [Corrections(corrections)]
 
     def end(self, learner: Learner, steps: Mapping[str, int]) -> Arrays:
         """Return the shared parts, and how the client's controls changed."""

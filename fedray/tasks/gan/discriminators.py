@@ -46,10 +46,15 @@ class Discriminator(JudgingModule):
 
     def forward(self, tiles: Tensor, condition: Condition) -> Judgement:
         """Judge tiles [N, C, size, size] float32 in [-1, 1] under a condition of N tiles."""
-        features = self.backbone(tiles if self.condition is None else self.condition(tiles, condition))
+        features = self.represent(tiles, condition)
         if self.spread is not None:
             features = self.spread(features, condition.labels)
         return self.judge(features, condition)
+
+    def represent(self, tiles: Tensor, condition: Condition) -> Tensor:
+        """Return the feature vectors [N, D] by which tiles are judged."""
+        features: Tensor = self.backbone(tiles if self.condition is None else self.condition(tiles, condition))
+        return features
 
 
 def make_discriminator(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from fedray.data import LabelledTiles
-from fedray.learning import GradientHook, PassReport, RunningMeans, shuffled_batches
+from fedray.learning import Hook, PassReport, RunningMeans, shuffled_batches
 from fedray.randomness import derive_seed
 from fedray.tasks.gan.gan import Gan
 from fedray.tasks.gan.optimizers import Optimizers
@@ -20,7 +20,7 @@ def local_pass(
     num_steps: int,
     steps_before: int,
     seed: int,
-    hooks: Iterable[GradientHook] = (),
+    hooks: Iterable[Hook] = (),
 ) -> PassReport:
     """Train a GAN on one client's tiles, in place.
 
@@ -34,7 +34,7 @@ def local_pass(
         num_steps: Discriminator steps.
         steps_before: Discriminator steps this client took in earlier rounds.
         seed: Address of all draws of this pass.
-        hooks: What changes gradients before they are used, such as :func:`proximal`.
+        hooks: What changes losses and gradients, such as :class:`fedray.learning.Proximal`.
     """
     device, n_critic = gan.device, gan.config.recipe.n_critic
     random = torch.Generator(device).manual_seed(derive_seed(seed, "step"))

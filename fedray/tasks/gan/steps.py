@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from fedray.learning import DIFF_AUGMENTS, Condition, GradientHook, Losses
+from fedray.learning import DIFF_AUGMENTS, Condition, Hook, Losses
 from fedray.tasks.gan.conditions import sample_noise
 from fedray.tasks.gan.discriminators import judge_both
 from fedray.tasks.gan.gan import Gan
@@ -17,16 +17,14 @@ from fedray.tasks.gan.penalties import PENALTIES
 class GanSteps:
     """The steps of one GAN on one device."""
 
-    def __init__(
-        self, gan: Gan, optimizers: Optimizers, random: torch.Generator, hooks: Iterable[GradientHook] = ()
-    ) -> None:
+    def __init__(self, gan: Gan, optimizers: Optimizers, random: torch.Generator, hooks: Iterable[Hook] = ()) -> None:
         """Take what the steps work on.
 
         Args:
             gan: The networks.
             optimizers: Of these networks.
             random: Stream of noise, penalties, labels and differentiable augmentation, on the networks' device.
-            hooks: Called in their order, before the gradient is clipped.
+            hooks: Asked in their order.
         """
         self.gan, self._optimizers, self._random, self._hooks = gan, optimizers, random, tuple(hooks)
         self.recipe = gan.config.recipe
@@ -55,6 +53,9 @@ class GanSteps:
         with self.gan.autocast():
             judged_real, judged_fake = judge_both(self.gan.discriminator, real, fake, condition)
         losses = self.objective.discriminator_losses(judged_real, judged_fake, condition)
+        for hook in self._hooks:
+            term = hook.loss("discriminator", self.gan.discriminator, real, condition)
+            losses = losses if term is None else {**losses, "loss": losses["loss"] + term}
         if self._penalty:
             name, function = self._penalty
             # In float32: a gradient's gradient has no digits to spare.
@@ -98,7 +99,7 @@ class GanSteps:
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         for hook in self._hooks:
-            hook(name, network)
+            hook.gradient(name, network)
         if self.gan.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(network.parameters(), self.gan.config.clip_norm)
         optimizer.step()

@@ -7,6 +7,7 @@ import torch
 from fedray.data import LabelledTiles, TileShape
 from fedray.learning import Condition
 from fedray.tasks.gan import OBJECTIVES, Gan, GanSteps, Optimizers, local_pass
+from tests.support.hooks import Seen
 from tests.support.networks import BACKBONES, FULL_SIZE, PAIRS, config, imagenet_file
 
 SHAPE = TileShape(size=32, channels=3, num_labels=2, num_domains=2)
@@ -37,7 +38,7 @@ def passed():
                 seen[name] = {key: value.grad for key, value in network.named_parameters()}
 
             optimizers = Optimizers(gan)
-            report = local_pass(gan, optimizers, client(), num_steps=1, steps_before=0, seed=0, hooks=[remember])
+            report = local_pass(gan, optimizers, client(), num_steps=1, steps_before=0, seed=0, hooks=[Seen(remember)])
             done.clear()  # one GAN at a time: the large ones have 86 M parameters
             done[objective, backbone] = gan, optimizers, before, seen, report
         return done[objective, backbone]
@@ -127,7 +128,7 @@ def test_a_frozen_backbone_stays_and_its_heads_learn(objective, tmp_path):
     def remember(name, network):
         seen[name] = {key for key, value in network.named_parameters() if value.grad is not None}
 
-    local_pass(gan, Optimizers(gan), client(), num_steps=1, steps_before=0, seed=0, hooks=[remember])
+    local_pass(gan, Optimizers(gan), client(), num_steps=1, steps_before=0, seed=0, hooks=[Seen(remember)])
     after = gan.arrays()
     frozen = [name for name in before if name.startswith("discriminator.backbone.")]
     assert frozen

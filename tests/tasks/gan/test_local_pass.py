@@ -8,9 +8,10 @@ from torch import nn
 
 from fedray.config import GanConfig
 from fedray.data import TileShape
-from fedray.learning import Condition, proximal, steps_per_round
+from fedray.learning import Condition, Hook, Proximal, steps_per_round
 from fedray.learning.passes import batch_bounds
 from fedray.tasks.gan import Gan, Optimizers, local_pass
+from tests.support.hooks import Seen
 from tests.support.networks import client
 
 SHAPE = TileShape(size=16, channels=3, num_labels=2)
@@ -164,7 +165,7 @@ def test_the_proximal_term_equals_plain_pytorch():
         if name == "discriminator":
             pulled.append([value.grad.clone() for value in network.parameters()])
 
-    train(config, gan=gan, steps=3, hooks=[note, proximal(gan.networks(), mu), compare])
+    train(config, gan=gan, steps=3, hooks=[Seen(note), Proximal(gan.networks(), mu), Seen(compare)])
     assert len(seen) == 3
     for index, pairs in enumerate(seen):
         for pull, expected in pairs:
@@ -234,3 +235,27 @@ def test_a_network_compiled_to_machine_code_computes_the_same(tmp_path, monkeypa
         )
     assert list(tmp_path.rglob("*.so"))
     torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=1e-5)
+
+
+class Weighed(Hook):
+    """Adds (3 / 2) ||w||^2 of the discriminator, and notes what it is shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def loss(self, name, network, tiles, condition):
+        self.shown.append((name, tuple(tiles.shape), len(condition.labels)))
+        return sum(1.5 * parameter.square().sum() for parameter in network.parameters())
+
+
+def test_a_hooks_term_is_part_of_the_loss_of_the_network_that_reads_tiles():
+    gradients, hook = [], Weighed()
+    for hooks in ((), (hook,)):
+        gan = Gan(CONFIG, SHAPE, 0)
+        before = [parameter.detach().clone() for parameter in gan.discriminator.parameters()]
+        seen = Seen(lambda name, network: gradients.append([p.grad.clone() for p in network.parameters()]))
+        train(gan=gan, steps=1, hooks=[*hooks, seen])
+    plain, weighed = gradients
+    for one, other, parameter in zip(plain, weighed, before, strict=True):
+        torch.testing.assert_close(other - one, 3 * parameter, atol=1e-5, rtol=1e-4)
+    assert hook.shown == [("discriminator", (4, 3, 16, 16), 4)]

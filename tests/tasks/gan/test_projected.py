@@ -13,6 +13,7 @@ from fedray.tasks.gan import Gan, GanSteps, Optimizers, local_pass
 from fedray.tasks.gan.discriminators import judge_both
 from fedray.tasks.gan.frozen import FrozenFeatures, _read_once
 from fedray.tasks.gan.judgements import LabelSpread
+from tests.support.hooks import Seen
 from tests.support.networks import batch, condition, config
 
 SHAPE = TileShape(size=16, channels=3, num_labels=3)
@@ -59,7 +60,7 @@ def test_training_moves_the_heads_and_nothing_frozen_is_trained_or_kept():
     def remember(name, network):
         seen[name] = {key: value.grad for key, value in network.named_parameters()}
 
-    local_pass(gan, Optimizers(gan), client(), num_steps=2, steps_before=0, seed=0, hooks=[remember])
+    local_pass(gan, Optimizers(gan), client(), num_steps=2, steps_before=0, seed=0, hooks=[Seen(remember)])
     for name, value in gan.discriminator.features.named_buffers():
         assert torch.equal(value, frozen[name]), name
     after = gan.arrays(("discriminator",))
