@@ -17,6 +17,7 @@ STRATEGIES: dict[str, str] = {
     "fedbn": "the mean but for BatchNorm layers, of which every client keeps its own (Li et al. 2021)",
     "fednova": "the mean of updates divided by their numbers of steps (Wang et al. 2020)",
     "scaffold": "with control variates against the drift of clients (Karimireddy et al. 2020)",
+    "moon": "with features held near the server's network's and away from one's own last ones (Li et al. 2021)",
     "krum": "the client nearest to the others (Blanchard et al. 2017)",
 }
 
