@@ -1,6 +1,7 @@
 """CONTRIBUTING names files, registries and classes: all of them are there."""
 
 import re
+import tomllib
 
 from tests.support.pages import ROOT
 
@@ -34,3 +35,10 @@ def test_every_name_is_in_the_code() -> None:
     parts = {part for name in names for part in name.split(".")}
     assert len(parts) > 20
     assert {part for part in parts if not re.search(rf"\b{part}\b", code)} == set()
+
+
+def test_the_rooms_are_those_that_the_import_contract_holds() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    said = [line.strip().replace("fedray.", "") for line in text.splitlines() if line.startswith("    fedray.")]
+    assert [set(line.split(" | ")) for line in said] == [set(line.split(" | ")) for line in contract["layers"]]
