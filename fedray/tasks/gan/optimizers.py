@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedray.learning import Arrays
 from fedray.tasks.gan.gan import Gan
@@ -67,6 +67,18 @@ class Optimizers:
                     moments.setdefault(int(index), {})[moment] = torch.from_numpy(np.array(value))
             optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
             _lay_out_alike(optimizer)
+
+
+def lay_out_gradients(network: nn.Module) -> None:
+    """Give gradients their parameter's strides, which PyTorch's own have, but not always those that a hook has set.
+
+    A fused step on the CPU walks through both as they lie in memory, and takes other weights' gradients without a word
+    (torch 2.15, ``findings/torch_fused_step_strides.sh``).
+    """
+    for parameter in network.parameters():
+        gradient = parameter.grad
+        if gradient is not None and gradient.stride() != parameter.stride():
+            parameter.grad = torch.empty_like(parameter, requires_grad=False).copy_(gradient)
 
 
 def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:

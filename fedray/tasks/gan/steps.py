@@ -10,7 +10,7 @@ from fedray.tasks.gan.conditions import sample_noise
 from fedray.tasks.gan.discriminators import judge_both
 from fedray.tasks.gan.gan import Gan
 from fedray.tasks.gan.objectives import OBJECTIVES
-from fedray.tasks.gan.optimizers import Optimizers
+from fedray.tasks.gan.optimizers import Optimizers, lay_out_gradients
 from fedray.tasks.gan.penalties import PENALTIES
 
 
@@ -100,6 +100,7 @@ class GanSteps:
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.gradient(name, network)
+        lay_out_gradients(network)
         if self.gan.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(network.parameters(), self.gan.config.clip_norm)
         optimizer.step()

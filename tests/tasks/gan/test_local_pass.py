@@ -173,6 +173,22 @@ def test_the_proximal_term_equals_plain_pytorch():
         assert any(expected.abs().max() > 0 for _, expected in pairs) == (index > 0)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_gradient_that_a_hook_sets_counts_however_it_lies_in_memory(optimizer):
+    """Fused kernels walk through weights and gradients as they lie: a contiguous one would be taken for others'."""
+    config = CONFIG.model_copy(update={"optimizer": optimizer, "channels_last": True, "fused_optimizer": True})
+    moved = []
+
+    def contiguous(name, network):
+        for parameter in network.parameters():
+            again = parameter.grad.clone(memory_format=torch.contiguous_format)
+            moved.append(again.stride() != parameter.stride())
+            parameter.grad = again
+
+    assert same(train(config)[0], train(config, hooks=[Seen(contiguous)])[0])
+    assert any(moved)
+
+
 def test_gradients_longer_than_the_limit_are_scaled_to_it():
     lengths = []
     config = CONFIG.model_copy(update={"clip_norm": 1e-3, "n_critic": 1})
