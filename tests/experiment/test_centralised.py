@@ -118,7 +118,8 @@ def test_two_workers_take_the_step_of_their_mean_gradient(small_config, train):
 
         random = torch.Generator().manual_seed(derive_seed(seed, "step"))
         steps = GanSteps(gan, Optimizers(gan), random, hooks=[Seen(keep)])
-        steps.discriminator(*next(shuffled_batches(share, gan.config, gan.device, seed)))
+        how = {"augment": gan.config.augment, "channels_last": gan.config.channels_last}
+        steps.discriminator(*next(shuffled_batches(share, gan.config.batch_size, gan.device, seed, **how)))
     gan = Gan(config.gan, tile_shape(config.data), config.seed)
     for parameter, first, second in zip(gan.discriminator.parameters(), *gradients, strict=True):
         parameter.grad = (first + second) / 2

@@ -1,5 +1,6 @@
 """The run config of `flwr run` becomes an experiment of as many clients as there are nodes."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -33,7 +34,9 @@ def test_what_is_measured_is_what_the_run_config_says(small_store):
 def test_sites_train_where_the_server_has_no_tile_and_it_keeps_the_networks(small_store, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("FEDRAY_RESULTS", str(tmp_path))
     run = SimpleNamespace(run_config={**SMALL, "data.store": "sites"}, run_id=7)
-    with caplog.at_level("INFO"):
+    # Flower's own logger, whether or not it hands on what it is told: its simulations turn that off.
+    monkeypatch.setattr(logging.getLogger("flwr"), "handlers", [caplog.handler])
+    with caplog.at_level("INFO", "flwr"):
         main(site_grid([small_store.path, small_store.path]), run)
     kept = tmp_path / "runs" / "sites-7" / "checkpoint" / "round-00002"
     assert load_checkpoint(kept)[0].round_index == 2

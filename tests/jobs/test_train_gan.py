@@ -73,7 +73,7 @@ def test_a_dry_run_prints_the_experiment_and_the_plan(train_gan, write_config, f
 def test_help_explains_the_fields(train_gan):
     done = train_gan("--help")
     assert (done.status, done.errors) == (0, "")
-    for part in ("--config FILE", "--dry-run", "--resume DIR", "Adam learning rate of the generator, > 0",
+    for part in ("--config FILE", "--dry-run", "--resume DIR", "Learning rate of the generator, > 0",
                  "How the generator is judged", "Run one federated"):  # fmt: skip
         assert part in done.output
 
