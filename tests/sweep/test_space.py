@@ -34,7 +34,7 @@ def write(tmp_path, **changes):
 def test_every_shipped_space_is_valid_and_starts_where_its_paper_does(path):
     space = load_space(path)
     assert space.start_points
-    assert space.num_trials >= 8
+    assert space.num_trials > max(4, len(space.start_points))  # the first ones are drawn at random: some are searched
 
 
 def test_a_trial_is_the_fixed_config_with_its_values(tmp_path):
