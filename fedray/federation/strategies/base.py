@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
-from flwr.app import MetricRecord, RecordDict
-from flwr.serverapp.strategy import Strategy
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp.strategy import FedAvg, Strategy
 from numpy.typing import NDArray
 
 from fedray.config import ConfigError, ExperimentConfig
@@ -133,6 +133,20 @@ COMMON: dict[str, Any] = {
     "train_metrics_aggr_fn": mean_losses,
 }
 """Arguments of all of Flower's strategies here."""
+
+
+class FromStart(FedAvg):
+    """A server's half that goes somewhere from where the round starts, rather than to the clients' mean."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Take the names of the arrays that optimisers train; all others get the mean."""
+        super().__init__(**COMMON)
+        self._names, self._before = list(names), Arrays()
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Iterable[Message]:
+        """Remember where the round starts."""
+        self._before = {name: arrays[name].numpy() for name in self._names}
+        return super().configure_train(server_round, arrays, config, grid)
 
 
 def _number(record: MetricRecord, name: str) -> float:

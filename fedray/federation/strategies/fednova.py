@@ -10,17 +10,16 @@ steps of its own. Statistics, counters and averages of networks solve no objecti
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord
-from flwr.serverapp.strategy import FedAvg, Strategy
+from flwr.serverapp.strategy import Strategy
 
 from fedray.config import ExperimentConfig
 from fedray.federation.strategies.base import (
-    COMMON,
     EXTRA,
     ClientHalf,
+    FromStart,
     MakeLearner,
     need_plain_sgd,
     trained_names,
@@ -36,18 +35,8 @@ def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     return Normalised(trained_names(config, make))
 
 
-class Normalised(FedAvg):
+class Normalised(FromStart):
     """Goes the mean number of steps along the mean of the clients' normalised updates."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        """Take the names of the arrays that optimisers train."""
-        super().__init__(**COMMON)
-        self._names, self._before = list(names), Arrays()
-
-    def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Iterable[Message]:
-        """Remember where the round starts."""
-        self._before = {name: arrays[name].numpy() for name in self._names}
-        return super().configure_train(server_round, arrays, config, grid)
 
     @mergeable
     def aggregate_train(

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, Message, MetricRecord
-from flwr.serverapp.strategy import FedAvg, Strategy
+from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 from torch import nn
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.messages import to_record
 from fedray.federation.strategies.base import (
-    COMMON,
     EXTRA,
     ClientHalf,
+    FromStart,
     MakeLearner,
     need_plain_sgd,
     trained_names,
@@ -47,7 +47,7 @@ def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     return Scaffold(trained_names(config, make), config.num_clients, federation.server_lr or 1.0)
 
 
-class Scaffold(FedAvg):
+class Scaffold(FromStart):
     """The server's half."""
 
     def __init__(self, names: Iterable[str], num_clients: int, rate: float) -> None:
@@ -58,9 +58,8 @@ class Scaffold(FedAvg):
             num_clients: Of the federation, N.
             rate: Of the server, eta_g.
         """
-        super().__init__(**COMMON)
-        self._names, self._num_clients, self._rate = list(names), num_clients, rate
-        self._before, self._controls = Arrays(), Arrays()
+        super().__init__(names)
+        self._num_clients, self._rate, self._controls = num_clients, rate, Arrays()
 
     def arrays(self) -> Arrays:
         """Return the controls, by the name of their array."""
@@ -72,8 +71,7 @@ class Scaffold(FedAvg):
 
     def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Iterable[Message]:
         """Send the controls beside the networks."""
-        self._before = {name: arrays[name].numpy() for name in self._names}
-        self._controls = self._controls or {name: np.zeros_like(value) for name, value in self._before.items()}
+        self._controls = self._controls or {name: np.zeros_like(arrays[name].numpy()) for name in self._names}
         sent = to_record({EXTRA + name: control for name, control in self._controls.items()})
         return super().configure_train(server_round, ArrayRecord({**arrays, **sent}), config, grid)
 

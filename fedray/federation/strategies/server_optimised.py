@@ -5,18 +5,18 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
-from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedYogi
+from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvgM, FedYogi
 from numpy.typing import NDArray
 
 from fedray.federation.messages import ARRAYS, METRICS, WEIGHT
-from fedray.federation.strategies.base import COMMON
+from fedray.federation.strategies.base import FromStart
 from fedray.learning import Arrays
 from fedray.simulation import mergeable
 
 Optimiser = FedAvgM | FedAdagrad | FedAdam | FedYogi
 
 
-class ServerOptimised(FedAvg):
+class ServerOptimised(FromStart):
     """The mean of the clients, taken as a gradient by one of Flower's server optimisers.
 
     The optimiser sees trained parameters only. Batch statistics, counters and moving averages are no solution of an
@@ -30,14 +30,8 @@ class ServerOptimised(FedAvg):
             optimiser: Whose step is taken.
             parameters: Names of the arrays that it sees.
         """
-        super().__init__(**COMMON)
-        self._optimiser, self._parameters = optimiser, list(parameters)
-        self._before: dict[str, NDArray[Any]] = {}
-
-    def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Iterable[Message]:
-        """Remember where the round starts."""
-        self._before = {name: arrays[name].numpy() for name in self._parameters}
-        return super().configure_train(server_round, arrays, config, grid)
+        super().__init__(parameters)
+        self._optimiser = optimiser
 
     @mergeable
     def aggregate_train(
@@ -48,7 +42,7 @@ class ServerOptimised(FedAvg):
         means, metrics = super().aggregate_train(server_round, answered)
         if means is None:
             return means, metrics
-        stepped = self._step(server_round, {name: means[name].numpy() for name in self._parameters}, answered[0])
+        stepped = self._step(server_round, {name: means[name].numpy() for name in self._names}, answered[0])
         merged = ArrayRecord()
         for name, mean in means.items():
             merged[name] = stepped.get(name, mean)
@@ -72,7 +66,7 @@ class ServerOptimised(FedAvg):
         """Return the optimiser's moments, keyed ``moment:parameter``; none before the first step."""
         optimiser = self._optimiser
         if isinstance(optimiser, FedAvgM):
-            moments = {"momentum": dict(zip(self._parameters, optimiser.momentum_vector or [], strict=False))}
+            moments = {"momentum": dict(zip(self._names, optimiser.momentum_vector or [], strict=False))}
         else:
             moments = {"m": optimiser.m_t or {}, "v": optimiser.v_t or {}}
         return {f"{moment}:{name}": value for moment, values in moments.items() for name, value in values.items()}
@@ -85,6 +79,6 @@ class ServerOptimised(FedAvg):
             moments.setdefault(moment, {})[name] = np.array(value)
         if isinstance(self._optimiser, FedAvgM):
             momentum = moments.get("momentum")
-            self._optimiser.momentum_vector = [momentum[name] for name in self._parameters] if momentum else None
+            self._optimiser.momentum_vector = [momentum[name] for name in self._names] if momentum else None
         else:
             self._optimiser.m_t, self._optimiser.v_t = moments.get("m"), moments.get("v")

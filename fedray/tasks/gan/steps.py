@@ -100,7 +100,8 @@ class GanSteps:
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.gradient(name, network)
-        lay_out_gradients(network)
+        if self._hooks:
+            lay_out_gradients(network)
         if self.gan.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(network.parameters(), self.gan.config.clip_norm)
         optimizer.step()
