@@ -8,6 +8,7 @@ import yaml
 
 from fedray.config import DataConfig
 from fedray.sweep.doctor import examine
+from fedray.sweep.space import load_space
 from tests.support.jobs import Finished
 
 AUTOSCALED = {
@@ -31,6 +32,11 @@ def doctor(run, ray_session, tmp_path):
     return look
 
 
+def shipped_trials() -> int:
+    """How many trials the space that the doctor plans has."""
+    return load_space(Path(__file__).parents[2] / "search_spaces" / "wgan_gp.yaml").num_trials
+
+
 def test_a_machine_on_which_everything_works_is_ready(doctor, small_store):
     done = doctor("--data", small_store.path)
     assert done.status == 0, done.output
@@ -41,7 +47,7 @@ def test_a_machine_on_which_everything_works_is_ready(doctor, small_store):
         r"^ok +upload: ray job submit .* would send (\d+) file\(s\), .* source text only$", done.output, re.M
     )
     assert sent and int(sent[1]) > 100 and "fedray " in sent[0] and "jobs " in sent[0]
-    assert "space wgan_gp: 4 of 8 trials at a time, each with 1 worker(s) of 1 CPU" in done.output
+    assert f"space wgan_gp: 4 of {shipped_trials()} trials at a time, each with 1 worker(s) of 1 CPU" in done.output
     assert "PROBLEM" not in done.output
 
 
@@ -77,7 +83,8 @@ def test_an_autoscaled_cluster_counts_as_large_as_it_may_become(doctor, small_st
     monkeypatch.setenv("FEDRAY_CLUSTER_CONFIG", str(file))
     done = doctor("--data", small_store.path)
     assert "note    cluster: clinic: 28 CPUs and 3 GPUs on 4 node(s) at the most, 1 of them up now" in done.output
-    assert "space wgan_gp: 4 of 8 trials at a time, each with 1 worker(s) of 1 CPU and 0.5 GPU" in done.output
+    shown = f"space wgan_gp: 4 of {shipped_trials()} trials at a time, each with 1 worker(s) of 1 CPU and 0.5 GPU"
+    assert shown in done.output
 
 
 @pytest.mark.parametrize("content", ["- a list", "available_node_types: {gpu: {max_workers: 2}}", "a: [1"])
