@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedray.errors import UserError
 
@@ -46,9 +46,22 @@ def frozen_lite0() -> nn.Module:
     import timm  # here: most processes build no such network, and timm takes a second
 
     model: nn.Module = timm.create_model(LITE0_MODEL, pretrained=False)
-    published = torch.load(io.BytesIO(_lite0_bytes()), map_location="cpu", weights_only=True)
-    model.load_state_dict({name: published[_published_name(name, model)] for name in model.state_dict()}, strict=True)
+    model.load_state_dict(published_lite0(), strict=True)
     return model.eval().requires_grad_(False)
+
+
+def published_lite0() -> dict[str, Tensor]:
+    """Read the ImageNet weights of EfficientNet-Lite0, under timm's names of its arrays; the head has 1,000 outputs.
+
+    Raises:
+        PretrainedError: As of :func:`frozen_lite0`.
+    """
+    import timm
+
+    with torch.device("meta"):  # names alone are wanted
+        model = timm.create_model(LITE0_MODEL, pretrained=False)
+    published = torch.load(io.BytesIO(_lite0_bytes()), map_location="cpu", weights_only=True)
+    return {name: published[_published_name(name, model)] for name in model.state_dict()}
 
 
 def check_lite0() -> None:

@@ -37,8 +37,9 @@ class GanConfig(Section):
     initialisation: Literal["scratch", "imagenet"] = "scratch"
     """Where the discriminator's weights come from: 'scratch', or 'imagenet' for a timm model."""
     weights: str | None = None
-    """File with the ImageNet weights; unset: NAME.safetensors or NAME.pth in the folder of FEDRAY_WEIGHTS, or, where
-    that is not set either, timm's own download. For initialisation 'imagenet'."""
+    """File with the ImageNet weights; unset: those that are installed with FedRay ('tf_efficientnet_lite0'), or
+    NAME.safetensors or NAME.pth in the folder of FEDRAY_WEIGHTS, or, where that is not set either, timm's own download.
+    For initialisation 'imagenet'."""
     freeze: bool = False
     """Train the discriminator's heads and conditioning alone, not its backbone. For initialisation 'imagenet'."""
     spectral_norm: bool | None = None

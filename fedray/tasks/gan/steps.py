@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from fedray.learning import DIFF_AUGMENTS, Condition, Hook, Losses
+from fedray.learning.optimizers import lay_out_gradients
 from fedray.tasks.gan.conditions import sample_noise
 from fedray.tasks.gan.discriminators import judge_both
 from fedray.tasks.gan.gan import Gan
 from fedray.tasks.gan.objectives import OBJECTIVES
-from fedray.tasks.gan.optimizers import Optimizers, lay_out_gradients
+from fedray.tasks.gan.optimizers import Optimizers
 from fedray.tasks.gan.penalties import PENALTIES
 
 

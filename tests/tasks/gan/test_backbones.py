@@ -10,6 +10,7 @@ from torch import nn
 
 from fedray.data import TileShape
 from fedray.learning import Condition, ModelError
+from fedray.pretrained import frozen_lite0
 from fedray.tasks.gan import Gan
 from fedray.tasks.gan.backbones import TimmBackbone, couples_samples
 from tests.support.networks import config, imagenet_file
@@ -36,6 +37,16 @@ def test_imagenet_weights_come_from_the_folder_of_the_environment(tmp_path, monk
     loaded = discriminator(discriminator="resnet18", initialisation="imagenet").backbone.model
     torch.manual_seed(5)
     assert torch.equal(loaded.conv1.weight, timm.create_model("resnet18").conv1.weight)
+
+
+def test_installed_imagenet_weights_need_no_file(monkeypatch):
+    monkeypatch.delenv("FEDRAY_WEIGHTS", raising=False)
+    fields = {"discriminator": "tf_efficientnet_lite0", "initialisation": "imagenet"}
+    loaded = discriminator(**fields).backbone.model.state_dict()
+    published = frozen_lite0().state_dict()
+    assert len(loaded) > 200
+    for name, value in loaded.items():
+        assert torch.equal(value, published[name]), name
 
 
 def test_imagenet_weights_fit_other_tile_sizes_and_channels(tmp_path):
@@ -91,7 +102,7 @@ def test_a_model_without_one_vector_a_tile_cannot_carry_heads(monkeypatch):
             return tiles
 
     monkeypatch.setattr(timm, "create_model", lambda *args, **kwargs: Map())
-    with pytest.raises(ModelError, match=r"cannot carry a discriminator's heads.*\[1, 3, 32, 32\]"):
+    with pytest.raises(ModelError, match=r"gan.discriminator 'resnet18' cannot carry a head.*\[1, 3, 32, 32\]"):
         discriminator(discriminator="resnet18")
 
 

@@ -1,0 +1,49 @@
+"""PyTorch's optimisers as they are needed here: fast to start, and with moments that can be put back."""
+
+import inspect
+
+import torch
+from torch import nn
+
+
+class Adam(torch.optim.Adam):
+    """PyTorch's Adam without its compiler, which the original loads at its start and at every step: seconds a process.
+
+    What the compiler would do there is not to compile. The methods are PyTorch's own, below what it wraps them in.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class Sgd(torch.optim.SGD):
+    """PyTorch's SGD in the same way."""
+
+    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.SGD.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.SGD.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.SGD.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+def lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
+    """Give the moments their parameter's strides: the fused kernel walks through both as they lie in memory."""
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape and value.dim() > 0:
+                moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
+
+
+def lay_out_gradients(network: nn.Module) -> None:
+    """Give gradients their parameter's strides, which PyTorch's own have, but not always those that a hook has set.
+
+    A fused step on the CPU walks through both as they lie in memory, and takes other weights' gradients without a word
+    (torch 2.15, ``findings/torch_fused_step_strides.sh``).
+    """
+    for parameter in network.parameters():
+        gradient = parameter.grad
+        if gradient is not None and gradient.stride() != parameter.stride():
+            parameter.grad = torch.empty_like(parameter, requires_grad=False).copy_(gradient)
