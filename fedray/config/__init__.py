@@ -1,5 +1,6 @@
 """Typed, validated configuration: the models, their YAML, their paths and their command line."""
 
+from fedray.config.classification import ClassificationConfig
 from fedray.config.gan import PROJECTED, RECIPES, GanConfig, Recipe
 from fedray.config.loading import (
     ConfigError,
@@ -24,12 +25,15 @@ from fedray.config.schema import (
     TrackingConfig,
 )
 from fedray.config.strategies import STRATEGIES
+from fedray.config.tasks import TASKS
 
 __all__ = [
     "PROJECTED",
     "RECIPES",
     "SITES",
     "STRATEGIES",
+    "TASKS",
+    "ClassificationConfig",
     "ConfigError",
     "DataConfig",
     "EvaluationConfig",

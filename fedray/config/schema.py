@@ -9,9 +9,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from fedray.config.classification import ClassificationConfig
 from fedray.config.gan import GanConfig
 from fedray.config.section import NonNegative, Positive, Section
 from fedray.config.strategies import StrategyName, described_strategies
+from fedray.config.tasks import TaskName, described_tasks
 
 SITES = "sites"
 """``data.store`` where every client has a store of its own."""
@@ -182,13 +184,15 @@ class TrackingConfig(Section):
 
 
 class ExperimentConfig(Section):
-    """One federated (or centralised) generative experiment."""
+    """One federated (or centralised) experiment."""
 
     seed: int = Field(0, ge=0)
     """Seed of every random stream, >= 0."""
+    task: TaskName = Field("gan", description=described_tasks())
     data: DataConfig = DataConfig()
     partition: PartitionConfig = PartitionConfig()
     gan: GanConfig = GanConfig()
+    classification: ClassificationConfig = ClassificationConfig()
     federation: FederationConfig = FederationConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -198,6 +202,7 @@ class ExperimentConfig(Section):
     @model_validator(mode="after")
     def _sections_that_go_together(self) -> Self:
         problems = [*self._mode_problems(), *self._robustness_problems(), *self._site_problems()]
+        problems += self._classification_problems() if self.task == "classification" else []
         problems += self._privacy_problems() if self.privacy.on else []
         if problems:
             raise ValueError("; ".join(problems))
@@ -224,6 +229,35 @@ class ExperimentConfig(Section):
             problems.append(
                 "federation.max_failed_share must be 0 in mode 'md-gan' (every discriminator judges every step), but "
                 f"got {federation.max_failed_share:g}"
+            )
+        return problems
+
+    def _classification_problems(self) -> list[str]:
+        """Refuse what is made for GANs, and an early stop that nobody could tell."""
+        federation, problems = self.federation, list[str]()
+        if federation.mode == "md-gan":
+            problems.append(
+                "federation.mode must be 'federated' or 'centralised' for task 'classification', but got 'md-gan'"
+            )
+        if federation.aggregate != "both":
+            problems.append(
+                "federation.aggregate is which network of a GAN is averaged, but task is 'classification', and got "
+                f"{federation.aggregate!r}; leave it out"
+            )
+        if self.privacy.on:
+            problems.append(
+                "privacy is for task 'gan': a classifier is judged on the clients' tiles, and its noise was never "
+                "tried; leave it out"
+            )
+        if self.evaluation.num_samples is not None or self.evaluation.extractor is not None:
+            problems.append(
+                "evaluation.num_samples and evaluation.extractor are for generated tiles, but task is "
+                "'classification', which is judged by all tiles of evaluation.split; leave them out"
+            )
+        if self.classification.patience is not None and self.data.store == SITES:
+            problems.append(
+                f"classification.patience needs a data.store that the server has too, but got {SITES!r}: it has no "
+                "tile to validate on"
             )
         return problems
 

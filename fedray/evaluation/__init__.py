@@ -3,7 +3,8 @@
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.evaluator import Evaluator, cached_evaluator
 from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality, check_extractor
-from fedray.evaluation.metrics import Scores, interval_names, mode_of
+from fedray.evaluation.metrics import Scores, interval_names
+from fedray.evaluation.modes import mode_of
 from fedray.evaluation.reference import check_compared, compared_indices, score_names
 from fedray.evaluation.self_testing import SelfTest
 

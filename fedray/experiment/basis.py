@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import fedray
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore
-from fedray.tasks.gan import weights_file
+from fedray.experiment.classified import Judge
+from fedray.tasks import task_of
 
-FOLDER_FORMAT = 3
+FOLDER_FORMAT = 4
 """Raise it when a folder's checkpoints or its sweep's state are written in another way."""
 
 Basis = Mapping[str, str]
@@ -30,9 +31,14 @@ REMEDIES = {
 
 def basis_of(config: ExperimentConfig, store: TileStore) -> Basis:
     """Say what a job rests on that is known before anything starts; the extractor is known once it is prepared."""
-    weights = weights_file(config.gan)
+    weights = task_of(config).weights_file(config)
     checksum = {WEIGHTS: _digest(weights.read_bytes())} if weights else {}
     return {**this_fedray(), TILES: store.fingerprint, **checksum}
+
+
+def judged_by(judge: Judge) -> Basis:
+    """Say what judges, once it is prepared; nothing where no extractor does."""
+    return {} if judge.extractor is None else {EXTRACTOR: judge.extractor.identity}
 
 
 def this_fedray() -> Basis:

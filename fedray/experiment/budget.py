@@ -24,6 +24,8 @@ NOISE_STEPS = 100
 
 ON_TOP = "start, averaging and evaluation come on top"
 
+STEPS = {"gan": "generator", "classification": "optimiser"}
+"""Whose steps are counted, by task."""
 _LARGEST = 10**7  # a remedy beyond it is none
 
 
@@ -36,7 +38,9 @@ def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done
         rounds_done: Before it goes on.
     """
     budget = step_budget(config)
-    yield from step_lines([budget])
+    yield from step_lines([budget], STEPS[config.task])
+    if config.task == "classification":
+        return
     step, rounds = timed_step(config, budget, workers), config.federation.num_rounds - rounds_done
     round_s = round_seconds(config, budget, step, workers)
     yield (
@@ -47,8 +51,8 @@ def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done
     yield from short_training([config])
 
 
-def step_lines(budgets: Sequence[StepBudget]) -> Iterator[str]:
-    """Say the tiles of the clients and the generator's steps; of several budgets, the span over them."""
+def step_lines(budgets: Sequence[StepBudget], what: str = "generator") -> Iterator[str]:
+    """Say the tiles of the clients and the steps of what is trained; of several budgets, the span over them."""
     tiles = _span(float(end(budget.tiles)) for budget in budgets for end in (np.min, np.max))
     yield (
         f"budget: {_span(len(budget.tiles) for budget in budgets)} client(s) with {tiles} training tiles each, "
@@ -57,7 +61,7 @@ def step_lines(budgets: Sequence[StepBudget]) -> Iterator[str]:
     whole = all(float(budget.in_a_row.min()) == budget.total for budget in budgets)
     in_a_row = _span(float(end(budget.in_a_row)) for budget in budgets for end in (np.min, np.max))
     yield (
-        f"budget: {_span(steps for budget in budgets for steps in budget.per_round)} generator step(s) a round, "
+        f"budget: {_span(steps for budget in budgets for steps in budget.per_round)} {what} step(s) a round, "
         f"{_span(budget.total for budget in budgets)} in all"
         f"{'' if whole else f' over the clients; {in_a_row} in a row'}"
     )

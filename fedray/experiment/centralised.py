@@ -1,4 +1,4 @@
-"""The centralised baseline: the same GAN on all tiles at once, data-parallel on Ray Train.
+"""The centralised baseline: the same training on all tiles at once, data-parallel on Ray Train.
 
 Every worker holds a share of the tiles and takes its share of each batch; gradients are averaged before every step, so
 that the networks stay equal. With one worker it is the local pass of a single client that has all tiles.
@@ -7,6 +7,7 @@ that the networks stay equal. With one worker it is the local pass of a single c
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from torch import Tensor, distributed, nn
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import client_partition, partitioned_store, tile_shape
+from fedray.experiment.classified import evaluate_classifier
 from fedray.experiment.evaluate import Evaluation, Preview, evaluate_generator, preview_tiles
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.rounds import RoundResult, generator_arrays
+from fedray.experiment.stopping import is_done, with_validation
 from fedray.federation import (
     DivergedError,
     FederationError,
@@ -39,10 +42,10 @@ from fedray.federation import (
 )
 from fedray.federation.client import report_metrics
 from fedray.federation.messages import NUM_EXAMPLES, counts_of
-from fedray.learning import Arrays, Hook, PassReport, check_finite, training_device
+from fedray.learning import Arrays, Hook, Learner, PassReport, check_finite, training_device
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
-from fedray.tasks.gan import Gan, Optimizers, local_pass
+from fedray.tasks import Pass, task_of
 
 _LOOK_S = 1.0  # a wait for a round looks this often whether the training is still alive
 
@@ -74,7 +77,7 @@ class CentralisedRun:
     @property
     def done(self) -> bool:
         """Whether all rounds are done."""
-        return self.state.round_index >= self.config.federation.num_rounds
+        return is_done(self.config, self.state)
 
     def step(self) -> RoundResult:
         """Wait for the next round.
@@ -88,16 +91,19 @@ class CentralisedRun:
             self._training = _Training(self.config, self._resources, self._prepared, self.state)
         report, evaluation, arrays, optimizer = self._training.next_round()
         check_convergence(report.losses, report.round_index)
-        self.state = FederationState(to_record(arrays), report.round_index, optimizer)
+        self.state = replace(self.state, arrays=to_record(arrays), round_index=report.round_index, optimizer=optimizer)
+        if evaluation is not None:
+            evaluation = with_validation(self.config, self.state, evaluation, self.evaluate)
         return RoundResult(report, evaluation)
 
     def evaluate(self) -> Evaluation:
-        """Judge the generator as it is now."""
-        return evaluate_generator(self.config, self.state.round_index, generator_arrays(shared_arrays(self.state)))
+        """Judge the generator, or the classifier, as it is now."""
+        return _evaluate(self.config, self.state.round_index, shared_arrays(self.state))
 
-    def preview(self) -> Preview:
-        """Show the generator as it is now, unjudged."""
-        return preview_tiles(self.config, generator_arrays(shared_arrays(self.state)))
+    def preview(self) -> Preview | None:
+        """Show the generator as it is now, unjudged; None where there is none."""
+        arrays = generator_arrays(shared_arrays(self.state))
+        return preview_tiles(self.config, arrays) if arrays else None
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint from which :meth:`load` continues, and remove older ones."""
@@ -185,11 +191,13 @@ def train_share(loop: dict[str, Any]) -> None:
         loop["rounds"].put(None)  # the workers are up; fails where nobody waits for them any more
     torch.set_num_threads(loop["num_threads"])
     install_evaluation(loop["prepared"], config.data)
-    whole = partitioned_store(config).tiles(0)
+    task = task_of(config)
+    whole = task.training(config, partitioned_store(config).tiles(0), 0)
     share = whole.chosen(slice(rank, None, num_workers))
-    gan = _share_of_batches(config, num_workers)
-    gan.load(loop["arrays"])
-    optimizers = Optimizers(gan)
+    sharing = _share_of_batches(config, num_workers)
+    learner = task.make(sharing, tile_shape(config.data), training_device(config.resources), load_weights=False)
+    learner.load(loop["arrays"])
+    optimizers = task.optimizers(learner)
     optimizers.load(loop["optimizer"])
     num_steps = client_steps(config, whole)
     average = _Average(num_workers)
@@ -197,17 +205,11 @@ def train_share(loop: dict[str, Any]) -> None:
         started = time.monotonic()
         seed = derive_seed(config.seed, "client", round_index, 0, *([rank] if rank else []))
         try:
-            report = local_pass(
-                gan,
-                optimizers,
-                share,
-                num_steps=num_steps,
-                steps_before=(round_index - 1) * num_steps,
-                seed=seed,
-                hooks=[average] if num_workers > 1 else [],
-            )
-            average.buffers(gan)
-            arrays, moments = gan.arrays(), optimizers.arrays()
+            hooks = [average] if num_workers > 1 else []
+            a_pass = Pass(num_steps, steps_before=(round_index - 1) * num_steps, seed=seed, hooks=hooks)
+            report = task.train(sharing, learner, optimizers, share, a_pass)
+            average.buffers(learner)
+            arrays, moments = learner.arrays(task.shared(config)), optimizers.arrays()
             check_finite(arrays)
             check_finite(moments, "moments of Adam")
         except DivergedError as error:  # on all workers at once: they have the same gradients, weights and moments
@@ -223,11 +225,16 @@ def train_share(loop: dict[str, Any]) -> None:
             loop["rounds"].put(done)
 
 
-def _share_of_batches(config: ExperimentConfig, num_workers: int) -> Gan:
-    batch_size = max(2, -(-config.gan.batch_size // num_workers))
-    gan_config = config.gan.model_copy(update={"batch_size": batch_size})
-    device = training_device(config.resources)
-    return Gan(gan_config, tile_shape(config.data), config.seed, device, load_weights=False)
+def _share_of_batches(config: ExperimentConfig, num_workers: int) -> ExperimentConfig:
+    section = getattr(config, config.task)  # a task's section has its name
+    batch_size = max(2, -(-section.batch_size // num_workers))
+    return config.model_copy(update={config.task: section.model_copy(update={"batch_size": batch_size})})
+
+
+def _evaluate(config: ExperimentConfig, round_index: int, arrays: Arrays) -> Evaluation:
+    if config.task == "classification":
+        return evaluate_classifier(config, round_index, arrays)
+    return evaluate_generator(config, round_index, generator_arrays(arrays))
 
 
 def _round(
@@ -253,7 +260,7 @@ def _round(
     )
     last = round_index == config.federation.num_rounds
     due = last or round_index % config.evaluation.every == 0
-    evaluation = evaluate_generator(config, round_index, generator_arrays(arrays)) if due else None
+    evaluation = _evaluate(config, round_index, arrays) if due else None
     return told, evaluation, arrays, moments
 
 
@@ -269,9 +276,9 @@ class _Average(Hook):
         if not all(bool(gradient.isfinite().all()) for gradient in gradients):
             raise DivergedError(f"{name}/loss is not finite; smaller learning rates may help")
 
-    def buffers(self, gan: Gan) -> None:
+    def buffers(self, learner: Learner) -> None:
         if self._num_workers > 1:
-            for network in (gan.generator, gan.generator_ema, gan.discriminator):
+            for network in learner.parts().values():
                 trained = {name for name, _ in network.named_parameters()}
                 kept = (
                     network.state_dict()

@@ -16,8 +16,9 @@ from fedray.tasks.gan import Gan, gan_with
 PREVIEW_TILES = 8
 """Tiles per label that are kept to look at."""
 
-Preview = NDArray[np.uint8]
-"""Tiles to look at, [label, tile, H, W, C]; of the same noise every round, so that the rounds can be compared."""
+Preview = NDArray[np.integer]
+"""What there is to look at: tiles, uint8 [label, tile, H, W, C], of the same noise every round, so that the rounds can
+be compared; of a classifier its confusion matrix, int64 [label, label]."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Evaluation:
     preview: Preview
     seconds: float = 0.0
     """What it took."""
+    validation: float | None = None
+    """Loss on tiles that the clients hold back, where they do."""
 
 
 def evaluate_generator(config: ExperimentConfig, round_index: int, arrays: Arrays) -> Evaluation:

@@ -1,6 +1,7 @@
 """The single-experiment job's command line: options in, scores and a picture out."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,13 @@ from rich.console import Console
 from fedray.config import ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
 from fedray.config.cli import JobOptions, parse_job, plain_console
 from fedray.data import local_store
-from fedray.evaluation import score_names
 from fedray.experiment.budget import budget_lines
+from fedray.experiment.classified import absent_note, names_of_scores, trivial_row
 from fedray.experiment.cluster import cluster_size, plan_workers
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.notes import notes
 from fedray.experiment.pages import print_pages
+from fedray.experiment.pictures import picture_name
 from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.progress import LINE_LENGTH, RoundLines
 from fedray.experiment.report import print_first, print_plan, print_scores
@@ -29,6 +31,7 @@ from fedray.experiment.run import (
     saved_config,
 )
 from fedray.experiment.self_tested import show_self_test
+from fedray.experiment.tracked import subject
 from fedray.experiment.upload import check_upload
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
@@ -40,19 +43,21 @@ class TrainOptions(JobOptions):
     """YAML file with the experiment's configuration (a sweep's best.yaml, for example); other options override it."""
 
 
-def train(argv: Sequence[str], description: str) -> None:
+def train(argv: Sequence[str], description: str, task: str = "gan") -> None:
     """Run one experiment.
 
     Args:
         argv: Command line without the program.
         description: First paragraph of ``--help``.
+        task: What the job trains.
 
     Raises:
         UserError: The message is for the user.
     """
-    options = parse_job(TrainOptions, argv, "config", _configured, description)
-    out = Place.at(options.resume or options.out or new_place(options.experiment.gan.objective))
+    options = parse_job(TrainOptions, argv, "config", partial(_configured, task), description)
+    out = Place.at(options.resume or options.out or new_place(subject(options.experiment)))
     config = saved_config(out) if options.resume else options.experiment
+    _check_task(config, task)
     package = check_upload(config.data)
     tracking_uri, console = resolve_tracking_uri(results_root()), plain_console()
     finished = finished_experiment(config, out)
@@ -60,6 +65,7 @@ def train(argv: Sequence[str], description: str) -> None:
     if finished is None:
         config, store = check_experiment(config, out)
         told = notes(config, store)
+        told += absent_note(store, config) if task == "classification" else []
         look_at_tracking(tracking_uri)  # before anything is timed or said
         budget = list(budget_lines(config, plan_workers(config, cluster_size()), rounds_done(out)))
     else:
@@ -78,17 +84,30 @@ def train(argv: Sequence[str], description: str) -> None:
         )
     delta = result.config.privacy.delta
     spent = (Ledger.at(out).epsilon(delta), delta) if result.config.privacy.on else None
-    print_scores(console, result.scores, result.floor, spent, quality=result.quality)
-    console.print(
-        f"Results:             {out}/: results.parquet, config.yaml, samples.png, self_test.png, checkpoint/",
-        soft_wrap=True,
-    )
+    if task == "classification":
+        title, columns = f"Scores of {subject(result.config)}", ("classifier", f"always {trivial_row(config).label!r}")
+        print_scores(console, result.scores, result.floor, title=title, columns=columns)
+    else:
+        print_scores(console, result.scores, result.floor, spent, quality=result.quality)
+    files = ("results.parquet", "config.yaml", picture_name(config), *(["self_test.png"] if task == "gan" else []))
+    console.print(f"Results:             {out}/: {', '.join(files)}, checkpoint/", soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)
 
 
-def _configured(path: Path | None) -> ExperimentConfig:
+JOBS = {"gan": "jobs/train_gan.py", "classification": "jobs/train_classifier.py"}
+"""What trains one experiment, by task."""
+
+
+def _check_task(config: ExperimentConfig, task: str) -> None:
+    if config.task != task:
+        raise ConfigError(
+            f"{JOBS[task]} trains what task {task!r} says, but task is {config.task!r}; use {JOBS[config.task]}"
+        )
+
+
+def _configured(task: str, path: Path | None) -> ExperimentConfig:
     if path is None:
-        return ExperimentConfig()
+        return ExperimentConfig(task=task)
     if "search" in read_yaml(path):
         raise ConfigError(
             f"{path} is a search space, but --config takes the configuration of one experiment; run it with "
@@ -100,7 +119,7 @@ def _configured(path: Path | None) -> ExperimentConfig:
 def _shown(console: Console, config: ExperimentConfig) -> OnRound:
     """Return what prints a line a round: as long as the terminal allows, and at full length into a file."""
     length = min(LINE_LENGTH, console.width) if console.is_terminal else LINE_LENGTH
-    lines = RoundLines(config, score_names(config.evaluation, local_store(config.data)), length)
+    lines = RoundLines(config, names_of_scores(local_store(config.data), config), length)
 
     def show(result: RoundResult) -> None:
         console.print(lines.line(result), soft_wrap=True)

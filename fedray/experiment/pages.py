@@ -7,7 +7,7 @@ from rich.console import Console
 
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore
-from fedray.evaluation import score_names
+from fedray.experiment.classified import names_of_scores
 from fedray.experiment.tracked import KIND, PICTURES
 from fedray.tracking import (
     START_TIME,
@@ -23,13 +23,22 @@ from fedray.tracking import (
 
 _logger = logging.getLogger(__name__)
 
-HEADLINES = {"KID": "kid/", "c2st": "c2st/", "cover": "coverage/"}
+HEADLINES = {
+    "KID": "kid/",
+    "c2st": "c2st/",
+    "cover": "coverage/",
+    "bal.acc": "balanced-accuracy/",
+    "F1": "macro-f1/",
+    "AUROC": "auroc/",
+}
 """Scores that are read together: short headings, and how their names begin."""
 
-_COLUMNS = (
-    "gan.objective", "gan.generator", "gan.discriminator", "federation.mode", "federation.num_clients",
-    "federation.num_rounds", "seed",
-)  # fmt: skip
+_COLUMNS = {
+    "gan": ("gan.objective", "gan.generator", "gan.discriminator"),
+    "classification": ("classification.network", "classification.initialisation", "classification.lr"),
+}
+"""Parameters in the table, by task; beside those of the federation."""
+_OF_ALL = ("federation.mode", "federation.num_clients", "federation.num_rounds", "seed")
 
 
 def headlines(names: Iterable[str]) -> dict[str, str]:
@@ -69,27 +78,37 @@ def keep_experiment_pages(config: ExperimentConfig, store: TileStore, tracker: T
     Returns:
         Their pages, after that of the newest itself; none where no server runs.
     """
-    name = f"experiments on {store.name}"
+    what = "classifiers" if config.task == "classification" else "experiments"
+    name, params = f"{what} on {store.name}", (*_COLUMNS[config.task], *_OF_ALL)
     search = f"tags.`{KIND}` = 'experiment' AND tags.`fedray.dataset-fingerprint` = '{store.fingerprint}'"
-    scores = list(headlines(score_names(config.evaluation, store)).values())
+    if config.task == "classification":
+        search += " AND tags.`fedray.task` = 'classification'"
+    scores = list(headlines(names_of_scores(store, config)).values())
     last = pictures(PICTURES, config.federation.num_rounds)
     charts = Section("Scores by round", [score_by_step(score) for score in scores], len(scores), height=400)
     tiles = Section("Tiles", [last], columns=1, height=700)
-    in_pictures = _view(f"{name}: pictures", search, scores, tiles, charts_alone=True)
-    key = f"experiments-{store.fingerprint[:16]}"
-    pages = keep_views(tracker, key, _view(name, search, scores, charts), in_pictures)
+    in_pictures = _view(f"{name}: pictures", search, scores, params, tiles, charts_alone=True)
+    key = f"{what}-{store.fingerprint[:16]}"
+    pages = keep_views(tracker, key, _view(name, search, scores, params, charts), in_pictures)
     its_own = tracker.run_url(run_id)
     return ({"run": its_own} if its_own else {}) | pages
 
 
-def _view(name: str, search: str, scores: list[str], section: Section, charts_alone: bool = False) -> RunsView:
+def _view(
+    name: str,
+    search: str,
+    scores: list[str],
+    params: tuple[str, ...],
+    section: Section,
+    charts_alone: bool = False,
+) -> RunsView:
     return RunsView(
         name=name,
         search=search,
         order=START_TIME,
         ascending=charts_alone,  # the grid of pictures turns the order of the table round
         metrics=scores,
-        params=_COLUMNS,
+        params=params,
         sections=[section],
         charts_alone=charts_alone,
     )

@@ -1,19 +1,26 @@
 """The picture of a generator: real tiles above generated ones, a block a label, enlarged so that small tiles are seen.
 
-Drawn after every evaluated round, hence with Pillow: a figure of matplotlib takes half a second.
+Drawn after every evaluated round, hence with Pillow: a figure of matplotlib takes half a second. A classifier has its
+confusion matrix instead.
 """
 
 import functools
 import importlib.util
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from fedray.config import ExperimentConfig
 from fedray.data import TileStore
+from fedray.evaluation.confusion import draw_confusion
+from fedray.experiment.evaluate import Preview
 from fedray.randomness import stream
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Pixels = NDArray[np.uint8]
 
@@ -34,6 +41,30 @@ _MAX_SCALE = 8
 _SMALLEST_SHOWN = 64  # px of an enlarged tile: below that nobody sees a nucleus, so fewer labels are shown
 _MARGIN, _LINE, _GAP = 84, 20, 2  # px: of the words beside the rows, of a line of text, between tiles
 _WHITE, _BLACK = 255, (0, 0, 0)
+
+
+def picture_name(config: ExperimentConfig) -> str:
+    """Name the file of an experiment's picture."""
+    return "confusion.png" if config.task == "classification" else "samples.png"
+
+
+def draw_preview(store: TileStore, preview: Preview, title: str, bounds: Bounds = WHOLE) -> Pixels:
+    """Draw what an evaluation has to look at: generated tiles, or a confusion matrix.
+
+    Arguments and result as of :func:`draw_samples`.
+    """
+    if preview.ndim == 2:
+        return figure_pixels(draw_confusion(preview.astype(np.int64), store.label_names, title))
+    return draw_samples(store, preview.astype(np.uint8), title, bounds)
+
+
+def figure_pixels(figure: "Figure") -> Pixels:
+    """Draw a figure of matplotlib, [height, width, 3] uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
 
 
 def draw_samples(store: TileStore, preview: Pixels, title: str, bounds: Bounds = WHOLE) -> Pixels:
@@ -68,9 +99,9 @@ def draw_samples(store: TileStore, preview: Pixels, title: str, bounds: Bounds =
     return _write(canvas, texts)
 
 
-def save_samples(path: Path, store: TileStore, preview: Pixels, title: str) -> None:
-    """Write :func:`draw_samples` as PNG."""
-    Image.fromarray(draw_samples(store, preview, title)).save(path)
+def save_samples(path: Path, store: TileStore, preview: Preview, title: str) -> None:
+    """Write :func:`draw_preview` as PNG."""
+    Image.fromarray(draw_preview(store, preview, title)).save(path)
 
 
 def _block_height(tile_height: int, scale: int) -> int:

@@ -9,6 +9,7 @@ import ray
 from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import StoreError, local_store
 from fedray.evaluation import Evaluator
+from fedray.experiment.classified import Judge, trivial_row
 from fedray.storage import write_whole
 
 Prepared = list[Any]
@@ -19,6 +20,16 @@ KEPT = "evaluation"
 """Folder, in that of the results, of what was prepared: another machine goes on with the same extractor."""
 
 _PREPARE_TIMEOUT_S = 3600.0  # a node may have to be launched, and an extractor trained
+
+
+def prepare_judge(config: ExperimentConfig, folder: Path | None = None) -> tuple[Judge, Prepared]:
+    """Prepare what judges an experiment: an evaluator of generated tiles, or a classifier's trivial row.
+
+    Arguments and results as of :func:`prepare_evaluation`.
+    """
+    if config.task == "classification":
+        return trivial_row(config), [ray.put({}), local_store(config.data).fingerprint]
+    return prepare_evaluation(config, folder)
 
 
 def prepare_evaluation(config: ExperimentConfig, folder: Path | None = None) -> tuple[Evaluator, Prepared]:

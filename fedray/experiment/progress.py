@@ -24,11 +24,16 @@ _SCORES = (
     _Column("kid", "kid/", ".3g", 8),
     _Column("c2st", "c2st/", ".3f", 5),
     _Column("cover", "coverage/", ".2f", 4),
+    _Column("bal.acc", "balanced-accuracy/", ".3f", 5),
+    _Column("F1", "macro-f1/", ".3f", 5),
+    _Column("AUROC", "auroc/", ".3f", 5),
 )
 _OTHERS = (
     _Column("eps", "privacy/epsilon", ".3g", 5),
     _Column("D", "loss/discriminator/loss", ".3g", 9),
     _Column("G", "loss/generator/loss", ".3g", 9),
+    _Column("loss", "loss/classifier/loss", ".3g", 8),
+    _Column("val", "validation/loss", ".3g", 8),
 )
 
 

@@ -36,6 +36,7 @@ def print_scores(
     floor: dict[str, float],
     spent: tuple[float, float] | None = None,
     title: str = "Scores of the averaged generator",
+    columns: tuple[str, str] = ("generated", "real tiles (floor)"),
     quality: str = "",
 ) -> None:
     """Print the final scores beside what real training tiles would score in the generator's place.
@@ -46,14 +47,15 @@ def print_scores(
         floor: By name.
         spent: Epsilon and delta of all that was released, with differential privacy.
         title: Of the table.
+        columns: Headings of what is judged and of what stands beside it.
         quality: How far to trust an extractor that was trained on the store, for the line below the table.
     """
     table = Table(title=title, caption=quality or None, caption_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("score", overflow="fold")  # cut off, names of labels were all alike in 80 columns
     table.add_column("better")
-    table.add_column("generated", justify="right")
+    table.add_column(columns[0], justify="right")
     table.add_column("95 % interval", justify="right")
-    table.add_column("real tiles (floor)", justify="right")
+    table.add_column(columns[1], justify="right")
     goals = [name for name in scores if mode_of(name) is not None]  # the others are ends of intervals
     for _, names in groupby(goals, lambda name: name.partition("/label/")[0]):
         for name in names:

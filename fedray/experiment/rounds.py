@@ -9,6 +9,7 @@ from flwr.serverapp import Grid
 
 from fedray.config import SITES, ExperimentConfig
 from fedray.data import Census, census_of
+from fedray.experiment.classified import evaluate_classifier
 from fedray.experiment.evaluate import (
     Evaluation,
     Preview,
@@ -17,6 +18,7 @@ from fedray.experiment.evaluate import (
     preview_tiles,
     wanted_tiles,
 )
+from fedray.experiment.stopping import is_done, with_validation
 from fedray.federation import (
     Account,
     DivergedError,
@@ -64,6 +66,8 @@ class RoundResult:
             figures["privacy/epsilon"] = report.epsilon
         if self.evaluation is not None:
             figures["scoring-seconds"] = self.evaluation.seconds
+            if self.evaluation.validation is not None:
+                figures["validation/loss"] = self.evaluation.validation
         scores = self.evaluation.scores if self.evaluation else {}
         return {
             **scores,
@@ -111,7 +115,7 @@ class ExperimentRun:
     @property
     def done(self) -> bool:
         """Whether all rounds are done."""
-        return self.state.round_index >= self.config.federation.num_rounds
+        return is_done(self.config, self.state)
 
     @property
     def due(self) -> bool:
@@ -128,19 +132,24 @@ class ExperimentRun:
             FederationError: Too many clients failed.
         """
         report = next(self._rounds)
-        return RoundResult(report, self.evaluate() if self.due else None)
+        if not self.due:
+            return RoundResult(report, None)
+        return RoundResult(report, with_validation(self.config, self.state, self.evaluate(), self.evaluate))
 
     def evaluate(self) -> Evaluation:
-        """Judge the generator as it is now.
+        """Judge the generator, or the classifier, as it is now.
 
         Raises:
-            DivergedError: It makes tiles that are not finite.
+            DivergedError: It makes tiles, or gives answers, that are not finite.
         """
         round_index = self.state.round_index
         try:
-            if self.config.federation.aggregate == "discriminator":
+            if self.config.task == "classification":
+                arrays = shared_arrays(self.state)
+                evaluation: Evaluation = self._run_elsewhere(evaluate_classifier, self.config, round_index, arrays)
+            elif self.config.federation.aggregate == "discriminator":
                 tiles = sample_from_clients(self.grid, self.config, round_index, *wanted_tiles(self.config))
-                evaluation: Evaluation = self._run_elsewhere(evaluate_tiles, self.config, tiles)
+                evaluation = self._run_elsewhere(evaluate_tiles, self.config, tiles)
             else:
                 arrays = generator_arrays(shared_arrays(self.state))
                 evaluation = self._run_elsewhere(evaluate_generator, self.config, round_index, arrays)

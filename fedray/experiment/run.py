@@ -12,8 +12,10 @@ import torch
 
 from fedray.config import DataConfig, ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store, client_partition, local_store, store_shape
-from fedray.evaluation import Evaluator, Scores, check_compared, check_extractor
-from fedray.experiment.basis import EXTRACTOR, basis_of
+from fedray.evaluation import Scores, check_compared, check_extractor
+from fedray.evaluation.classification import check_several_labels
+from fedray.experiment.basis import basis_of, judged_by
+from fedray.experiment.classified import Judge, split_labels
 from fedray.experiment.cluster import cluster_name, connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
 from fedray.experiment.folder import (
@@ -29,24 +31,24 @@ from fedray.experiment.folder import (
 )
 from fedray.experiment.ledger import EXPERIMENT_ACCOUNT, Ledger
 from fedray.experiment.pages import keep_experiment_pages
-from fedray.experiment.pictures import save_samples
+from fedray.experiment.pictures import picture_name, save_samples
 from fedray.experiment.place import Place
-from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_evaluation
+from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_judge
 from fedray.experiment.reach import check_reach
-from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
+from fedray.experiment.rounds import ExperimentRun, RoundResult
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
-from fedray.experiment.tracked import ended, log_generator, log_round, log_start, open_run
+from fedray.experiment.tracked import ended, log_model, log_round, log_start, open_run, subject
 from fedray.federation import Account, client_app, latest_round, load_checkpoint, make_strategy, shared_arrays
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
-from fedray.tasks.gan import fresh_gan
+from fedray.tasks import task_of
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
 
 if TYPE_CHECKING:  # imported where it is run: every trial imports this module, and Ray Train costs it most of a second
     from fedray.experiment.centralised import CentralisedRun
 
 OnRound = Callable[[RoundResult], None]
-OnEvaluator = Callable[[Evaluator], None]
+OnEvaluator = Callable[[Judge], None]
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class Result:
     scores: Scores
     """Of the last round."""
     floor: Scores
-    """What real training tiles score in the generator's place."""
+    """What real training tiles score in the generator's place, or who always answers the majority label."""
     history: pd.DataFrame
     """A row a round."""
     run_id: str
     """Of the MLflow run."""
     out: Path
-    """Folder with ``config.yaml``, ``results.parquet``, ``samples.png``, ``self_test.parquet`` and ``checkpoint/``."""
+    """Folder with ``config.yaml``, ``results.parquet``, ``samples.png``, ``self_test.parquet`` and ``checkpoint/``.
+    Of a classifier ``confusion.png`` in the place of the picture and the self-test."""
     pages: Pages = field(default_factory=dict)
     """Addresses of MLflow's pages on it; none where no tracking server runs."""
     quality: str = ""
@@ -106,8 +109,8 @@ def run_experiment(
     check_reach(config, cluster)
     resources = plan_workers(config, cluster) if pool is None else pool.resources
     check_tracking(tracking_uri)
-    evaluator, prepared = prepare_evaluation(config, out.folder)
-    basis = {**basis_of(config, store), EXTRACTOR: evaluator.extractor.identity}
+    evaluator, prepared = prepare_judge(config, out.folder)
+    basis = {**basis_of(config, store), **judged_by(evaluator)}
     key = open_folder(out, EXPERIMENT, config, basis)
     keep_evaluation(prepared, out.folder)
     keep_self_test(evaluator.self_test, out.folder)
@@ -165,10 +168,13 @@ def check_config(config: ExperimentConfig, store: TileStore) -> None:
         ValueError: The message names the value, the rule and the remedy.
     """
     client_partition(config)
-    check_compared(store, config.evaluation)
-    check_extractor(store, config.evaluation)
+    if config.task == "classification":
+        check_several_labels(split_labels(store, config), store.label_names, config.evaluation.split)
+    else:
+        check_compared(store, config.evaluation)
+        check_extractor(store, config.evaluation)
     # Networks that cannot be built and weights that are missing are refused.
-    fresh_gan(config.gan, store_shape(store), config.seed, "cpu")
+    task_of(config).fresh(config, store_shape(store), "cpu")
     make_strategy(config, store_shape(store))
 
 
@@ -298,9 +304,9 @@ def _run_rounds(
 def _log_end(
     run: "ExperimentRun | CentralisedRun", out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation
 ) -> None:
-    """Keep the last round's picture, and log it with the generator, where the server has one."""
+    """Keep the last round's picture, and log it with the generator, where the server has one, or the classifier."""
     config, rounds = run.config, run.state.round_index
-    save_samples(out.folder / "samples.png", store, evaluation.preview, f"{config.gan.objective}, round {rounds}")
-    tracked.log_artifact(out.folder / "samples.png")
-    if arrays := generator_arrays(shared_arrays(run.state)):
-        log_generator(tracked, config, arrays, store, rounds, evaluation.scores)
+    picture = out.folder / picture_name(config)
+    save_samples(picture, store, evaluation.preview, f"{subject(config)}, round {rounds}")
+    tracked.log_artifact(picture)
+    log_model(tracked, config, shared_arrays(run.state), store, rounds, evaluation.scores)

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from fedray.evaluation import Evaluator, SelfTest
+from fedray.evaluation import SelfTest
 from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
 from fedray.evaluation.self_testing import REAL, State, is_of_label
+from fedray.experiment.classified import Judge
 from fedray.tracking import TrackedRun
 
 if TYPE_CHECKING:  # imported where it draws: every trial imports this room, and matplotlib costs it half a second
@@ -32,7 +33,7 @@ WORDS_SHOWN = 4
 """Things that a score is blind to, at the most, that a sentence names."""
 
 
-def show_self_test(console: Console, evaluator: Evaluator, folder: Path) -> None:
+def show_self_test(console: Console, evaluator: Judge, folder: Path) -> None:
     """Print what destroyed real tiles score, a line a score, and warn of what scores do not see.
 
     Args:
@@ -73,10 +74,10 @@ def spread_lines(test: SelfTest) -> list[str]:
     ]
 
 
-def quality_line(evaluator: Evaluator) -> str:
+def quality_line(evaluator: Judge) -> str:
     """Say how well an extractor that was trained on the store tells its labels apart; nothing for another one."""
     quality = evaluator.quality
-    if quality is None or quality.num_test == 0:
+    if evaluator.extractor is None or quality is None or quality.num_test == 0:
         return ""
     return (
         f"{evaluator.extractor.name} tells labels apart: balanced accuracy {quality.balanced_accuracy:.3g} on "
@@ -84,7 +85,7 @@ def quality_line(evaluator: Evaluator) -> str:
     )
 
 
-def quality_tags(evaluator: Evaluator) -> dict[str, str]:
+def quality_tags(evaluator: Judge) -> dict[str, str]:
     """Return the tag of a run that says how well the extractor that judges it tells labels apart, if it was trained."""
     line = quality_line(evaluator)
     return {QUALITY_TAG: line} if line else {}

@@ -1,5 +1,7 @@
 """A configuration that says what runs: what the tile store decides is filled in, what contradicts it is refused."""
 
+from typing import Any
+
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import TileStore, absolute_store, local_store, training_tiles
 from fedray.evaluation import compared_indices
@@ -24,19 +26,24 @@ def from_store(config: ExperimentConfig) -> ExperimentConfig:
     """
     data = absolute_store(config.data)
     store = local_store(data)
-    num_compared = len(compared_indices(store, config.evaluation))
-    _check_samples(config, store, num_compared)
     keep = config.partition.keep_groups
     keep = training_tiles(store, config.partition).keep_groups if keep is None else keep
     return config.model_copy(
         update={
             "data": data.model_copy(update={"tile_size": store.tile_size, "num_domains": len(store.domain_names)}),
             "partition": config.partition.model_copy(update={"keep_groups": keep}),
-            "evaluation": config.evaluation.model_copy(
-                update={"num_samples": num_compared, "extractor": _extractor(config)}
-            ),
+            "evaluation": config.evaluation.model_copy(update=_compared(config, store)),
         }
     )
+
+
+def _compared(config: ExperimentConfig, store: TileStore) -> dict[str, Any]:
+    """Say how generated tiles are compared; a classifier judges all tiles of the split as they are."""
+    if config.task == "classification":
+        return {}
+    num_compared = len(compared_indices(store, config.evaluation))
+    _check_samples(config, store, num_compared)
+    return {"num_samples": num_compared, "extractor": _extractor(config)}
 
 
 def _extractor(config: ExperimentConfig) -> str:

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 
 import torch
 
-from fedray.config import ExperimentConfig, GanConfig, flatten
+from fedray.config import ClassificationConfig, ExperimentConfig, GanConfig, flatten
 from fedray.data import TileStore, client_partition, draw_partition, store_shape
 from fedray.evaluation import Scores
 from fedray.experiment.evaluate import Preview
-from fedray.experiment.pictures import BESIDE_OTHERS, WHOLE, draw_samples
-from fedray.experiment.rounds import RoundResult
+from fedray.experiment.pictures import BESIDE_OTHERS, WHOLE, draw_preview
+from fedray.experiment.rounds import RoundResult, generator_arrays
 from fedray.learning import Arrays, check_finite
+from fedray.tasks import task_of
 from fedray.tasks.gan import LabelledGenerator, gan_with
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
 
@@ -24,7 +25,7 @@ PICTURES = "samples"
 KIND = "fedray.kind"
 """Tag that tells runs apart: ``experiment``, ``sweep``, ``trial``."""
 
-_DISTINGUISHING = {"partition", "gan", "federation", "privacy"}
+_DISTINGUISHING = {"partition", "gan", "classification", "federation", "privacy"}
 _MAX_DISTINCTIONS = 6  # in a run's name
 
 
@@ -85,9 +86,14 @@ def _finish_after(run: TrackedRun, status: Status) -> None:
         _logger.warning("%s", error)
 
 
+def subject(config: ExperimentConfig) -> str:
+    """Say in a word what is trained: a GAN's objective, or a classifier's network."""
+    return config.classification.network if config.task == "classification" else config.gan.objective
+
+
 def default_run_name(config: ExperimentConfig, store: TileStore) -> str:
-    """Name a run by its objective, data set, what it does otherwise than by default, and seed."""
-    parts = [f"{config.gan.objective} {store.name}", *_distinctions(config), f"seed {config.seed}"]
+    """Name a run by its objective or network, data set, what it does otherwise than by default, and seed."""
+    parts = [f"{subject(config)} {store.name}", *_distinctions(config), f"seed {config.seed}"]
     return config.tracking.run_name or ", ".join(parts)
 
 
@@ -96,7 +102,8 @@ def describe(config: ExperimentConfig, store: TileStore) -> Mapping[str, str]:
     return {
         "fedray.dataset": store.name,
         "fedray.dataset-fingerprint": store.fingerprint,
-        "fedray.objective": config.gan.objective,
+        "fedray.task": config.task,
+        ("fedray.network" if config.task == "classification" else "fedray.objective"): subject(config),
         "fedray.partition": config.partition.scheme,
         "fedray.mode": config.federation.mode,
         "fedray.tiles-unused": str(client_partition(config).unused),
@@ -119,8 +126,42 @@ def log_round(run: TrackedRun, store: TileStore, result: RoundResult) -> None:
 
 
 def _log_picture(run: TrackedRun, store: TileStore, preview: Preview, title: str, step: int) -> None:
-    whole, small = (draw_samples(store, preview, title, bounds) for bounds in (WHOLE, BESIDE_OTHERS))
+    whole, small = (draw_preview(store, preview, title, bounds) for bounds in (WHOLE, BESIDE_OTHERS))
     run.log_image(whole, PICTURES, step, beside_others=small)
+
+
+def log_model(
+    run: TrackedRun, config: ExperimentConfig, arrays: Arrays, store: TileStore, round_index: int, scores: Scores
+) -> None:
+    """Log what was trained, as :func:`log_generator` or :func:`log_classifier`; no generator that clients keep."""
+    if config.task == "classification":
+        log_classifier(run, config, arrays, store, round_index, scores)
+    elif generator := generator_arrays(arrays):
+        log_generator(run, config, generator, store, round_index, scores)
+
+
+def log_classifier(
+    run: TrackedRun, config: ExperimentConfig, arrays: Arrays, store: TileStore, round_index: int, scores: Scores
+) -> str:
+    """Log the averaged classifier as a model that ``mlflow.pytorch.load_model`` brings back.
+
+    It turns tiles, float32 [N, C, size, size] in [-1, 1], into logits [N, label]. Arguments, result and errors as of
+    :func:`log_generator`.
+    """
+    check_finite(arrays, "the classifier to be logged")
+    shape = store_shape(store)
+    classifier = task_of(config).make(config, shape, "cpu", load_weights=False)
+    classifier.load(arrays)
+    tiles = torch.zeros(2, shape.channels, shape.size, shape.size)
+    metadata = {
+        "dataset": store.name,
+        "dataset-fingerprint": store.fingerprint,
+        "label-names": list(store.label_names),
+        "tile-size": store.tile_size,
+        "round": round_index,
+    }
+    model = classifier.network.to(memory_format=torch.contiguous_format)
+    return run.log_generator(model, (tiles,), name="classifier", step=round_index, metrics=scores, metadata=metadata)
 
 
 def log_generator(
@@ -163,7 +204,10 @@ def log_generator(
 
 def _distinctions(config: ExperimentConfig) -> list[str]:
     """Say what an experiment does otherwise than its objective's defaults: choices first, then numbers."""
-    default = ExperimentConfig(gan=GanConfig(objective=config.gan.objective))
+    default = ExperimentConfig(
+        gan=GanConfig(objective=config.gan.objective),
+        classification=ClassificationConfig(network=config.classification.network),
+    )
     ours, usual = (flatten(each.resolved().model_dump(include=_DISTINGUISHING)) for each in (config, default))
     changed = {path.rpartition(".")[2]: value for path, value in ours.items() if value != usual[path]}
     choices = [value for name, value in changed.items() if isinstance(value, str) and name != "weights"]

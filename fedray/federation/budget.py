@@ -9,7 +9,7 @@ from fedray.config import ExperimentConfig
 from fedray.data import client_partition
 from fedray.federation.md_gan import iterations_per_round
 from fedray.federation.sampling import sample_clients
-from fedray.learning import steps_per_round
+from fedray.tasks import task_of
 
 _COUNTED = 500_000
 """Clients times rounds that are counted one by one; of more, the first rounds stand for all."""
@@ -50,7 +50,7 @@ def step_budget(config: ExperimentConfig) -> StepBudget:
         each = iterations_per_round(config, tiles)
         return StepBudget(tiles, partition.unused, steps, (each, each), each * rounds, row)
     all_drawn = federation.client_fraction == 1  # then, after n_critic rounds, the same ones come again
-    counted = min(rounds, config.gan.recipe.n_critic if all_drawn else max(1, _COUNTED // (100 + len(tiles))))
+    counted = min(rounds, steps_between(config) if all_drawn else max(1, _COUNTED // (100 + len(tiles))))
     of_rounds = np.array([round_generator_steps(config, index, steps) for index in range(1, counted + 1)])
     return StepBudget(
         tiles=tiles,
@@ -64,18 +64,18 @@ def step_budget(config: ExperimentConfig) -> StepBudget:
 
 def steps_in_a_row(config: ExperimentConfig, tiles: NDArray[np.int64]) -> NDArray[np.float64]:
     """Count what :attr:`StepBudget.in_a_row` says, for clients of so many tiles, int64 [client]."""
-    federation, n_critic = config.federation, config.gan.recipe.n_critic
+    federation, n_critic = config.federation, steps_between(config)
     row = (federation.num_rounds * client_round_steps(config, tiles) // n_critic).astype(np.float64)
     return row * federation.client_fraction if federation.aggregate == "discriminator" else row
 
 
 def client_round_steps(config: ExperimentConfig, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
     """Discriminator steps, int64 [client], in a round that clients of so many tiles, int64 [client], take part in."""
-    federation, batch_size = config.federation, config.gan.batch_size
+    federation = config.federation
     if federation.mode == "md-gan":
-        return np.full(len(tiles), iterations_per_round(config, tiles) * config.gan.recipe.n_critic, np.int64)
+        return np.full(len(tiles), iterations_per_round(config, tiles) * steps_between(config), np.int64)
     sizes, places = np.unique(tiles, return_inverse=True)
-    steps = [steps_per_round(int(n), batch_size, federation.local_epochs, federation.local_steps) for n in sizes]
+    steps = [task_of(config).steps(config, int(n)) for n in sizes]
     return np.array(steps, np.int64)[places]
 
 
@@ -87,9 +87,14 @@ def round_generator_steps(config: ExperimentConfig, round_index: int, steps: NDA
         round_index: 1 for the first.
         steps: Of :func:`client_round_steps`.
     """
-    n_critic = config.gan.recipe.n_critic
+    n_critic = steps_between(config)
     taken = round_index * steps // n_critic - (round_index - 1) * steps // n_critic
     if config.federation.client_fraction < 1:
         everyone = list(range(len(steps)))
         taken = taken[sample_clients(everyone, config.federation.client_fraction, config.seed, round_index)]
     return int(taken.sum())
+
+
+def steps_between(config: ExperimentConfig) -> int:
+    """Steps of a client from one that is reported to the next: a GAN's generator steps every n_critic-th time."""
+    return config.gan.recipe.n_critic if config.task == "gan" else 1

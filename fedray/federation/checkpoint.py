@@ -17,6 +17,7 @@ from fedray.learning import Arrays, DivergedError, check_finite
 from fedray.storage import in_order, private_folder
 
 FORMAT = 2
+_BEST = "best"
 _SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named with dots and slashes
 
 
@@ -32,16 +33,22 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
         DivergedError: An array is not finite: nothing is written, and what was there stays.
         OSError: It cannot be written: the disk is full, say. What was there stays.
     """
-    files = {"server": from_record(state.arrays), "optimizer": state.optimizer, "clients": _flatten(client_states)}
+    files = {
+        "server": from_record(state.arrays),
+        "optimizer": state.optimizer,
+        "clients": _flatten(client_states),
+        **({_BEST: state.best} if state.best else {}),
+    }
     for name, arrays in files.items():
         check_finite(arrays, f"checkpoint of round {state.round_index}, {name}")
+    header = {"format": FORMAT, "round_index": state.round_index, "validation": state.validation}
     scratch = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
         for name, arrays in files.items():
             _write(arrays, scratch / f"{name}.safetensors")
-        (scratch / "state.json").write_text(json.dumps({"format": FORMAT, "round_index": state.round_index}))
+        (scratch / "state.json").write_text(json.dumps(header))
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -93,7 +100,8 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
         raise ValueError(f"{folder} holds no checkpoint of a federation ({error.strerror}: state.json)") from None
     if header["format"] != FORMAT:
         raise ValueError(f"{folder} has checkpoint format {header['format']}, but this FedRay reads format {FORMAT}")
-    files = {name: load_file(folder / f"{name}.safetensors") for name in ("server", "optimizer", "clients")}
+    names = ["server", "optimizer", "clients", *([_BEST] if header.get("validation") else [])]
+    files = {name: load_file(folder / f"{name}.safetensors") for name in names}
     try:
         for name, arrays in files.items():
             check_finite(arrays, name)
@@ -102,7 +110,13 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
             f"{folder} holds the weights of a training that diverged ({error}); it cannot be continued: start again, "
             "with another --out"
         ) from None
-    state = FederationState(to_record(files["server"]), header["round_index"], files["optimizer"])
+    state = FederationState(
+        to_record(files["server"]),
+        header["round_index"],
+        files["optimizer"],
+        header.get("validation", []),  # older checkpoints have none
+        files.get(_BEST, {}),
+    )
     return state, _nest(files["clients"])
 
 

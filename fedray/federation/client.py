@@ -1,5 +1,8 @@
 """The Flower ClientApp: one local pass on one client's partition, and sampling from a client's generator."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -24,9 +27,9 @@ from fedray.federation.sites import described, source_of
 from fedray.federation.strategies import client_half
 from fedray.federation.strategies.base import separated
 from fedray.federation.weighting import client_weight
-from fedray.learning import Arrays, PassReport, check_finite, steps_per_round, training_device
+from fedray.learning import Arrays, Learner, PassReport, check_finite, training_device
 from fedray.randomness import derive_seed, torch_stream
-from fedray.tasks.gan import Gan, Optimizers, fresh_gan, local_pass, private_parts, shared_parts
+from fedray.tasks import Moments, Pass, shared_parts, task_of
 
 PRIVATE = "private-parts"
 OPTIMIZER = "optimizer"
@@ -44,27 +47,25 @@ def train(message: Message, context: Context) -> Message:
     """Take the server's arrays, train on the client's tiles, reply with the shared parts and the losses."""
     config = experiment_of(message)
     source, round_index = source_of(config, message, context), round_of(message)
-    client = source.tiles(client_id(context))
+    client = task_of(config).training(config, source.tiles(client_id(context)), client_id(context))
     where = f"round {round_index}, client {client_id(context)}"
     networks, told = separated(from_record(message.content.array_records[ARRAYS]))
     learner = client_learner(config, context, source.shape(), networks)
     optimizers = kept_optimizers(config, context, learner)
     half, num_steps = client_half(config), client_steps(config, client)
-    report = local_pass(
-        learner,
-        optimizers,
-        client,
+    a_pass = Pass(
         num_steps=num_steps,
         steps_before=(round_index - 1) * num_steps,
         seed=derive_seed(config.seed, "client", round_index, client_id(context)),
         hooks=half.begin(learner, told, kept_by(context)),
     )
+    report = task_of(config).train(config, learner, optimizers, client, a_pass)
     check_losses(report.losses, where)
     arrays = half.end(learner, report.steps)
     check_finite(arrays, where)
     if config.privacy.on:
-        arrays = trained_alone(arrays, learner.trained(shared_parts(config.federation)))
-    keep_private(config, context, learner, optimizers, private_parts(config.federation), where, half.keep())
+        arrays = trained_alone(arrays, learner.trained(shared_parts(config)))
+    keep_private(config, context, learner, optimizers, task_of(config).private(config), where, half.keep())
     metrics = MetricRecord({WEIGHT: client_weight(config.federation, client.labels), **report_metrics(report)})
     return Message(RecordDict({ARRAYS: to_record(arrays), METRICS: metrics}), reply_to=message)
 
@@ -86,12 +87,11 @@ def describe(message: Message, context: Context) -> Message:
     return Message(RecordDict({TILES: described(experiment_of(message), context)}), reply_to=message)
 
 
-def client_learner(config: ExperimentConfig, context: Context, shape: TileShape, arrays: Arrays | None = None) -> Gan:
+def client_learner(config: ExperimentConfig, context: Context, shape: TileShape, arrays: Arrays | None = None) -> Any:
     """Give the client its networks: as the experiment begins, then its private parts, then the server's arrays."""
     # The server's weights replace ImageNet's: only who keeps a discriminator of its own needs the file.
-    load_weights = "discriminator" not in shared_parts(config.federation)
-    device = training_device(config.resources)
-    learner = fresh_gan(config.gan, shape, config.seed, device, load_weights=load_weights)
+    load_weights = "discriminator" in task_of(config).private(config)
+    learner = task_of(config).fresh(config, shape, training_device(config.resources), load_weights=load_weights)
     if PRIVATE in context.state:
         learner.load(from_record(context.state.array_records[PRIVATE]))
     if arrays:
@@ -100,14 +100,13 @@ def client_learner(config: ExperimentConfig, context: Context, shape: TileShape,
 
 
 def client_steps(config: ExperimentConfig, client: LabelledTiles) -> int:
-    """Discriminator steps of a client in a round."""
-    federation = config.federation
-    return steps_per_round(len(client.tiles), config.gan.batch_size, federation.local_epochs, federation.local_steps)
+    """Optimiser steps of a client in a round, a GAN's discriminator's."""
+    return task_of(config).steps(config, len(client.tiles))
 
 
-def kept_optimizers(config: ExperimentConfig, context: Context, learner: Gan) -> Optimizers:
+def kept_optimizers(config: ExperimentConfig, context: Context, learner: Learner) -> Moments:
     """Make the client's optimisers, with the moments of the last round where they are kept."""
-    optimizers = Optimizers(learner)
+    optimizers = task_of(config).optimizers(learner)
     if config.federation.keep_optimizer and OPTIMIZER in context.state:
         optimizers.load(from_record(context.state.array_records[OPTIMIZER]))
     return optimizers
@@ -116,9 +115,9 @@ def kept_optimizers(config: ExperimentConfig, context: Context, learner: Gan) ->
 def keep_private(
     config: ExperimentConfig,
     context: Context,
-    learner: Gan,
-    optimizers: Optimizers,
-    parts: tuple[str, ...],
+    learner: Learner,
+    optimizers: Moments,
+    parts: Sequence[str],
     where: str,
     of_strategy: Arrays | None = None,
 ) -> None:

@@ -10,6 +10,7 @@ of the same labels.
 
 import time
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ def train_discriminator(message: Message, context: Context) -> Message:
     seed = derive_seed(config.seed, "client", round_of(message), client_id(context), iteration)
     source = source_of(config, message, context)
     client, gan = source.tiles(client_id(context)), client_learner(config, context, source.shape())
-    optimizers = kept_optimizers(config, context, gan)
+    optimizers = cast(Optimizers, kept_optimizers(config, context, gan))
     steps = GanSteps(gan, optimizers, torch.Generator(gan.device).manual_seed(derive_seed(seed, "step")))
     means = RunningMeans(steps.terms)
     gan.discriminator.train()

@@ -33,13 +33,13 @@ from fedray.federation.state import FederationState, RoundReport, shared_arrays
 from fedray.federation.strategies import KeepsState
 from fedray.learning import Arrays, DivergedError
 from fedray.simulation import merged_nodes
-from fedray.tasks.gan import fresh_gan, shared_parts
+from fedray.tasks import shared_parts, task_of
 
 
 def initial_state(config: ExperimentConfig, shape: TileShape) -> FederationState:
     """Draw the shared parts that round 1 starts from, for tiles of a shape."""
-    gan = fresh_gan(config.gan, shape, config.seed, "cpu")  # the driver may have no GPU
-    return FederationState(to_record(gan.arrays(shared_parts(config.federation))))
+    learner = task_of(config).fresh(config, shape, "cpu")  # the driver may have no GPU
+    return FederationState(to_record(learner.arrays(shared_parts(config))))
 
 
 def federate(

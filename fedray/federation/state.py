@@ -18,6 +18,10 @@ class FederationState:
     """Rounds done."""
     optimizer: Arrays = field(default_factory=dict)
     """What the server's half of the strategy keeps, such as moments of its optimiser; empty where it keeps nothing."""
+    validation: list[float] = field(default_factory=list)
+    """Validation losses of the evaluations so far, where tiles are held back."""
+    best: Arrays = field(default_factory=dict)
+    """The networks of the smallest of them; empty where there is none."""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,20 @@ from collections.abc import Iterator
 from itertools import islice, product
 
 from fedray.config import ExperimentConfig
-from fedray.experiment.budget import ON_TOP, round_seconds, short_training, step_lines, time_basis, timed_step
+from fedray.experiment.budget import ON_TOP, STEPS, round_seconds, short_training, step_lines, time_basis, timed_step
 from fedray.experiment.progress import clock
 from fedray.federation.budget import step_budget
 from fedray.sweep.plan import SweepPlan
 from fedray.sweep.space import SearchSpace
 
-_CHANGE_STEPS = ("federation.", "partition.", "gan.batch_size", "gan.n_critic", "gan.objective")
+_CHANGE_STEPS = (
+    "federation.",
+    "partition.",
+    "gan.batch_size",
+    "gan.n_critic",
+    "gan.objective",
+    "classification.batch_size",
+)
 """Beginnings of the config paths that the number of steps depends on."""
 
 _MOST_TRIALS = 64  # combinations of searched values that are looked at
@@ -27,7 +34,9 @@ def sweep_budget_lines(space: SearchSpace, plan: SweepPlan) -> Iterator[str]:
         plan: What a trial gets, and how many run at a time.
     """
     trials = _trials(space)
-    yield from step_lines([step_budget(trial) for trial in trials])
+    yield from step_lines([step_budget(trial) for trial in trials], STEPS[space.fixed.task])
+    if space.fixed.task == "classification":
+        return
     first, num_rounds = trials[0], space.fixed.federation.num_rounds
     budget = step_budget(first)
     step = timed_step(first, budget, plan.workers)

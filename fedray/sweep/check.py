@@ -6,9 +6,10 @@ import pandas as pd
 
 from fedray.config import ConfigError
 from fedray.data import TileStore, absolute_store, local_store
-from fedray.evaluation import EvaluationError, SelfTest, mode_of, score_names
+from fedray.evaluation import EvaluationError, SelfTest, mode_of
 from fedray.experiment import Place, from_store
 from fedray.experiment.basis import basis_of
+from fedray.experiment.classified import names_of_scores
 from fedray.experiment.folder import (
     SWEEP,
     check_basis,
@@ -83,7 +84,7 @@ def settle(space: SearchSpace) -> SearchSpace:
         ValueError: The data cannot be opened, are too few to compare, or are not as the configuration says.
     """
     fixed = from_store(space.fixed)
-    names = score_names(fixed.evaluation, local_store(fixed.data))
+    names = names_of_scores(local_store(fixed.data), fixed)
     # Those of all tiles: after "label" comes a label's name, and what is in it is no number to be filled in.
     full = [name for name in names if "/label/" not in name and name.rpartition("/")[0] == space.goal.metric]
     goal = space.goal.model_copy(update={"metric": full[0]}) if full else space.goal
@@ -119,7 +120,7 @@ def check_space(space: SearchSpace, store: TileStore) -> None:
 
 def _check_goal(space: SearchSpace, store: TileStore) -> None:
     metric = space.goal.metric
-    names = [name for name in score_names(space.fixed.evaluation, store) if mode_of(name) is not None]
+    names = [name for name in names_of_scores(store, space.fixed) if mode_of(name) is not None]
     if metric not in names:
         of_all = [name for name in names if "/label/" not in name]
         of_label = next((f", or of one label, such as {name}" for name in names if "/label/" in name), "")

@@ -13,8 +13,10 @@ from rich.text import Text
 from fedray.config import DataConfig, to_yaml
 from fedray.config.cli import JobOptions, parse_job, plain_console, this_python
 from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
+from fedray.experiment.job import JOBS
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.pages import print_pages
+from fedray.experiment.pictures import picture_name
 from fedray.experiment.report import print_first, print_plan
 from fedray.experiment.self_tested import show_self_test
 from fedray.experiment.upload import check_upload, size_text
@@ -90,10 +92,12 @@ def _place_and_space(options: SweepOptions, default_space: Path) -> tuple[Place,
 def _print_result(console: Console, out: Place, result: SweepResult, tracking_uri: str) -> None:
     spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None
     print_trials(console, result, spent)
+    fixed = result.space.fixed
+    pictures = (picture_name(fixed), *(["self_test.png"] if fixed.task == "gan" else []))
     best, size = shlex.quote(str(result.out / "best.yaml")), size_text(out.num_bytes())
     for line in (
-        f"Run the best again:  {this_python()} jobs/train_gan.py --config {best}",
-        f"Results:             {out}/: results.parquet, best.yaml, samples.png, self_test.png ({size} in all)",
+        f"Run the best again:  {this_python()} {JOBS[fixed.task]} --config {best}",
+        f"Results:             {out}/: results.parquet, best.yaml, {', '.join(pictures)} ({size} in all)",
     ):
         console.print(line, soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)

@@ -130,12 +130,14 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
     better = "lower" if space.goal.mode == "min" else "higher"
     told = [f"{better} is better", blind_words(result.out, space.goal.metric)]
     title = f"{space.name}: {space.goal.metric} ({'; '.join(filter(None, told))})"
+    classifies = space.fixed.task == "classification"
+    beside = ("always the", "majority label") if classifies else ("real tiles", "(floor)")
     scores, values = list(_score_columns(result, private=spent is not None)), _value_columns(space)
-    whole = _table(title, [_NAME, *scores, *values], trials, result.floor)
+    whole = _table(title, [_NAME, *scores, *values], trials, result.floor, beside=beside)
     if console.measure(whole, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
         console.print(whole)
     else:
-        console.print(_table(title, [_NAME, *scores], trials, result.floor, padding=0))
+        console.print(_table(title, [_NAME, *scores], trials, result.floor, padding=0, beside=beside))
         console.print(_table("searched values", [_NAME, *values], trials))
     for quality in result.trials.get(QUALITY, pd.Series(dtype=str)).unique():
         console.print(quality, soft_wrap=True)
@@ -193,6 +195,7 @@ def _table(
     trials: list[dict[Any, Any]],
     floor: Scores | None = None,
     padding: int = 1,
+    beside: tuple[str, str] = ("real tiles", "(floor)"),
 ) -> Table:
     """Lay out trials; with the floor as a row above them, where it is given and known."""
     table = Table(
@@ -207,7 +210,7 @@ def _table(
         table.add_column(column.heading, justify=column.justify, no_wrap=True)
     if floor:  # in the columns after the trial and its outcome
         scores = (f"{floor[column.score]:.4g}" if column.score in floor else "" for column in columns[2:])
-        table.add_row("real tiles", "(floor)", *scores)
+        table.add_row(*beside, *scores)
     for row in trials:
         table.add_row(*(column.text(row) for column in columns))
     return table

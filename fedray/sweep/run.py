@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from ray import tune
 
 from fedray.data import TileStore
 from fedray.errors import UserError
-from fedray.evaluation import Evaluator, Scores, score_names
+from fedray.evaluation import Scores
 from fedray.experiment import (
     KIND,
     Place,
@@ -20,18 +19,19 @@ from fedray.experiment import (
     connect,
     describe,
     ended,
-    generator_arrays,
-    log_generator,
-    prepare_evaluation,
     save_samples,
 )
-from fedray.experiment.basis import EXTRACTOR, basis_of
+from fedray.experiment.basis import basis_of, judged_by
+from fedray.experiment.classified import Judge, names_of_scores
+from fedray.experiment.evaluate import Preview
 from fedray.experiment.folder import SWEEP, finish, open_folder
 from fedray.experiment.ledger import Ledger
-from fedray.experiment.prepare import keep_evaluation
+from fedray.experiment.pictures import picture_name
+from fedray.experiment.prepare import keep_evaluation, prepare_judge
 from fedray.experiment.reach import check_reach
 from fedray.experiment.run import OnEvaluator
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
+from fedray.experiment.tracked import log_model
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.learning import Arrays
 from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
@@ -89,7 +89,7 @@ def run_sweep(
     plan = plan_sweep(space, cluster)
     check_tracking(tracking_uri)
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
-    evaluator, prepared = prepare_evaluation(space.fixed, out.folder)
+    evaluator, prepared = prepare_judge(space.fixed, out.folder)
     check_goal_means_something(space, evaluator.self_test)
     key = _open_folder(out, space, store, evaluator, prepared)
     on_evaluator(evaluator)
@@ -114,7 +114,7 @@ class _Sweep:
     space: SearchSpace
     store: TileStore
     out: Place
-    evaluator: Evaluator
+    evaluator: Judge
     tracker: Tracker
     parent: TrackedRun
     """The sweep's own run."""
@@ -122,18 +122,18 @@ class _Sweep:
     @property
     def score_names(self) -> list[str]:
         """Names of all scores that an evaluation gives."""
-        return score_names(self.space.fixed.evaluation, self.store)
+        return names_of_scores(self.store, self.space.fixed)
 
 
-def _open_folder(out: Place, space: SearchSpace, store: TileStore, evaluator: Evaluator, prepared: Prepared) -> str:
+def _open_folder(out: Place, space: SearchSpace, store: TileStore, evaluator: Judge, prepared: Prepared) -> str:
     """Begin, or go on, in the sweep's folder with what judges its trials; returns the key of its run."""
-    key = open_folder(out, SWEEP, space, {**basis_of(space.fixed, store), EXTRACTOR: evaluator.extractor.identity})
+    key = open_folder(out, SWEEP, space, {**basis_of(space.fixed, store), **judged_by(evaluator)})
     keep_evaluation(prepared, out.folder)
     keep_self_test(evaluator.self_test, out.folder)
     return key
 
 
-def _tags(space: SearchSpace, evaluator: Evaluator) -> dict[str, str]:
+def _tags(space: SearchSpace, evaluator: Judge) -> dict[str, str]:
     """Tags of the sweep's run and of every trial's."""
     own = {"fedray.sweep": space.name, "fedray.cluster": cluster_name()}
     return own | blind_tags(evaluator.self_test) | quality_tags(evaluator) | origin_tags()
@@ -220,13 +220,13 @@ def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None
     best = result.best
     arrays, preview = _last_checkpoint(grid, best["trial"])
     title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"
-    save_samples(out / "samples.png", store, preview, title)
-    for name in ("results.parquet", "best.yaml", "samples.png"):
+    picture = picture_name(space.fixed)
+    save_samples(out / picture, store, preview, title)
+    for name in ("results.parquet", "best.yaml", picture):
         parent.log_artifact(out / name)
     rounds, scores = int(best["rounds"]), _last_scores(grid, best["trial"], sweep.score_names)
     parent.log_round(rounds, {space.goal.metric: float(best["score"])} | scores)
-    if generator := generator_arrays(arrays):
-        log_generator(parent, result.best_config, generator, store, rounds, scores)
+    log_model(parent, result.best_config, arrays, store, rounds, scores)
 
 
 def _last_scores(grid: tune.ResultGrid, trial_id: str, names: Sequence[str]) -> Scores:
@@ -235,7 +235,7 @@ def _last_scores(grid: tune.ResultGrid, trial_id: str, names: Sequence[str]) -> 
     return {name: float(last[name]) for name in names if name in last}
 
 
-def _last_checkpoint(grid: tune.ResultGrid, trial_id: str) -> tuple[Arrays, NDArray[np.uint8]]:
+def _last_checkpoint(grid: tune.ResultGrid, trial_id: str) -> tuple[Arrays, Preview]:
     """Read the arrays and the preview of a trial's last checkpoint, which is that of its last round."""
     for trial in grid:
         if trial.metrics and trial.metrics["trial_id"] == trial_id and trial.checkpoint:

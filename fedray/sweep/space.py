@@ -29,6 +29,9 @@ NOT_SEARCHED: dict[str, str] = {
     "federation.merge_replies": "it changes no score",
     "data.": "scores on different tiles do not compare; run one sweep for each data set",
     "evaluation.": "scores that are measured differently do not compare; run one sweep for each way to measure",
+    "task": "scores of tasks do not compare; run one sweep for each",
+    "classification.patience": "a sweep stops trials at its own rungs (early_stopping)",
+    "classification.validation_share": "it is for classification.patience, and a sweep stops trials at its own rungs",
     "resources.": "it changes no score, and all trials get the same share of the cluster",
     "tracking.": "it changes no score",
 }

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pyarrow.fs import FileSelector
 from ray import tune
 from ray.tune.result import TRAINING_ITERATION
@@ -29,6 +28,7 @@ from fedray.experiment import (
     open_run,
     start_workers,
 )
+from fedray.experiment.evaluate import Preview
 from fedray.experiment.ledger import Ledger
 from fedray.experiment.prepare import check_tiles
 from fedray.federation import Account, DivergedError, latest_round
@@ -38,7 +38,7 @@ from fedray.sweep.space import SearchSpace, Value
 from fedray.tracking import Tracker
 
 PREVIEW = "preview.npy"
-"""File of a checkpoint: the tiles of the last evaluation, [label, tile, H, W, C] uint8."""
+"""File of a checkpoint: what the last evaluation has to look at."""
 
 _SPENT_FILE = "spent.json"
 
@@ -47,7 +47,7 @@ class FederatedTrial(tune.Trainable):
     """Runs one experiment after another in one placement group: ``reset_config`` begins the next on warm workers."""
 
     _run: ExperimentRun
-    _preview: NDArray[np.uint8] | None
+    _preview: Preview | None
     _spent: dict[str, float]
 
     def setup(

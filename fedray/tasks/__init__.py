@@ -1,1 +1,20 @@
-"""Families of models, one folder each."""
+"""Families of models, one folder each; the module ``task.py`` in it is what the federation sees of it."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import cast
+
+from fedray.config import ExperimentConfig
+from fedray.tasks.base import Moments, Pass, Task
+
+__all__ = ["Moments", "Pass", "Task", "shared_parts", "task_of"]
+
+
+def task_of(config: ExperimentConfig) -> Task:
+    """Return the experiment's task: ``fedray.tasks.NAME.task``. Only the family that is used is imported."""
+    return cast(Task, import_module(f"{__name__}.{config.task}.task"))
+
+
+def shared_parts(config: ExperimentConfig) -> Sequence[str]:
+    """Name the parts of the experiment's networks that travel."""
+    return task_of(config).shared(config)

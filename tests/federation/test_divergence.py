@@ -14,12 +14,12 @@ from fedray.federation import (
     save_checkpoint,
     shared_arrays,
 )
-from fedray.federation import client as client_module
 from fedray.federation.divergence import DIVERGED
 from fedray.federation.messages import from_record, to_record
 from fedray.learning import check_finite
 from fedray.randomness import derive_seed, torch_stream
 from fedray.tasks.gan import Gan
+from fedray.tasks.gan import task as gan_task
 from tests.support.federation import assert_close, failing_app, first_state, plain_pass, run
 from tests.support.local_grid import LocalGrid
 from tests.support.networks import SHAPE
@@ -84,7 +84,7 @@ def poison(monkeypatch):
     """Let a client's pass end with one weight that is not finite."""
 
     def of(config, client_id, round_index=1):
-        address, plain = derive_seed(config.seed, "client", round_index, client_id), client_module.local_pass
+        address, plain = derive_seed(config.seed, "client", round_index, client_id), gan_task.local_pass
 
         def poisoned(gan, *args, seed, **kwargs):
             report = plain(gan, *args, seed=seed, **kwargs)
@@ -92,7 +92,7 @@ def poison(monkeypatch):
                 gan.discriminator.get_parameter("score.bias").data.fill_(float("nan"))
             return report
 
-        monkeypatch.setattr(client_module, "local_pass", poisoned)
+        monkeypatch.setattr(gan_task, "local_pass", poisoned)
 
     return of
 

@@ -11,7 +11,7 @@ from fedray.data import TileShape
 from fedray.federation.privacy import NoisyMean
 from fedray.federation.strategies.base import Algorithm, ClientHalf, KeepsState, mean_losses
 from fedray.federation.strategies.robust import TooFewRepliesError
-from fedray.tasks.gan import Gan
+from fedray.tasks import task_of
 
 __all__ = [
     "ClientHalf",
@@ -29,7 +29,7 @@ def make_strategy(config: ExperimentConfig, shape: TileShape) -> Strategy:
     Raises:
         ConfigError: The configuration does not go with it.
     """
-    make = partial(Gan, config.gan, shape, config.seed, load_weights=False)
+    make = partial(task_of(config).make, config, shape, "cpu", load_weights=False)
     strategy = _algorithm(config).server(config, make)
     if not config.privacy.on:
         return strategy

@@ -11,7 +11,7 @@ from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, STEPS, WEIGHT, counts_of, losses_of
 from fedray.learning import Arrays, Hook, Learner
 from fedray.simulation import mergeable
-from fedray.tasks.gan import shared_parts
+from fedray.tasks import shared_parts
 
 EXTRA = "strategy:"
 """Begins the names of arrays that the two halves of a strategy tell each other beside those of the networks."""
@@ -59,7 +59,7 @@ class ClientHalf:
             learner: After the pass.
             steps: Taken in it, by network.
         """
-        return learner.arrays(shared_parts(self.config.federation))
+        return learner.arrays(shared_parts(self.config))
 
     def keep(self) -> Arrays:
         """Return what stays with the client until its next round."""
@@ -68,7 +68,7 @@ class ClientHalf:
 
 def trained_names(config: ExperimentConfig, make: MakeLearner) -> list[str]:
     """Names of the shared arrays that optimisers train: no buffers, no moving average, nothing frozen."""
-    return make().trained(shared_parts(config.federation))
+    return make().trained(shared_parts(config))
 
 
 def need_plain_sgd(config: ExperimentConfig, why: str) -> None:
@@ -77,6 +77,11 @@ def need_plain_sgd(config: ExperimentConfig, why: str) -> None:
     Raises:
         ConfigError: There are some.
     """
+    if config.task == "classification":
+        raise ConfigError(
+            f"federation.strategy {config.federation.strategy!r} needs plain SGD, but classifiers train with AdamW: "
+            f"{why}; take another strategy"
+        )
     if config.gan.optimizer != "sgd":
         raise ConfigError(
             f"federation.strategy {config.federation.strategy!r} needs gan.optimizer 'sgd', but got "

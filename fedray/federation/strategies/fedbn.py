@@ -12,12 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
 from fedray.learning import Arrays, Hook, Learner
-from fedray.tasks.gan import shared_parts
+from fedray.tasks import shared_parts
 
 
 def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     """Return Flower's strategy; ConfigError where no network that travels has such a layer."""
-    if not batch_norms(make(), shared_parts(config.federation)):
+    if not batch_norms(make(), shared_parts(config)):
         raise ConfigError(
             "federation.strategy 'fedbn' keeps BatchNorm layers with the clients, but no network that is averaged has "
             "one; take 'fedavg', which it would be, or networks with BatchNorm"
@@ -35,7 +35,7 @@ class OwnBatchNorms(ClientHalf):
 
     def end(self, learner: Learner, steps: Mapping[str, int]) -> Arrays:
         """Return the shared parts, and remember the layers."""
-        parts = shared_parts(self.config.federation)
+        parts = shared_parts(self.config)
         self._own = learner.arrays(batch_norms(learner, parts))
         return learner.arrays(parts)
 

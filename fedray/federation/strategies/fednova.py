@@ -26,7 +26,7 @@ from fedray.federation.strategies.base import (
 )
 from fedray.learning import Arrays, Hook, Learner
 from fedray.simulation import mergeable
-from fedray.tasks.gan import shared_parts
+from fedray.tasks import shared_parts
 
 
 def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
@@ -59,12 +59,12 @@ class NormalisedUpdate(ClientHalf):
 
     def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Remember where the round starts."""
-        self._before = learner.arrays(learner.trained(shared_parts(self.config.federation)))
+        self._before = learner.arrays(learner.trained(shared_parts(self.config)))
         return ()
 
     def end(self, learner: Learner, steps: Mapping[str, int]) -> Arrays:
         """Return the normalised update on top of where it started, and the steps."""
-        arrays = learner.arrays(shared_parts(self.config.federation))
+        arrays = learner.arrays(shared_parts(self.config))
         for name, before in self._before.items():
             taken = max(1, steps[_network(name)])  # without a step there is no update to divide
             update = np.subtract(arrays[name], before, dtype=np.float64) / taken

@@ -6,8 +6,8 @@ z_p what this client's own last result makes, however long ago that was:
     mu * mean(-log(exp(cos(z, z_s) / tau) / (exp(cos(z, z_s) / tau) + exp(cos(z, z_p) / tau))))
 
 The two others are in evaluation mode and without gradients: in training mode they would move their BatchNorm. Before
-there is an own last result there is no term. The paper's z comes from a head of a classifier; here it is the vector by
-which a discriminator judges, because it is the network that reads a client's tiles.
+there is an own last result there is no term. The paper's z comes from a head of a classifier; here it is the vector
+that a classifier's last layer takes, or by which a discriminator judges: the networks that read a client's tiles.
 """
 
 import copy
@@ -22,7 +22,7 @@ from torch.nn import functional
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
 from fedray.learning import Arrays, Condition, Hook, Learner
-from fedray.tasks.gan import shared_parts
+from fedray.tasks import shared_parts
 
 MU, TEMPERATURE = 1.0, 0.5
 """The paper's: of mu it tries 0.1 to 10."""
@@ -30,7 +30,7 @@ MU, TEMPERATURE = 1.0, 0.5
 
 def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     """Return Flower's strategy; ConfigError where no network that travels has one feature vector a tile."""
-    if not readers(make(), shared_parts(config.federation)):
+    if not readers(make(), shared_parts(config)):
         raise ConfigError(
             "federation.strategy 'moon' compares the features of real tiles, but no network that is averaged has one "
             "vector of them a tile; take gan.discriminator 'cnn' or a model of timm, and federation.aggregate 'both'"
@@ -59,7 +59,7 @@ class Contrasted(ClientHalf):
 
     def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Keep the server's networks, and build the client's last ones; no term before there are any."""
-        self._names = list(readers(learner, shared_parts(self.config.federation)))
+        self._names = list(readers(learner, shared_parts(self.config)))
         if not kept:
             return ()
         networks = learner.networks()
@@ -73,7 +73,7 @@ class Contrasted(ClientHalf):
     def end(self, learner: Learner, steps: Mapping[str, int]) -> Arrays:
         """Return the shared parts, and remember this result."""
         self._result = learner.arrays(self._names)
-        return learner.arrays(shared_parts(self.config.federation))
+        return learner.arrays(shared_parts(self.config))
 
     def keep(self) -> Arrays:
         """Return this result, which is the previous one of the client's next round."""

@@ -27,7 +27,7 @@ from fedray.federation.strategies.base import (
     trained_names,
 )
 from fedray.learning import Arrays, Hook, Learner
-from fedray.tasks.gan import shared_parts
+from fedray.tasks import shared_parts
 
 
 def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
@@ -113,7 +113,7 @@ class Corrected(ClientHalf):
 
     def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Remember where the round starts, and correct every gradient."""
-        self._before = learner.arrays(learner.trained(shared_parts(self.config.federation)))
+        self._before = learner.arrays(learner.trained(shared_parts(self.config)))
         zeros = {name: np.zeros_like(value) for name, value in self._before.items()}
         self._common, self._own = {**zeros, **told}, {**zeros, **kept}
         self._rates = learner.rates()
@@ -133,7 +133,7 @@ class Corrected(ClientHalf):
                 new[name] = np.add(np.subtract(self._own[name], self._common[name]), way).astype(value.dtype)
         changes = {EXTRA + name: np.subtract(control, self._own[name]) for name, control in new.items()}
         self._own = new
-        return {**learner.arrays(shared_parts(self.config.federation)), **changes}
+        return {**learner.arrays(shared_parts(self.config)), **changes}
 
     def keep(self) -> Arrays:
         """Return the client's controls."""

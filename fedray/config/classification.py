@@ -1,0 +1,80 @@
+"""The section ``classification``: the network, its loss, one local training step, and when to stop."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedray.config.section import NonNegative, Positive, Section
+
+OWN_NETWORKS = ("cnn",)
+"""Networks of ``classification.network`` that are no model of timm."""
+
+
+class ClassificationConfig(Section):
+    """A classifier of tiles: the network and one local training step."""
+
+    network: str = "cnn"
+    """The classifier: 'cnn' (four convolutions, for a CPU), 'efficientnet_b0', 'tf_efficientnet_lite0', 'resnet18',
+    'resnet50', 'vit_b_16', 'vit_l_16', 'levit_384', or any other model name of timm."""
+    channels: int = Field(32, ge=8, le=2048, multiple_of=8)
+    """Channels of the first layer of 'cnn', 8 to 2048, a multiple of 8; later layers have 2x, 4x and 8x."""
+    initialisation: Literal["random", "imagenet"] = "random"
+    """Where the weights come from: 'random', or 'imagenet' for a model of timm."""
+    weights: str | None = None
+    """File with the ImageNet weights; unset: those that are installed with FedRay ('tf_efficientnet_lite0'), or
+    NAME.safetensors or NAME.pth in the folder of FEDRAY_WEIGHTS, or, where that is not set either, timm's own download.
+    For initialisation 'imagenet'."""
+    enlarge_to: int | None = Field(None, ge=8, le=1024)
+    """Edge in pixels that smaller tiles are enlarged to before they enter the network, 8 to 1024; the time of a step
+    grows with its square. Unset: tiles enter as they are. Networks that know photographs of 224 px see more in tiles of
+    about that size."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Dropout probability before the last layer, in [0, 1)."""
+    label_weights: Literal["none", "balanced"] = "none"
+    """What a tile weighs in the loss: 'none': 1; 'balanced': inversely to how many tiles the client has of its label,
+    so that its labels count alike."""
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of the target that is spread over all labels (Szegedy et al. 2016), in [0, 1)."""
+    batch_size: int = Field(32, ge=2, le=65536)
+    """Tiles per optimiser step on a client, >= 2; a client with fewer tiles uses all it has, and a tile that is left
+    over alone at the end of an epoch joins the batch before it."""
+    lr: Positive = 1e-3
+    """Learning rate of AdamW at the start of a period, > 0. Fine-tuning of ImageNet weights wants less than random
+    weights do, and a transformer less than convolutions."""
+    final_lr_share: float = Field(0.01, ge=0.0, le=1.0)
+    """Share of the learning rate that is left at the end of a period, in [0, 1]; 1 keeps it constant."""
+    restart_every: int | None = Field(None, ge=1)
+    """Rounds of the first period, >= 1, over which the learning rate falls along a cosine before it starts anew
+    (Loshchilov and Hutter 2017); unset: all rounds are one period."""
+    restart_factor: int = Field(2, ge=1)
+    """How many times as long as the one before each period is, >= 1."""
+    weight_decay: NonNegative = 0.01
+    """Decoupled weight decay of AdamW, >= 0; biases and norms have none."""
+    clip_norm: Positive | None = None
+    """Largest norm of the gradient, > 0; a longer one is scaled down. Unset: none is."""
+    augment: Literal["none", "histology", "geometric"] = "geometric"
+    """Of training tiles: 'geometric': crops of 64 to 100 % of the area, horizontal flips and rotations by up to 45
+    degrees (arXiv 2504.04130); 'histology': one of the eight flips and quarter turns."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the network's products and convolutions; weights and losses stay float32."""
+    patience: int | None = Field(None, ge=1)
+    """Evaluations in a row without a smaller validation loss after which the training stops, >= 1; the network of the
+    smallest is the result. Unset: all rounds run, and the network of the last one is."""
+    validation_share: float = Field(0.15, gt=0.0, lt=1.0)
+    """Share of each client's tiles of a label that validate and are not trained on, in (0, 1), and one of two tiles at
+    the least. For patience."""
+
+    @model_validator(mode="after")
+    def _weights_that_go_with_the_network(self) -> Self:
+        if self.network in OWN_NETWORKS and (self.initialisation == "imagenet" or self.weights):
+            raise ValueError(
+                "classification.initialisation 'imagenet' and classification.weights are for models of timm, but "
+                f"classification.network is {self.network!r}, which has no ImageNet weights; leave them out, or take "
+                "'tf_efficientnet_lite0', whose weights are installed with FedRay"
+            )
+        if self.weights and self.initialisation == "random":
+            raise ValueError(
+                "classification.weights needs classification.initialisation 'imagenet', but got 'random': leave the "
+                "file out, or set the initialisation"
+            )
+        return self

@@ -1,0 +1,122 @@
+"""One local pass: what a client does with its tiles between two messages from the server."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedray.data import LabelledTiles
+from fedray.learning import Condition, Hook, PassReport, RunningMeans, to_float
+from fedray.learning.optimizers import lay_out_gradients
+from fedray.learning.passes import batch_bounds
+from fedray.randomness import derive_seed
+from fedray.tasks.classification.augmentation import AUGMENTS
+from fedray.tasks.classification.classifier import PART, Classifier
+from fedray.tasks.classification.optimizer import ClassifierOptimizer, learning_rate
+
+
+def local_pass(
+    classifier: Classifier,
+    optimizer: ClassifierOptimizer,
+    tiles: LabelledTiles,
+    *,
+    num_steps: int,
+    steps_before: int,
+    num_rounds: int,
+    seed: int,
+    hooks: Iterable[Hook] = (),
+) -> PassReport:
+    """Train a classifier on one client's tiles, in place. A loss that is not finite ends the pass at once.
+
+    Args:
+        classifier: Already on its device.
+        optimizer: Of its network.
+        tiles: At least one.
+        num_steps: Optimiser steps of this round.
+        steps_before: Optimiser steps this client took in earlier rounds, as many in each: how far the learning rate has
+            fallen.
+        num_rounds: Of the experiment.
+        seed: Address of all draws of this pass.
+        hooks: What adds to the loss, or changes gradients before they are used.
+    """
+    config, device, network = classifier.config, classifier.device, classifier.network
+    weights = None
+    if config.label_weights == "balanced":
+        weights = torch.from_numpy(balanced_weights(tiles.labels, classifier.shape.num_labels)).float().to(device)
+    means = RunningMeans({PART: ("loss",)})
+    network.train()
+    batches = _batches(classifier, tiles, seed)
+    # Dropout layers draw from PyTorch's global state: give them a stream of ours and put the state back afterwards.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derive_seed(seed, "layers"))
+        for step in range(steps_before, steps_before + num_steps):
+            optimizer.set_lr(learning_rate(config, step / num_steps, num_rounds))
+            batch, condition = next(batches)
+            with classifier.autocast():
+                logits = network(batch)
+                terms = [hook.loss(PART, network, batch, condition) for hook in hooks]
+            loss = loss_of(logits.float(), condition.labels, weights, config.label_smoothing)
+            loss = loss + sum(term for term in terms if term is not None)
+            optimizer.adam.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            for hook in hooks:
+                hook.gradient(PART, network)
+            lay_out_gradients(network)
+            if config.clip_norm is not None:
+                nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+            optimizer.adam.step()
+            if not means.add(PART, {"loss": loss.detach()}):
+                break
+    return means.report(len(tiles.tiles))
+
+
+def loss_of(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+    """Cross entropy, a scalar.
+
+    Args:
+        logits: [N, num_labels] float32.
+        labels: [N] int64.
+        weights: [num_labels] float32, of the tiles by their label; None: all weigh the same.
+        smoothing: Share of the target that is spread over all labels.
+    """
+    return functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
+
+
+def balanced_weights(labels: NDArray[np.int64], num_labels: int) -> NDArray[np.float64]:
+    """Weights with which the labels that there are count alike: n / (labels present x tiles of the label).
+
+    Args:
+        labels: [n] int64, at least one.
+        num_labels: Of the experiment.
+
+    Returns:
+        [num_labels] float64; 0 for a label without a tile, towards which nothing is smoothed either.
+    """
+    counts = np.bincount(labels, minlength=num_labels)
+    present = counts > 0
+    weights = np.zeros(num_labels)
+    weights[present] = len(labels) / (present.sum() * counts[present])
+    return weights
+
+
+def _batches(classifier: Classifier, tiles: LabelledTiles, seed: int) -> Iterator[tuple[Tensor, Condition]]:
+    """Yield shuffled, augmented batches for ever, epoch after epoch: tiles [B, C, H, W] in [-1, 1], and what they are.
+
+    B is at least 2: a client with one tile has it twice in every batch, as BatchNorm has no statistics of one.
+    """
+    config, device = classifier.config, classifier.device
+    pixels = torch.from_numpy(np.array(tiles.tiles)).to(device)
+    condition = Condition(*(torch.from_numpy(np.array(part, np.int64)).to(device) for part in tiles[1:]))
+    order_random = torch.Generator().manual_seed(derive_seed(seed, "batches"))
+    augment_random = torch.Generator().manual_seed(derive_seed(seed, "augment"))
+    augment = AUGMENTS[config.augment]
+    while True:
+        order = torch.randperm(len(pixels), generator=order_random)
+        order = order.repeat(2) if len(order) == 1 else order
+        for start, end in batch_bounds(len(order), config.batch_size):
+            indices = order[start:end].to(device)
+            batch = augment(to_float(pixels[indices]), augment_random)
+            yield batch.to(memory_format=torch.channels_last), condition.chosen(indices)

@@ -1,0 +1,88 @@
+"""What a federation asks of classifiers: see :class:`fedray.tasks.Task`."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from fedray.config import ClassificationConfig, ExperimentConfig
+from fedray.config.classification import OWN_NETWORKS
+from fedray.data import LabelledTiles, TileShape
+from fedray.learning import Arrays, PassReport, steps_per_round
+from fedray.learning.timm_models import weights_file as file_of
+from fedray.tasks.base import Pass
+from fedray.tasks.classification.classifier import PART, Classifier
+from fedray.tasks.classification.local_pass import local_pass
+from fedray.tasks.classification.networks import choice_of
+from fedray.tasks.classification.optimizer import ClassifierOptimizer
+from fedray.tasks.classification.validation import split_validation
+
+
+def make(config: ExperimentConfig, shape: TileShape, device: str, *, load_weights: bool = True) -> Classifier:
+    """Build the classifier."""
+    return Classifier(config.classification, shape, config.seed, device, load_weights=load_weights)
+
+
+def fresh(config: ExperimentConfig, shape: TileShape, device: str, *, load_weights: bool = True) -> Classifier:
+    """Return it as it is before round 1."""
+    classifier, initial = _built(config.classification, shape, config.seed, device, load_weights)
+    classifier.load(initial)
+    return classifier
+
+
+@lru_cache(maxsize=1)
+def _built(
+    config: ClassificationConfig, shape: TileShape, seed: int, device: str, load_weights: bool
+) -> tuple[Classifier, Arrays]:
+    classifier = Classifier(config, shape, seed, device, load_weights=load_weights)
+    return classifier, classifier.arrays()
+
+
+def training(config: ExperimentConfig, tiles: LabelledTiles, client: int) -> LabelledTiles:
+    """Return a client's tiles without those that validate."""
+    return split_validation(tiles, config.classification, config.seed, client)[0]
+
+
+optimizers = ClassifierOptimizer
+
+
+def steps(config: ExperimentConfig, num_tiles: int) -> int:
+    """Count the optimiser steps of a round."""
+    federation, batch_size = config.federation, config.classification.batch_size
+    return steps_per_round(num_tiles, batch_size, federation.local_epochs, federation.local_steps)
+
+
+def train(
+    config: ExperimentConfig,
+    learner: Classifier,
+    optimizers: ClassifierOptimizer,
+    tiles: LabelledTiles,
+    a_pass: Pass,
+) -> PassReport:
+    """Train the network."""
+    return local_pass(
+        learner,
+        optimizers,
+        tiles,
+        num_steps=a_pass.num_steps,
+        steps_before=a_pass.steps_before,
+        num_rounds=config.federation.num_rounds,
+        seed=a_pass.seed,
+        hooks=a_pass.hooks,
+    )
+
+
+def shared(config: ExperimentConfig) -> Sequence[str]:
+    """Name the one part: all of it travels."""
+    return (PART,)
+
+
+def private(config: ExperimentConfig) -> Sequence[str]:
+    """Name nothing: no part stays with a client."""
+    return ()
+
+
+def weights_file(config: ExperimentConfig) -> Path | None:
+    """Return the file of the network's ImageNet weights, if one is read."""
+    if config.classification.network in OWN_NETWORKS:
+        return None
+    return file_of(choice_of(config.classification))

@@ -1,0 +1,97 @@
+"""Classifiers in a federation, in this process, against passes and means without Flower."""
+
+import numpy as np
+import pytest
+
+from fedray.config import ConfigError
+from fedray.data import TileShape, partitioned_store
+from fedray.federation import shared_arrays
+from fedray.learning.passes import batch_bounds
+from fedray.randomness import derive_seed
+from fedray.tasks.classification import Classifier, ClassifierOptimizer, local_pass, split_validation
+from tests.support.classifiers import experiment
+from tests.support.federation import assert_close, first_state, run, run_interrupted, strategy_of
+
+BATCH_NORM = {"classification__network": "test_efficientnet"}
+
+
+def plain_pass(config, client, arrays, round_index=1, optimizer=None):
+    """One client's round without Flower: what it has then, its tiles, its optimiser."""
+    one = Classifier(config.classification, TileShape(16, 3, 2), config.seed)
+    one.load(arrays)
+    kept = optimizer or ClassifierOptimizer(one)
+    if optimizer:
+        moments, kept = optimizer.arrays(), ClassifierOptimizer(one)
+        kept.load(moments)
+    tiles, _ = split_validation(partitioned_store(config).tiles(client), config.classification, config.seed, client)
+    steps = len(batch_bounds(len(tiles.labels), config.classification.batch_size))
+    local_pass(
+        one,
+        kept,
+        tiles,
+        num_steps=steps,
+        steps_before=(round_index - 1) * steps,
+        num_rounds=config.federation.num_rounds,
+        seed=derive_seed(config.seed, "client", round_index, client),
+    )
+    return one.arrays(), len(tiles.labels), kept, steps
+
+
+@pytest.mark.parametrize("changes", [{}, BATCH_NORM, {"classification__patience": 2}])
+def test_rounds_are_means_of_local_passes_weighted_by_tiles(small_store, changes):
+    config = experiment(small_store, federation__num_clients=3, **changes)
+    arrays, optimizers = shared_arrays(first_state(config)), [None] * 3
+    state, reports, _ = run(config)
+    for round_index, report in enumerate(reports, start=1):
+        passes = [plain_pass(config, client, arrays, round_index, optimizers[client]) for client in range(3)]
+        optimizers = [kept for _, _, kept, _ in passes]
+        total = sum(size for _, size, _, _ in passes)
+        means = {name: sum(each[name] * (size / total) for each, size, _, _ in passes) for name in arrays}
+        whole = {
+            name: np.rint(value).astype(np.int64) for name, value in means.items() if arrays[name].dtype.kind == "i"
+        }
+        assert bool(whole) == ("classification__network" in changes)
+        arrays = {**{name: value.astype(np.float32) for name, value in means.items()}, **whole}
+        assert report.counts == {"num-examples": total, "classifier-steps": sum(steps for *_, steps in passes)}
+        assert set(report.losses) == {"classifier/loss"}
+    after = shared_arrays(state)
+    assert_close(after, arrays, 1e-4)
+    assert {name: value.dtype for name, value in after.items()} == {name: value.dtype for name, value in arrays.items()}
+
+
+def test_a_run_that_was_interrupted_ends_as_the_whole_one(small_store, tmp_path):
+    config = experiment(small_store, federation__num_rounds=3, **BATCH_NORM)
+    whole, _, _ = run(config)
+    rest, reports, _ = run_interrupted(config, tmp_path, rounds=1)
+    assert [report.round_index for report in reports] == [2, 3]
+    assert_close(shared_arrays(rest), shared_arrays(whole), 1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["fedprox", "fedadam", "fedbn", "moon"])
+def test_strategies_know_nothing_of_what_is_trained(small_store, strategy):
+    config = experiment(small_store, federation__strategy=strategy, **BATCH_NORM)
+    before = shared_arrays(first_state(config))
+    state, reports, grid = run(config)
+    after = shared_arrays(state)
+    assert len(reports) == 2 and set(after) == set(before)
+    assert not np.array_equal(after["classifier.head.1.weight"], before["classifier.head.1.weight"])
+    assert all((value >= 0).all() for name, value in after.items() if name.endswith("running_var"))
+    kept = [context.state.array_records.get("strategy", {}) for context in grid.contexts.values()]
+    assert all(bool(each) == (strategy in ("fedbn", "moon")) for each in kept)
+
+
+@pytest.mark.parametrize("strategy", ["scaffold", "fednova"])
+def test_strategies_that_count_on_plain_steps_are_refused(small_store, strategy):
+    config = experiment(small_store, federation__strategy=strategy, federation__weighting="uniform")
+    with pytest.raises(ConfigError, match=f"'{strategy}' needs plain SGD, but classifiers train with AdamW"):
+        strategy_of(config)
+
+
+def test_validation_tiles_are_neither_trained_on_nor_counted(small_store):
+    config = experiment(small_store, classification__patience=1, classification__validation_share=0.5)
+    _, (first, *_), _ = run(config)
+    # Of any k tiles of a label round(k / 2) validate, and the others are trained on.
+    labels = [partitioned_store(config).tiles(client).labels for client in range(2)]
+    trained = [sum(k - round(k / 2) for k in np.bincount(each).tolist()) for each in labels]
+    assert first.counts["num-examples"] == sum(trained) < 20
+    assert first.counts["classifier-steps"] == sum(len(batch_bounds(num, 4)) for num in trained)
