@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedray.config.cli import run_job
-from fedray.sweep.job import diagnose
+from fedray.cli.doctor import diagnose
+from fedray.cli.options import run_job
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -7,8 +7,8 @@ folder of pictures a label. Ends with a table, the same as Parquet, and a pictur
 import sys
 from collections.abc import Sequence
 
-from fedray.config.cli import run_job
-from fedray.experiment.score_job import score
+from fedray.cli.options import run_job
+from fedray.cli.score import score
 
 
 def main(argv: Sequence[str]) -> None:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedray.config.cli import run_job
-from fedray.sweep.job import sweep
+from fedray.cli.options import run_job
+from fedray.cli.sweep import sweep
 
 SPACES = Path(__file__).parents[1] / "search_spaces"
 

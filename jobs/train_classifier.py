@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from fedray.config.cli import run_job
-from fedray.experiment.job import train
+from fedray.cli.options import run_job
+from fedray.cli.train import train
 
 
 def main(argv: Sequence[str]) -> None:

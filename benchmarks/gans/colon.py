@@ -24,8 +24,8 @@ from benchmarks.tables import markdown_table, replace_section
 from fedray.config import DataConfig, EvaluationConfig, GanConfig
 from fedray.data import LabelledTiles, TileShape, TileStore, open_store
 from fedray.evaluation import Evaluator
-from fedray.experiment import save_samples
 from fedray.randomness import torch_stream
+from fedray.results.pictures import save_samples
 from fedray.tasks.gan import Gan, Optimizers, local_pass
 
 _README = REPOSITORY / "benchmarks" / "README.md"

@@ -23,8 +23,8 @@ from benchmarks.tables import markdown_table
 from fedray.config import DataConfig, EvaluationConfig, GanConfig
 from fedray.data import LabelledTiles, TileShape, TileStore, open_store
 from fedray.evaluation import Evaluator, compared_indices
-from fedray.experiment import save_samples
 from fedray.randomness import torch_stream
+from fedray.results.pictures import save_samples
 from fedray.tasks.gan import Gan, Optimizers, local_pass
 
 _STEPS_AT_ONCE = 20

@@ -1,6 +1,6 @@
 """Tile stores and partitions: the data sets, how images get into them, and which client has which tile."""
 
-from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store, train_command
+from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store
 from fedray.data.figures import draw_partition
 from fedray.data.importing import (
     ImportOptions,
@@ -73,7 +73,6 @@ __all__ = [
     "site_store",
     "store_shape",
     "tile_shape",
-    "train_command",
     "training_tiles",
     "upload_store",
     "write_store",

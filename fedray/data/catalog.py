@@ -1,7 +1,6 @@
 """The data sets by name, and the cache folder in which they and everything else that FedRay caches live."""
 
 import os
-import shlex
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -74,20 +73,6 @@ def absolute_store(config: DataConfig) -> DataConfig:
     if config.store in (*DATASETS, SITES) or is_uri(config.store) or not path.exists():
         return config
     return config.model_copy(update={"store": str(path.resolve())})
-
-
-def train_command(store: TileStore, place: str) -> str:
-    """Return the command that trains on a store; the clients that it names train on what they have.
-
-    Args:
-        store: The store.
-        place: Its path or address.
-    """
-    command = f"python jobs/train_gan.py --data {shlex.quote(place)}"
-    clients = store.clients[store.indices("train")]
-    if len(clients) and clients.min() >= 0:
-        command += f" --partition.scheme client --federation.num-clients {len(set(clients.tolist()))}"
-    return command
 
 
 def cache_dir() -> Path:

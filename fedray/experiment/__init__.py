@@ -1,21 +1,9 @@
 """One experiment composed of data, federation, evaluation and tracking: ``run_experiment(config, ...) -> Result``."""
 
-from fedray.experiment.cluster import (
-    ClusterSize,
-    NodeSize,
-    ResourceError,
-    cluster_name,
-    cluster_size,
-    connect,
-    plan_workers,
-)
 from fedray.experiment.evaluate import Evaluation, evaluate_generator
 from fedray.experiment.flower import server_app
 from fedray.experiment.notes import notes
-from fedray.experiment.pictures import save_samples
-from fedray.experiment.place import Place, new_place, results_root, resumable
 from fedray.experiment.prepare import Prepared, prepare_evaluation
-from fedray.experiment.report import print_scores
 from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
 from fedray.experiment.run import (
     EVALUATION_TIMEOUT_S,
@@ -32,18 +20,11 @@ __all__ = [
     "EVALUATION_TIMEOUT_S",
     "KIND",
     "PICTURES",
-    "ClusterSize",
     "Evaluation",
     "ExperimentRun",
-    "NodeSize",
-    "Place",
     "Prepared",
-    "ResourceError",
     "Result",
     "RoundResult",
-    "cluster_name",
-    "cluster_size",
-    "connect",
     "describe",
     "ended",
     "evaluate_generator",
@@ -53,16 +34,10 @@ __all__ = [
     "log_round",
     "log_start",
     "make_grid",
-    "new_place",
     "notes",
     "open_run",
-    "plan_workers",
     "prepare_evaluation",
-    "print_scores",
-    "results_root",
-    "resumable",
     "run_experiment",
-    "save_samples",
     "saved_config",
     "server_app",
     "settled",

@@ -9,11 +9,11 @@ import numpy as np
 
 from fedray.config import ExperimentConfig
 from fedray.data import client_partition
-from fedray.experiment.progress import clock
 from fedray.experiment.timed import StepTime, time_steps
 from fedray.federation.budget import StepBudget, step_budget, steps_in_a_row
 from fedray.federation.sampling import num_sampled
 from fedray.simulation import WorkerResources
+from fedray.terminal import clock
 
 ENOUGH_STEPS = 700
 """Generator steps in a row after which tiles of `colon` showed nuclei: WGAN-GP, residual, one network that was trained

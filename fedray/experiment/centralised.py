@@ -22,7 +22,7 @@ from torch import Tensor, distributed, nn
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import client_partition, partitioned_store, tile_shape
 from fedray.experiment.classified import evaluate_classifier
-from fedray.experiment.evaluate import Evaluation, Preview, evaluate_generator, preview_tiles
+from fedray.experiment.evaluate import Evaluation, evaluate_generator, preview_tiles
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.rounds import RoundResult, generator_arrays
 from fedray.experiment.stopping import is_done, with_validation
@@ -44,6 +44,7 @@ from fedray.federation.client import report_metrics
 from fedray.federation.messages import NUM_EXAMPLES, counts_of
 from fedray.learning import Arrays, Hook, Learner, PassReport, check_finite, training_device
 from fedray.randomness import derive_seed
+from fedray.results.pictures import Preview
 from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
 from fedray.tasks import Pass, task_of
 

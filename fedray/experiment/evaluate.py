@@ -11,14 +11,11 @@ from fedray.data import local_store, tile_shape
 from fedray.evaluation import Scores, cached_evaluator, compared_indices
 from fedray.learning import Arrays, training_device
 from fedray.randomness import torch_stream
+from fedray.results.pictures import Preview
 from fedray.tasks.gan import Gan, gan_with
 
 PREVIEW_TILES = 8
 """Tiles per label that are kept to look at."""
-
-Preview = NDArray[np.integer]
-"""What there is to look at: tiles, uint8 [label, tile, H, W, C], of the same noise every round, so that the rounds can
-be compared; of a classifier its confusion matrix, int64 [label, label]."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from flwr.serverapp import Grid, ServerApp
 from fedray.config import SITES, ExperimentConfig, override
 from fedray.data import local_store
 from fedray.evaluation import Evaluator
-from fedray.experiment.place import results_root
 from fedray.experiment.rounds import ExperimentRun
 from fedray.experiment.settled import settled
 from fedray.federation import AgreedGrid, ask_sites
 from fedray.learning import training_device
+from fedray.results.files import CHECKPOINT
+from fedray.results.place import results_root
 
 server_app = ServerApp()
 
@@ -25,7 +26,7 @@ def main(grid: Grid, context: Context) -> None:
     on_sites = _given(context).get("data.store") == SITES
     run = _run_on_sites(grid, context) if on_sites else _run_on_one_store(grid, context)
     # The only place that has the generator then: no tile is here that it could be judged by.
-    folder = results_root() / "runs" / f"sites-{context.run_id}" / "checkpoint" if on_sites else None
+    folder = results_root() / "runs" / f"sites-{context.run_id}" / CHECKPOINT if on_sites else None
     while not run.done:
         result = run.step()
         figures = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())

@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Iterable
 
-from rich.console import Console
-
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore
 from fedray.experiment.classified import names_of_scores
@@ -18,7 +16,6 @@ from fedray.tracking import (
     TrackingError,
     pictures,
     score_by_step,
-    ui_command,
 )
 
 _logger = logging.getLogger(__name__)
@@ -112,11 +109,3 @@ def _view(
         sections=[section],
         charts_alone=charts_alone,
     )
-
-
-def print_pages(console: Console, pages: Pages, tracking_uri: str) -> None:
-    """Print pages, a line each, or where there are none the command that opens the UI."""
-    for name, page in pages.items():
-        console.print(f"{f'In MLflow, {name}:':20} {page}", soft_wrap=True)
-    if not pages:
-        console.print(f"Look in MLflow:      {ui_command(tracking_uri)}", soft_wrap=True)

@@ -10,14 +10,12 @@ from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import StoreError, local_store
 from fedray.evaluation import Evaluator
 from fedray.experiment.classified import Judge, trivial_row
+from fedray.results.files import EVALUATION
 from fedray.storage import write_whole
 
 Prepared = list[Any]
 """One reference to the files in Ray's object store, and the store's fingerprint; in a list, so that Ray hands the
 reference over instead of the files."""
-
-KEPT = "evaluation"
-"""Folder, in that of the results, of what was prepared: another machine goes on with the same extractor."""
 
 _PREPARE_TIMEOUT_S = 3600.0  # a node may have to be launched, and an extractor trained
 
@@ -46,7 +44,7 @@ def prepare_evaluation(config: ExperimentConfig, folder: Path | None = None) -> 
         The evaluator, and what :func:`install_evaluation` takes on other nodes.
     """
     if folder is not None:
-        kept = (folder / KEPT).rglob("*.safetensors")
+        kept = (folder / EVALUATION).rglob("*.safetensors")
         Evaluator.install({path.relative_to(folder).as_posix(): path.read_bytes() for path in kept})
     if not _takes_work():
         needs = {"num_cpus": config.resources.cpus_per_worker}
@@ -86,7 +84,7 @@ def keep_evaluation(prepared: Prepared, folder: Path) -> None:
     """Write what was prepared beside the results, unless it is there already."""
     for name, content in ray.get(prepared[0]).items():
         path = folder / name
-        assert path.is_relative_to(folder / KEPT), "an evaluator's files are in a folder of their own"
+        assert path.is_relative_to(folder / EVALUATION), "an evaluator's files are in a folder of their own"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)

@@ -12,7 +12,6 @@ from fedray.data import Census, census_of
 from fedray.experiment.classified import evaluate_classifier
 from fedray.experiment.evaluate import (
     Evaluation,
-    Preview,
     evaluate_generator,
     evaluate_tiles,
     preview_tiles,
@@ -34,6 +33,7 @@ from fedray.federation import (
     shared_arrays,
 )
 from fedray.learning import Arrays
+from fedray.results.pictures import Preview
 from fedray.simulation import RayGrid
 
 RunElsewhere = Callable[..., Any]

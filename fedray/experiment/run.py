@@ -10,15 +10,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import torch
 
+from fedray.cluster.reach import check_reach
+from fedray.cluster.size import cluster_name, connect, plan_workers
 from fedray.config import DataConfig, ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store, client_partition, local_store, store_shape
 from fedray.evaluation import Scores, check_compared, check_extractor
 from fedray.evaluation.classification import check_several_labels
-from fedray.experiment.basis import basis_of, judged_by
 from fedray.experiment.classified import Judge, split_labels
-from fedray.experiment.cluster import cluster_name, connect, plan_workers
 from fedray.experiment.evaluate import Evaluation
-from fedray.experiment.folder import (
+from fedray.experiment.pages import keep_experiment_pages
+from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_judge
+from fedray.experiment.rounds import ExperimentRun, RoundResult
+from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
+from fedray.experiment.settled import settled
+from fedray.experiment.tracked import ended, log_model, log_round, log_start, open_run, subject
+from fedray.federation import Account, client_app, latest_round, load_checkpoint, make_strategy, shared_arrays
+from fedray.results.basis import basis_of, judged_by
+from fedray.results.files import CHECKPOINT, RESULTS
+from fedray.results.folder import (
     EXPERIMENT,
     check_basis,
     check_folder,
@@ -29,17 +38,9 @@ from fedray.experiment.folder import (
     open_folder,
     outcome_of,
 )
-from fedray.experiment.ledger import EXPERIMENT_ACCOUNT, Ledger
-from fedray.experiment.pages import keep_experiment_pages
-from fedray.experiment.pictures import picture_name, save_samples
-from fedray.experiment.place import Place
-from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_judge
-from fedray.experiment.reach import check_reach
-from fedray.experiment.rounds import ExperimentRun, RoundResult
-from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
-from fedray.experiment.settled import settled
-from fedray.experiment.tracked import ended, log_model, log_round, log_start, open_run, subject
-from fedray.federation import Account, client_app, latest_round, load_checkpoint, make_strategy, shared_arrays
+from fedray.results.ledger import EXPERIMENT_ACCOUNT, Ledger
+from fedray.results.pictures import picture_name, save_samples
+from fedray.results.place import Place
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tasks import task_of
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
@@ -110,7 +111,7 @@ def run_experiment(
     resources = plan_workers(config, cluster) if pool is None else pool.resources
     check_tracking(tracking_uri)
     evaluator, prepared = prepare_judge(config, out.folder)
-    basis = {**basis_of(config, store), **judged_by(evaluator)}
+    basis = {**basis_of(config, store), **judged_by(evaluator.extractor)}
     key = open_folder(out, EXPERIMENT, config, basis)
     keep_evaluation(prepared, out.folder)
     keep_self_test(evaluator.self_test, out.folder)
@@ -120,7 +121,7 @@ def run_experiment(
     tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test), **quality_tags(evaluator)}
     with ExitStack() as stack:
         run = _engine(stack, config, resources, prepared, pool, out)
-        run.load(out.folder / "checkpoint")
+        run.load(out.folder / CHECKPOINT)
         with ended(open_run(tracker, config, store, key=key, tags=tags)) as tracked:
             log_self_test(tracked, evaluator.self_test, out.folder)
             pages = keep_experiment_pages(config, store, tracker, tracked.run_id)
@@ -194,13 +195,13 @@ def finished_experiment(config: ExperimentConfig, out: Place) -> Result | None:
 
 def rounds_done(out: Place) -> int:
     """Count the rounds after which the experiment in a folder would go on; 0 where there is none."""
-    newest = latest_round(out.folder / "checkpoint")
+    newest = latest_round(out.folder / CHECKPOINT)
     return load_checkpoint(newest)[0].round_index if newest else 0
 
 
 def _result(config: ExperimentConfig, out: Place, outcome: Mapping[str, Any]) -> Result:
     scores, floor, run_id = (outcome[name] for name in ("scores", "floor", "run_id"))
-    history = pd.read_parquet(out.folder / "results.parquet")
+    history = pd.read_parquet(out.folder / RESULTS)
     pages, quality = outcome.get("pages", {}), outcome.get("quality", "")
     return Result(config, scores, floor, history, run_id, out.folder, pages, quality)
 
@@ -281,7 +282,7 @@ def _run_rounds(
     run: "ExperimentRun | CentralisedRun", out: Place, store: TileStore, tracked: TrackedRun, on_round: OnRound
 ) -> Evaluation:
     """Run the rounds that are left; keep history and checkpoints in the place. Returns the last evaluation."""
-    path = out.folder / "results.parquet"
+    path = out.folder / RESULTS
     rows: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records") if path.exists() else []
     rows = [row for row in rows if row["round"] <= run.state.round_index]  # later ones were lost with their state
     evaluation = None
@@ -295,7 +296,7 @@ def _run_rounds(
         log_round(tracked, store, result)
         if run.done or run.state.round_index % run.config.federation.checkpoint_every == 0:
             tracked.flush()  # first: a killed run goes on after its checkpoint and does not log those rounds again
-            run.save(out.folder / "checkpoint")
+            run.save(out.folder / CHECKPOINT)
             out.push()
         on_round(result)
     return evaluation or run.evaluate()

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from fedray.evaluation import SelfTest
 from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
 from fedray.evaluation.self_testing import REAL, State, is_of_label
 from fedray.experiment.classified import Judge
+from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
 from fedray.tracking import TrackedRun
 
 if TYPE_CHECKING:  # imported where it draws: every trial imports this room, and matplotlib costs it half a second
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-TABLE, PICTURE = "self_test.parquet", "self_test.png"
-"""Files in the folder of the results."""
 
 BLIND_TAG = "fedray.score-blind-to"
 QUALITY_TAG = "fedray.extractor-quality"
@@ -31,27 +28,6 @@ NEAREST_SHOWN = 3
 """Destroyed sets, those that score best, that a line at the start names."""
 WORDS_SHOWN = 4
 """Things that a score is blind to, at the most, that a sentence names."""
-
-
-def show_self_test(console: Console, evaluator: Judge, folder: Path) -> None:
-    """Print what destroyed real tiles score, a line a score, and warn of what scores do not see.
-
-    Args:
-        console: Where to.
-        evaluator: Of the job.
-        folder: Where the whole table is.
-    """
-    if evaluator.self_test is None:
-        return
-    console.print(
-        "self-test: real tiles destroyed on purpose must score above the same tiles undestroyed", soft_wrap=True
-    )
-    for line in (*self_test_lines(evaluator.self_test), *spread_lines(evaluator.self_test), quality_line(evaluator)):
-        if line:
-            console.print(f"  {line}", soft_wrap=True)
-    for warning in self_test_warnings(evaluator.self_test):
-        console.print(f"warning: {warning}", soft_wrap=True)
-    console.print(f"  all of it: {folder / TABLE}, {PICTURE}", soft_wrap=True)
 
 
 def self_test_lines(test: SelfTest) -> list[str]:
@@ -126,7 +102,7 @@ def in_words(blind: Sequence[str]) -> str:
 
 def blind_words(folder: Path, score: str) -> str:
     """Say what a score is blind to, by the table in the folder of a run; empty: to nothing tested, or there is none."""
-    path = folder / TABLE
+    path = folder / SELF_TEST
     if not path.is_file():
         return ""
     table = pd.read_parquet(path)
@@ -169,16 +145,16 @@ def self_test_table(test: SelfTest) -> pd.DataFrame:
 def keep_self_test(test: SelfTest | None, folder: Path) -> None:
     """Write table and picture into the folder of the results."""
     if test is not None:
-        self_test_table(test).to_parquet(folder / TABLE)
-        draw_self_test(test).savefig(folder / PICTURE, dpi=120)
+        self_test_table(test).to_parquet(folder / SELF_TEST)
+        draw_self_test(test).savefig(folder / SELF_TEST_PICTURE, dpi=120)
 
 
 def log_self_test(run: TrackedRun, test: SelfTest | None, folder: Path) -> None:
     """Log the picture, and the table as CSV, which MLflow shows as a table."""
     if test is None:
         return
-    run.log_artifact(folder / PICTURE)
-    shown = (folder / TABLE).with_suffix(".csv")
+    run.log_artifact(folder / SELF_TEST_PICTURE)
+    shown = (folder / SELF_TEST).with_suffix(".csv")
     self_test_table(test).to_csv(shown, index=False)
     run.log_artifact(shown)
     shown.unlink()

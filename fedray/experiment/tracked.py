@@ -9,10 +9,9 @@ import torch
 from fedray.config import ClassificationConfig, ExperimentConfig, GanConfig, flatten
 from fedray.data import TileStore, client_partition, draw_partition, store_shape
 from fedray.evaluation import Scores
-from fedray.experiment.evaluate import Preview
-from fedray.experiment.pictures import BESIDE_OTHERS, WHOLE, draw_preview
 from fedray.experiment.rounds import RoundResult, generator_arrays
 from fedray.learning import Arrays, check_finite
+from fedray.results.pictures import BESIDE_OTHERS, WHOLE, Preview, draw_preview
 from fedray.tasks import task_of
 from fedray.tasks.gan import LabelledGenerator, gan_with
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags

@@ -2,7 +2,7 @@
 
 from fedray.sweep.check import saved_space
 from fedray.sweep.plan import SweepPlan, plan_sweep
-from fedray.sweep.results import SweepResult, print_trials
+from fedray.sweep.results import SweepResult
 from fedray.sweep.run import SweepError, run_sweep
 from fedray.sweep.space import SearchSpace, load_space
 
@@ -13,7 +13,6 @@ __all__ = [
     "SweepResult",
     "load_space",
     "plan_sweep",
-    "print_trials",
     "run_sweep",
     "saved_space",
 ]

@@ -6,10 +6,10 @@ from itertools import islice, product
 
 from fedray.config import ExperimentConfig
 from fedray.experiment.budget import ON_TOP, STEPS, round_seconds, short_training, step_lines, time_basis, timed_step
-from fedray.experiment.progress import clock
 from fedray.federation.budget import step_budget
 from fedray.sweep.plan import SweepPlan
 from fedray.sweep.space import SearchSpace
+from fedray.terminal import clock
 
 _CHANGE_STEPS = (
     "federation.",

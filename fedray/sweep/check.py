@@ -7,10 +7,13 @@ import pandas as pd
 from fedray.config import ConfigError
 from fedray.data import TileStore, absolute_store, local_store
 from fedray.evaluation import EvaluationError, SelfTest, mode_of
-from fedray.experiment import Place, from_store
-from fedray.experiment.basis import basis_of
+from fedray.experiment import from_store
 from fedray.experiment.classified import names_of_scores
-from fedray.experiment.folder import (
+from fedray.experiment.run import check_config
+from fedray.results import Place
+from fedray.results.basis import basis_of
+from fedray.results.files import RESULTS
+from fedray.results.folder import (
     SWEEP,
     check_basis,
     check_folder,
@@ -19,7 +22,6 @@ from fedray.experiment.folder import (
     is_started,
     outcome_of,
 )
-from fedray.experiment.run import check_config
 from fedray.sweep.results import SweepResult
 from fedray.sweep.space import SearchSpace, load_space
 
@@ -35,7 +37,7 @@ def finished_sweep(space: SearchSpace, out: Place) -> SweepResult | None:
     saved = saved_space(out)
     if space != saved:
         check_folder(out, SWEEP, settle(space), saved)
-    return SweepResult(saved, pd.read_parquet(out.folder / "results.parquet"), out.folder, outcome.get("pages", {}))
+    return SweepResult(saved, pd.read_parquet(out.folder / RESULTS), out.folder, outcome.get("pages", {}))
 
 
 class Checked(NamedTuple):

@@ -14,10 +14,11 @@ import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import fedray
+from fedray.cluster import ClusterSize, ResourceError, cluster_name, connect
+from fedray.cluster.upload import UPLOAD_REMEDY, submitted_folder, to_be_sent, was_sent
 from fedray.config import ConfigError, DataConfig, ExperimentConfig
 from fedray.data import StoreError, absolute_store, cache_dir, open_store
-from fedray.experiment import ClusterSize, Place, ResourceError, cluster_name, connect
-from fedray.experiment.upload import UPLOAD_REMEDY, submitted_folder, to_be_sent, was_sent
+from fedray.results import Place
 from fedray.storage import SharedFolder, StorageError, why_not_made
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.space import load_space

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ray import tune
 
-from fedray.experiment import ClusterSize, plan_workers
+from fedray.cluster import ClusterSize, plan_workers
 from fedray.simulation import WorkerResources
 from fedray.sweep.space import SearchSpace
 

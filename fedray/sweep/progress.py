@@ -8,10 +8,9 @@ from ray import tune
 from rich.live import Live
 from rich.text import Text
 
-from fedray.config.cli import plain_console
-from fedray.experiment.progress import clock
 from fedray.sweep.searcher import COMPLETED, DIVERGED
 from fedray.sweep.space import SearchSpace
+from fedray.terminal import clock, plain_console
 
 
 class SweepProgress(tune.Callback):

@@ -8,32 +8,25 @@ import numpy as np
 import pandas as pd
 from ray import tune
 
+from fedray.cluster import cluster_name, connect
+from fedray.cluster.reach import check_reach
 from fedray.data import TileStore
 from fedray.errors import UserError
 from fedray.evaluation import Scores
-from fedray.experiment import (
-    KIND,
-    Place,
-    Prepared,
-    cluster_name,
-    connect,
-    describe,
-    ended,
-    save_samples,
-)
-from fedray.experiment.basis import basis_of, judged_by
+from fedray.experiment import KIND, Prepared, describe, ended
 from fedray.experiment.classified import Judge, names_of_scores
-from fedray.experiment.evaluate import Preview
-from fedray.experiment.folder import SWEEP, finish, open_folder
-from fedray.experiment.ledger import Ledger
-from fedray.experiment.pictures import picture_name
 from fedray.experiment.prepare import keep_evaluation, prepare_judge
-from fedray.experiment.reach import check_reach
 from fedray.experiment.run import OnEvaluator
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.experiment.tracked import log_model
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.learning import Arrays
+from fedray.results import Place
+from fedray.results.basis import basis_of, judged_by
+from fedray.results.files import BEST, RESULTS
+from fedray.results.folder import SWEEP, finish, open_folder
+from fedray.results.ledger import Ledger
+from fedray.results.pictures import Preview, picture_name, save_samples
 from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
 from fedray.sweep.checkpoints import drop_checkpoints
 from fedray.sweep.pages import RANK, keep_pages
@@ -85,7 +78,7 @@ def run_sweep(
         return finished
     space, store = check_sweep(space, out)
     cluster = connect()
-    check_reach(space.fixed, cluster, out)
+    check_reach(space.fixed, cluster, out.folder if out.shared is None else None)
     plan = plan_sweep(space, cluster)
     check_tracking(tracking_uri)
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
@@ -127,7 +120,12 @@ class _Sweep:
 
 def _open_folder(out: Place, space: SearchSpace, store: TileStore, evaluator: Judge, prepared: Prepared) -> str:
     """Begin, or go on, in the sweep's folder with what judges its trials; returns the key of its run."""
-    key = open_folder(out, SWEEP, space, {**basis_of(space.fixed, store), **judged_by(evaluator)})
+    key = open_folder(
+        out,
+        SWEEP,
+        space,
+        {**basis_of(space.fixed, store), **judged_by(evaluator.extractor)},
+    )
     keep_evaluation(prepared, out.folder)
     keep_self_test(evaluator.self_test, out.folder)
     return key
@@ -222,7 +220,7 @@ def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None
     title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"
     picture = picture_name(space.fixed)
     save_samples(out / picture, store, preview, title)
-    for name in ("results.parquet", "best.yaml", picture):
+    for name in (RESULTS, BEST, picture):
         parent.log_artifact(out / name)
     rounds, scores = int(best["rounds"]), _last_scores(grid, best["trial"], sweep.score_names)
     parent.log_round(rounds, {space.goal.metric: float(best["score"])} | scores)

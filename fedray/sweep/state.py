@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-from fedray.experiment import Place
+from fedray.results import Place
 from fedray.storage import SharedFolder, write_whole
 
 WHOLE_STATE = "whole-state.zip"

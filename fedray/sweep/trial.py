@@ -28,10 +28,10 @@ from fedray.experiment import (
     open_run,
     start_workers,
 )
-from fedray.experiment.evaluate import Preview
-from fedray.experiment.ledger import Ledger
 from fedray.experiment.prepare import check_tiles
 from fedray.federation import Account, DivergedError, latest_round
+from fedray.results.ledger import Ledger
+from fedray.results.pictures import Preview
 from fedray.simulation import WorkerResources
 from fedray.sweep.searcher import COMPLETED, DIVERGED, GENERATOR_STEPS, SCORES, SECONDS, SPENT
 from fedray.sweep.space import SearchSpace, Value

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import tune
 
-from fedray.experiment import Place
+from fedray.results import Place
 from fedray.storage import SharedFolder, private_folder
 from fedray.sweep.checkpoints import DropCheckpoints
 from fedray.sweep.plan import SweepPlan

@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from fedray.config.cli import this_python
 from fedray.environment import SILENT
+from fedray.terminal import this_python
 from fedray.tracking.errors import shown
 
 SQLITE = "sqlite:///"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fedray.experiment import Place
+from fedray.results import Place
 from tests.support.fake_nodes import fake_cluster
 from tests.support.small import NewDatabase
 from tests.support.storage import Bucket

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from ray._private.runtime_env.packaging import create_package
 
+from fedray.cluster.contents import not_text
+from fedray.cluster.upload import UploadError, check_upload, to_be_sent
 from fedray.config import DataConfig
 from fedray.data import TileStore
-from fedray.experiment.contents import not_text
-from fedray.experiment.upload import UploadError, check_upload, to_be_sent
 from tests.support.cluster_files import ROOT
 
 NEEDED = ("fedray", "jobs", "search_spaces")

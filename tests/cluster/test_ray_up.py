@@ -13,7 +13,7 @@ import yaml
 from ray.autoscaler._private.aws.config import bootstrap_aws
 from ray.autoscaler._private.util import prepare_config
 
-from fedray.experiment.cluster import CLUSTER_CONFIG, cluster_name
+from fedray.cluster.size import CLUSTER_CONFIG, cluster_name
 from tests.support.cloud import Cloud, Entry, Head, Instance, local_cloud, tags
 from tests.support.cluster_files import ROOT
 

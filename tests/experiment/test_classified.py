@@ -13,11 +13,11 @@ from fedray.data import Tile, client_partition, partitioned_store, write_store
 from fedray.evaluation import EvaluationError, mode_of
 from fedray.experiment.classified import absent_note, evaluate_classifier, names_of_scores, trivial_row
 from fedray.experiment.evaluate import Evaluation
-from fedray.experiment.pictures import draw_preview
 from fedray.experiment.rounds import ExperimentRun
 from fedray.experiment.run import check_config
 from fedray.experiment.settled import settled
 from fedray.federation import client_app, load_checkpoint, save_checkpoint, shared_arrays
+from fedray.results.pictures import draw_preview
 from fedray.tasks.classification import Classifier, split_validation
 from tests.support.classifiers import experiment
 from tests.support.federation import first_state

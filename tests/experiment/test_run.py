@@ -13,7 +13,6 @@ from fedray import experiment
 from fedray.config import ConfigError, load_config
 from fedray.data import TileShape
 from fedray.evaluation import score_names
-from fedray.experiment.ledger import Ledger
 from fedray.federation import (
     client_app,
     latest_round,
@@ -21,6 +20,7 @@ from fedray.federation import (
     shared_arrays,
 )
 from fedray.learning import Condition
+from fedray.results.ledger import Ledger
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tasks.gan import Gan
 from tests.support.federation import first_state, rounds_of

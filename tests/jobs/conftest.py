@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from fedray.cli.options import run_job
 from fedray.config import nest
-from fedray.config.cli import run_job
 from fedray.data import TileStore
 from fedray.data.store import FORMAT_VERSION
 from tests.support.jobs import SEARCH, Finished, Job, load

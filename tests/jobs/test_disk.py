@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from fedray.config.cli import run_job
+from fedray.cli.options import run_job
 from fedray.data import local_store
 
 PLACES = ["{folder}/file", "{folder}/file/below", "/proc/fedray", "/proc", "/dev/null/below"]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedray.experiment import Place
-from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
+from fedray.results import Place
+from fedray.results.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import SearchSpace, load_space
 from fedray.sweep.check import settle
 from tests.support.jobs import SEARCH

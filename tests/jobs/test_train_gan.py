@@ -8,8 +8,9 @@ import yaml
 from mlflow import MlflowClient
 
 from fedray.config import ExperimentConfig, load_config
-from fedray.experiment import Place, settled
-from fedray.experiment.folder import EXPERIMENT, SWEEP, open_folder
+from fedray.experiment import settled
+from fedray.results import Place
+from fedray.results.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import load_space
 from fedray.tracking.address import sqlite_uri
 from tests.support.jobs import flat_yaml

@@ -17,7 +17,7 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReque
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
-from fedray.experiment import cluster_name, cluster_size
+from fedray.cluster import cluster_name, cluster_size
 from tests.support.manifests import (
     CHECKS,
     FOLDER,

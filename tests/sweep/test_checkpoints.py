@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
-from fedray.experiment import Place
+from fedray.results import Place
 from fedray.sweep.checkpoints import DropCheckpoints, drop_checkpoints
 
 ENDED = {"pruned": {"completed": False}, "failed": {"diverged": "a loss", "completed": False}, "error": None}

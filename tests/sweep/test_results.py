@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from fedray.config import override
-from fedray.experiment.ledger import Ledger
 from fedray.federation import Releases, epsilon_of
+from fedray.results.ledger import Ledger
 from fedray.sweep.results import SweepResult, print_trials, trial_table, with_context, with_epsilon, write_results
 from fedray.sweep.searcher import COMPLETED, DIVERGED, OptunaSearcher
 from tests.support.spaces import METRIC, small_space

@@ -11,9 +11,9 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from fedray.cluster import ResourceError
 from fedray.config import load_config
 from fedray.data import write_store
-from fedray.experiment import ResourceError
 from fedray.experiment.evaluate import evaluate_generator
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.sweep import load_space, plan_sweep, run_sweep
@@ -199,7 +199,7 @@ def test_a_finished_sweep_is_not_run_again(sweep, ray_session):
     [(4, 4, 5, (2, 2)), (2, 4, 5, (2, 1)), (64, 4, 5, (2, 4)), (64, 8, 3, (2, 3))],
 )
 def test_trials_at_a_time_are_what_fits(small_store, cpus, max_concurrent, num_trials, expected):
-    from fedray.experiment import ClusterSize, NodeSize
+    from fedray.cluster import ClusterSize, NodeSize
 
     space = small_space(small_store, max_concurrent=max_concurrent, num_trials=num_trials)
     plan: SweepPlan = plan_sweep(space, ClusterSize((NodeSize(cpus),)))

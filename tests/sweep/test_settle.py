@@ -5,7 +5,7 @@ import pytest
 from fedray.config import ConfigError
 from fedray.data import write_store
 from fedray.evaluation import score_names
-from fedray.experiment import Place
+from fedray.results import Place
 from fedray.sweep.check import check_sweep, settle
 from tests.support.small import random_tiles
 from tests.support.spaces import METRIC, small_space

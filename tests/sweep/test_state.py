@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedray.experiment import Place
+from fedray.results import Place
 from fedray.storage import SharedFolder
 from fedray.sweep.state import WHOLE_STATE, keep_state, put_state_back
 

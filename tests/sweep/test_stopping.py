@@ -11,8 +11,9 @@ from ray import cloudpickle, tune
 from ray.tune.result import TRAINING_ITERATION
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
+from fedray.cluster import ClusterSize, NodeSize
 from fedray.config import nest
-from fedray.experiment import ClusterSize, NodeSize, Place
+from fedray.results import Place
 from fedray.simulation import WorkerResources
 from fedray.sweep.plan import SweepPlan
 from fedray.sweep.progress import SweepProgress

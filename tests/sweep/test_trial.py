@@ -6,8 +6,8 @@ from ray import tune
 
 from fedray.config import override
 from fedray.experiment import prepare_evaluation
-from fedray.experiment.ledger import Ledger
 from fedray.federation import Releases, epsilon_of
+from fedray.results.ledger import Ledger
 from fedray.simulation import WorkerResources
 from fedray.sweep.space import Choice
 from fedray.sweep.trial import FederatedTrial

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from fedray.config.cli import plain_console
 from fedray.sweep.progress import SweepProgress
 from fedray.sweep.results import SweepResult, print_trials
+from fedray.terminal import plain_console
 from tests.support.spaces import small_space
 
 WORDS = ["[red]", "[/red]", "/data/[bold]/x", ":skull:", r"\[x]"]

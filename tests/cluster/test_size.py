@@ -1,7 +1,7 @@
 import pytest
 import ray
 
-from fedray.experiment import ClusterSize, NodeSize, ResourceError, connect, plan_workers
+from fedray.cluster import ClusterSize, NodeSize, ResourceError, connect, plan_workers
 
 LAPTOP = ClusterSize((NodeSize(8),))
 GPUS = ClusterSize((NodeSize(16, 2),) * 4)

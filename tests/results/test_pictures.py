@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from fedray.data import Tile, write_store
-from fedray.experiment.pictures import BESIDE_OTHERS, WHOLE, draw_samples, save_samples
+from fedray.results.pictures import BESIDE_OTHERS, WHOLE, draw_samples, save_samples
 
 MARGIN, LINE, GAP = 84, 20, 2
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fedray.experiment import Place
-from fedray.experiment.ledger import Ledger
 from fedray.federation import Releases, epsilon_of
+from fedray.results import Place
+from fedray.results.ledger import Ledger
 from fedray.storage import StorageError
 from tests.support.storage import CREDENTIALS
 

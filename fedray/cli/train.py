@@ -8,19 +8,16 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from fedray.cli.options import JobOptions, parse_job
+from fedray.cli.progress import LINE_LENGTH, RoundLines
+from fedray.cli.report import print_first, print_pages, print_plan, print_scores, show_self_test
+from fedray.cluster.size import cluster_size, plan_workers
+from fedray.cluster.upload import check_upload
 from fedray.config import ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
-from fedray.config.cli import JobOptions, parse_job, plain_console
 from fedray.data import local_store
 from fedray.experiment.budget import budget_lines
 from fedray.experiment.classified import absent_note, names_of_scores, trivial_row
-from fedray.experiment.cluster import cluster_size, plan_workers
-from fedray.experiment.ledger import Ledger
 from fedray.experiment.notes import notes
-from fedray.experiment.pages import print_pages
-from fedray.experiment.pictures import picture_name
-from fedray.experiment.place import Place, new_place, results_root, resumable
-from fedray.experiment.progress import LINE_LENGTH, RoundLines
-from fedray.experiment.report import print_first, print_plan, print_scores
 from fedray.experiment.rounds import RoundResult
 from fedray.experiment.run import (
     OnRound,
@@ -30,9 +27,12 @@ from fedray.experiment.run import (
     run_experiment,
     saved_config,
 )
-from fedray.experiment.self_tested import show_self_test
 from fedray.experiment.tracked import subject
-from fedray.experiment.upload import check_upload
+from fedray.results.files import CHECKPOINT, RESULTS, SELF_TEST_PICTURE
+from fedray.results.ledger import Ledger
+from fedray.results.pictures import picture_name
+from fedray.results.place import Place, new_place, results_root, resumable
+from fedray.terminal import plain_console
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
 
@@ -89,8 +89,8 @@ def train(argv: Sequence[str], description: str, task: str = "gan") -> None:
         print_scores(console, result.scores, result.floor, title=title, columns=columns)
     else:
         print_scores(console, result.scores, result.floor, spent, quality=result.quality)
-    files = ("results.parquet", "config.yaml", picture_name(config), *(["self_test.png"] if task == "gan" else []))
-    console.print(f"Results:             {out}/: {', '.join(files)}, checkpoint/", soft_wrap=True)
+    files = (RESULTS, "config.yaml", picture_name(config), *([SELF_TEST_PICTURE] if task == "gan" else []))
+    console.print(f"Results:             {out}/: {', '.join(files)}, {CHECKPOINT}/", soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)
 
 

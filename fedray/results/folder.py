@@ -10,10 +10,19 @@ from typing import Any
 from pydantic import BaseModel
 
 from fedray.config import ConfigError, flatten, save_config
-from fedray.experiment.basis import Basis, changes, this_fedray
-from fedray.experiment.place import TUNE_STATE, Place
-from fedray.experiment.prepare import KEPT
-from fedray.experiment.self_tested import PICTURE, TABLE
+from fedray.results.basis import Basis, changes, this_fedray
+from fedray.results.files import (
+    BEST,
+    CHECKPOINT,
+    CONFUSION,
+    EVALUATION,
+    RESULTS,
+    SAMPLES,
+    SELF_TEST,
+    SELF_TEST_PICTURE,
+    TUNE_STATE,
+)
+from fedray.results.place import Place
 from fedray.storage import private_folder, why_not_made, write_whole
 
 
@@ -38,7 +47,18 @@ SWEEP = FolderKind("sweep", config="sweep.yaml", identity="sweep.json", option="
 FINISHED = "finished.json"
 """File that is written when all is done, last of all; what a table needs beside the results is in it."""
 
-_RESULTS = (FINISHED, KEPT, "results.parquet", "best.yaml", "samples.png", TABLE, PICTURE, "checkpoint", TUNE_STATE)
+_RESULTS = (
+    FINISHED,
+    EVALUATION,
+    RESULTS,
+    BEST,
+    SAMPLES,
+    CONFUSION,
+    SELF_TEST,
+    SELF_TEST_PICTURE,
+    CHECKPOINT,
+    TUNE_STATE,
+)
 
 
 def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseModel | None) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fedray.cli.options import JobOptions, parse_job, run_job
 from fedray.config import ConfigError, ExperimentConfig, load_config
-from fedray.config.cli import JobOptions, parse_job, plain_console, run_job
+from fedray.terminal import plain_console
 
 
 class Options(JobOptions):

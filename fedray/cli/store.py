@@ -1,5 +1,6 @@
 """What the jobs that make a tile store have in common: where files come from, progress, the end of the report."""
 
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,6 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fedray.data.catalog import train_command
 from fedray.data.importing import LeftOut, TableOptions, count_reasons, parse_levels
 from fedray.data.store import StoreError, TileStore
 
@@ -165,3 +165,17 @@ def _print_left_out(console: Console, left_out: Sequence[LeftOut], by_name: bool
         for entry in left_out if by_name else ():
             if entry.reason == reason:
                 console.print(f"          {entry.place}")
+
+
+def train_command(store: TileStore, place: str) -> str:
+    """Return the command that trains on a store; the clients that it names train on what they have.
+
+    Args:
+        store: The store.
+        place: Its path or address.
+    """
+    command = f"python jobs/train_gan.py --data {shlex.quote(place)}"
+    clients = store.clients[store.indices("train")]
+    if len(clients) and clients.min() >= 0:
+        command += f" --partition.scheme client --federation.num-clients {len(set(clients.tolist()))}"
+    return command

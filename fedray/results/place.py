@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from fedray.results.files import TUNE_STATE
 from fedray.storage import SharedFolder, is_uri, private_folder
-
-TUNE_STATE = "tune"
-"""Folder of a sweep's state and checkpoints: Tune itself keeps it on the shared storage."""
 
 
 @dataclass(frozen=True)

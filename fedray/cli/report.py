@@ -2,13 +2,18 @@
 
 from collections.abc import Iterable
 from itertools import groupby
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fedray.cluster.upload import Package
 from fedray.evaluation import interval_names, mode_of
-from fedray.experiment.upload import Package
+from fedray.experiment.classified import Judge
+from fedray.experiment.self_tested import quality_line, self_test_lines, self_test_warnings, spread_lines
+from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
+from fedray.tracking import Pages, ui_command
 
 
 def print_plan(configuration: str, plan: object, budget: Iterable[str], notes: Iterable[str]) -> None:
@@ -72,3 +77,32 @@ def print_scores(
 def _interval(name: str, scores: dict[str, float]) -> str:
     ends = [scores[end] for end in interval_names(name) if end in scores]
     return " to ".join(f"{end:.3f}" for end in ends)
+
+
+def show_self_test(console: Console, evaluator: Judge, folder: Path) -> None:
+    """Print what destroyed real tiles score, a line a score, and warn of what scores do not see.
+
+    Args:
+        console: Where to.
+        evaluator: Of the job.
+        folder: Where the whole table is.
+    """
+    if evaluator.self_test is None:
+        return
+    console.print(
+        "self-test: real tiles destroyed on purpose must score above the same tiles undestroyed", soft_wrap=True
+    )
+    for line in (*self_test_lines(evaluator.self_test), *spread_lines(evaluator.self_test), quality_line(evaluator)):
+        if line:
+            console.print(f"  {line}", soft_wrap=True)
+    for warning in self_test_warnings(evaluator.self_test):
+        console.print(f"warning: {warning}", soft_wrap=True)
+    console.print(f"  all of it: {folder / SELF_TEST}, {SELF_TEST_PICTURE}", soft_wrap=True)
+
+
+def print_pages(console: Console, pages: Pages, tracking_uri: str) -> None:
+    """Print pages, a line each, or where there are none the command that opens the UI."""
+    for name, page in pages.items():
+        console.print(f"{f'In MLflow, {name}:':20} {page}", soft_wrap=True)
+    if not pages:
+        console.print(f"Look in MLflow:      {ui_command(tracking_uri)}", soft_wrap=True)

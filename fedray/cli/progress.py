@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from fedray.config import ExperimentConfig
 from fedray.experiment.rounds import RoundResult
+from fedray.terminal import clock
 
 LINE_LENGTH = 120
 """Columns of a line at the most."""
@@ -114,15 +115,6 @@ class TimeLeft:
         """Count the evaluations that are left: every so many rounds, and after the last."""
         whole = self._num_rounds // self._every - done // self._every
         return whole + (self._num_rounds % self._every > 0 and done < self._num_rounds)
-
-
-def clock(seconds: float) -> str:
-    """Write a time as ``m:ss``, from an hour on as ``h:mm:ss``, from 100 hours on in days and hours."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 100:
-        return f"{hours // 24} d {hours % 24} h"
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _usual(seconds: list[float]) -> float:

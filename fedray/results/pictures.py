@@ -16,13 +16,17 @@ from PIL import Image, ImageDraw, ImageFont
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore
 from fedray.evaluation.confusion import draw_confusion
-from fedray.experiment.evaluate import Preview
 from fedray.randomness import stream
+from fedray.results.files import CONFUSION, SAMPLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Pixels = NDArray[np.uint8]
+
+Preview = NDArray[np.integer]
+"""What there is to look at: tiles, uint8 [label, tile, H, W, C], of the same noise every round, so that the rounds can
+be compared; of a classifier its confusion matrix, int64 [label, label]."""
 
 
 class Bounds(NamedTuple):
@@ -45,7 +49,7 @@ _WHITE, _BLACK = 255, (0, 0, 0)
 
 def picture_name(config: ExperimentConfig) -> str:
     """Name the file of an experiment's picture."""
-    return "confusion.png" if config.task == "classification" else "samples.png"
+    return CONFUSION if config.task == "classification" else SAMPLES
 
 
 def draw_preview(store: TileStore, preview: Preview, title: str, bounds: Bounds = WHOLE) -> Pixels:

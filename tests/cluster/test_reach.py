@@ -1,8 +1,9 @@
 import pytest
 import ray
 
-from fedray.experiment import ClusterSize, NodeSize, Place, ResourceError, reach
-from fedray.experiment.reach import check_reach
+from fedray.cluster import ClusterSize, NodeSize, ResourceError, reach
+from fedray.cluster.reach import check_reach
+from fedray.results import Place
 
 TWO = ClusterSize((NodeSize(4), NodeSize(4)))
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fedray.experiment import Place, new_place, results_root
+from fedray.results import Place, new_place, results_root
 from fedray.storage import StorageError
 from tests.support.storage import Bucket
 

@@ -4,10 +4,10 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from fedray.cli.report import print_scores
 from fedray.config import ExperimentConfig, override
-from fedray.config.cli import plain_console
-from fedray.experiment.report import print_scores
 from fedray.experiment.tracked import default_run_name
+from fedray.terminal import plain_console
 
 WORDS = [
     "[red]",

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedray.cluster.contents import not_text
 from fedray.config import DataConfig
 from fedray.data import DATASETS
 from fedray.errors import UserError
-from fedray.experiment.contents import not_text
 from fedray.storage import is_uri
 
 _NUM_NAMED = 5

@@ -9,11 +9,11 @@ import yaml
 import fedray
 from fedray.config import ConfigError, nest, save_config
 from fedray.data import local_store, write_store
-from fedray.experiment import Place
-from fedray.experiment.basis import EXTRACTOR, FEDRAY, FORMAT, TILES, WEIGHTS, basis_of, changes
-from fedray.experiment.folder import EXPERIMENT, FINISHED, SWEEP, check_basis, finish, open_folder, outcome_of
 from fedray.experiment.run import check_experiment, finished_experiment, saved_config
 from fedray.experiment.settled import settled
+from fedray.results import Place
+from fedray.results.basis import EXTRACTOR, FEDRAY, FORMAT, TILES, WEIGHTS, basis_of, changes
+from fedray.results.folder import EXPERIMENT, FINISHED, SWEEP, check_basis, finish, open_folder, outcome_of
 from fedray.sweep import SearchSpace
 from fedray.sweep.check import check_sweep, finished_sweep, saved_space, settle
 from tests.support.small import SMALL, random_tiles

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import fedray
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore
-from fedray.experiment.classified import Judge
+from fedray.evaluation.extractors.base import Extractor
 from fedray.tasks import task_of
 
 FOLDER_FORMAT = 4
@@ -36,9 +36,9 @@ def basis_of(config: ExperimentConfig, store: TileStore) -> Basis:
     return {**this_fedray(), TILES: store.fingerprint, **checksum}
 
 
-def judged_by(judge: Judge) -> Basis:
+def judged_by(extractor: Extractor | None) -> Basis:
     """Say what judges, once it is prepared; nothing where no extractor does."""
-    return {} if judge.extractor is None else {EXTRACTOR: judge.extractor.identity}
+    return {} if extractor is None else {EXTRACTOR: extractor.identity}
 
 
 def this_fedray() -> Basis:

@@ -7,18 +7,19 @@ from typing import Annotated, Literal
 import tyro
 from pydantic import BaseModel, ConfigDict, Field
 
+from fedray.cli.options import parse_options
+from fedray.cli.report import print_scores, show_self_test
 from fedray.config import ConfigError, DataConfig, EvaluationConfig, ExperimentConfig
-from fedray.config.cli import parse_options, plain_console
 from fedray.data import local_store
 from fedray.data.given import given_tiles
 from fedray.evaluation import Evaluator, check_compared, check_extractor
-from fedray.experiment.place import Place, new_place
-from fedray.experiment.report import print_scores
 from fedray.experiment.scoring import PICTURE, TABLE, choose, score_given, write_scored
-from fedray.experiment.self_tested import quality_line, show_self_test
+from fedray.experiment.self_tested import quality_line
 from fedray.experiment.settled import from_store
 from fedray.learning import training_device
+from fedray.results.place import Place, new_place
 from fedray.storage import private_folder, why_not_made
+from fedray.terminal import plain_console
 
 
 class JudgeOptions(EvaluationConfig):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from fedray.cli.progress import LINE_LENGTH, RoundLines, clock
 from fedray.config import ExperimentConfig, override
 from fedray.experiment.evaluate import Evaluation
-from fedray.experiment.progress import LINE_LENGTH, RoundLines, clock
 from fedray.experiment.rounds import RoundResult
 from fedray.federation import RoundReport
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 from pydantic import BaseModel, ConfigDict
-from rich.console import Console
 
 from fedray.config.loading import ConfigError, override, validate
 from fedray.config.paths import flatten
@@ -137,20 +136,6 @@ def _unvalidated(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.St
             for name, field in model.model_fields.items()
         ),
     )
-
-
-def plain_console(*, soft_wrap: bool = False) -> Console:
-    """Return a console that prints users' words as they are: ``[red]`` and ``:skull:`` are names, numbers stay plain.
-
-    That goes for the cells and titles of its tables too. What shall have a style comes as :class:`rich.text.Text`.
-    """
-    return Console(soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
-
-
-def this_python() -> str:
-    """Return the command of the running interpreter, relative where it lies below the working folder."""
-    interpreter, here = Path(sys.executable), Path.cwd()
-    return str(interpreter.relative_to(here) if interpreter.is_relative_to(here) else interpreter)
 
 
 def run_job(main: Callable[[Sequence[str]], int | None]) -> int:

@@ -1,32 +1,32 @@
-"""The command lines of the sweep jobs and of the doctor: options in, tables and pictures out."""
+"""The command line of the sweep jobs: options in, tables and pictures out."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
-from rich.text import Text
 
-from fedray.config import DataConfig, to_yaml
-from fedray.config.cli import JobOptions, parse_job, plain_console, this_python
-from fedray.experiment import Place, cluster_size, new_place, notes, results_root, resumable
-from fedray.experiment.job import JOBS
-from fedray.experiment.ledger import Ledger
-from fedray.experiment.pages import print_pages
-from fedray.experiment.pictures import picture_name
-from fedray.experiment.report import print_first, print_plan
-from fedray.experiment.self_tested import show_self_test
-from fedray.experiment.upload import check_upload, size_text
+from fedray.cli.options import JobOptions, parse_job
+from fedray.cli.report import print_first, print_pages, print_plan, show_self_test
+from fedray.cli.train import JOBS
+from fedray.cli.trials import print_trials
+from fedray.cluster import cluster_size
+from fedray.cluster.upload import check_upload, size_text
+from fedray.config import to_yaml
+from fedray.experiment import notes
+from fedray.results import Place, new_place, results_root, resumable
+from fedray.results.files import BEST, RESULTS, SELF_TEST_PICTURE
+from fedray.results.ledger import Ledger
+from fedray.results.pictures import picture_name
 from fedray.sweep.budget import sweep_budget_lines
 from fedray.sweep.check import check_sweep, finished_sweep, saved_space
-from fedray.sweep.doctor import Level, examine
 from fedray.sweep.plan import plan_sweep
-from fedray.sweep.results import SweepResult, print_trials
+from fedray.sweep.results import SweepResult
 from fedray.sweep.run import run_sweep
 from fedray.sweep.space import SearchSpace, find_space, load_space
+from fedray.terminal import plain_console, this_python
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
 
@@ -93,57 +93,14 @@ def _print_result(console: Console, out: Place, result: SweepResult, tracking_ur
     spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None
     print_trials(console, result, spent)
     fixed = result.space.fixed
-    pictures = (picture_name(fixed), *(["self_test.png"] if fixed.task == "gan" else []))
-    best, size = shlex.quote(str(result.out / "best.yaml")), size_text(out.num_bytes())
+    pictures = (picture_name(fixed), *([SELF_TEST_PICTURE] if fixed.task == "gan" else []))
+    best, size = shlex.quote(str(result.out / BEST)), size_text(out.num_bytes())
     for line in (
         f"Run the best again:  {this_python()} {JOBS[fixed.task]} --config {best}",
-        f"Results:             {out}/: results.parquet, best.yaml, {', '.join(pictures)} ({size} in all)",
+        f"Results:             {out}/: {RESULTS}, {BEST}, {', '.join(pictures)} ({size} in all)",
     ):
         console.print(line, soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)
-
-
-class DoctorOptions(BaseModel):
-    """Options of the doctor."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
-
-    data: DataConfig = DataConfig()
-    out: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """Where results will go: a folder, or an s3:// or gs:// address; unset: FEDRAY_RESULTS, or runs/ here."""
-
-
-def diagnose(argv: Sequence[str], folder: Path, description: str) -> int:
-    """Run the doctor.
-
-    Args:
-        argv: Command line without the program; ``--data STORE`` is short for ``--data.store STORE``.
-        folder: The repository: what a job takes along to a cluster, with the search spaces to plan.
-        description: First paragraph of ``--help``.
-
-    Returns:
-        The exit status: 1 where there is a problem.
-    """
-    argv = ["--data.store" if word == "--data" else word for word in argv]
-    options = tyro.cli(DoctorOptions, args=argv, description=description)
-    out = options.out or new_place("sweep")
-    console = plain_console()
-    num_problems = 0
-    for finding in examine(options.data, out, resolve_tracking_uri(results_root()), folder):
-        mark, style = _MARKS[finding.level]
-        console.print(Text.assemble((f"{mark:8}", style), (f"{finding.about}: ", "bold"), finding.text), soft_wrap=True)
-        if finding.remedy:
-            console.print(Text.assemble(" " * 8, ("-> ", "dim"), finding.remedy), soft_wrap=True)
-        num_problems += finding.level == "problem"
-    console.print(f"{num_problems} problem(s)" if num_problems else "ready")
-    return int(num_problems > 0)
-
-
-_MARKS: Mapping[Level, tuple[str, str]] = {
-    "ok": ("ok", "green"),
-    "note": ("note", "yellow"),
-    "problem": ("PROBLEM", "red"),
-}
 
 
 def _chosen_space(options: SweepOptions, default_space: Path) -> SearchSpace:

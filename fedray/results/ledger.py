@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from fedray.experiment.place import Place
 from fedray.federation import Account, Releases, epsilon_of
+from fedray.results.place import Place
 from fedray.storage import SharedFolder, StorageError, is_uri, write_whole
 
 FOLDER = "privacy"

@@ -10,10 +10,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from fedray.cluster.size import ClusterSize, ResourceError
 from fedray.config import ExperimentConfig
 from fedray.data import DATASETS
-from fedray.experiment.cluster import ClusterSize, ResourceError
-from fedray.experiment.place import Place
 from fedray.storage import is_uri
 
 _TIMEOUT_S = 120.0  # a process starts on each machine, and a mount may sleep
@@ -24,7 +23,7 @@ _REMEDIES = {
 }
 
 
-def check_reach(config: ExperimentConfig, cluster: ClusterSize, out: Place | None = None) -> None:
+def check_reach(config: ExperimentConfig, cluster: ClusterSize, folder: Path | None = None) -> None:
     """Refuse files and folders of this machine that the cluster's other machines do not see.
 
     Folders that all mount are fine, so each machine that takes work is asked. Of machines that are yet to come nobody
@@ -33,7 +32,7 @@ def check_reach(config: ExperimentConfig, cluster: ClusterSize, out: Place | Non
     Args:
         config: Of the experiment, with absolute paths.
         cluster: What :func:`connect` found.
-        out: Place for results that workers write to as well, as a sweep's trials do; None: only this process does.
+        folder: For results that workers write to as well, as a sweep's trials do; None: only this process does.
 
     Raises:
         ResourceError: The message names path, machines and remedy.
@@ -41,7 +40,7 @@ def check_reach(config: ExperimentConfig, cluster: ClusterSize, out: Place | Non
     nodes = _other_machines()
     if not nodes and not cluster.num_down:
         return
-    with _paths_in(config, out) as paths:
+    with _paths_in(config, folder) as paths:
         if not paths:
             return
         lacking: dict[str, list[str]] = {}
@@ -71,18 +70,18 @@ def _other_machines() -> dict[str, str]:
 
 
 @contextmanager
-def _paths_in(config: ExperimentConfig, out: Place | None) -> Iterator[dict[str, Path]]:
+def _paths_in(config: ExperimentConfig, folder: Path | None) -> Iterator[dict[str, Path]]:
     """Give the paths of this machine that others need; a folder for results stands for a small file in it."""
     named = {
         "data.store": None if config.data.store in DATASETS else config.data.store,
-        "gan.weights": config.gan.weights,
+        f"{config.task}.weights": getattr(config, config.task).weights,
         "evaluation.extractor_weights": config.evaluation.extractor_weights,
     }
     paths = {name: Path(value).expanduser() for name, value in named.items() if value and not is_uri(value)}
-    if out is None or out.shared is not None:
+    if folder is None:
         yield paths
         return
-    there = next(parent for parent in (out.folder.absolute(), *out.folder.absolute().parents) if parent.is_dir())
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
     probe = there / f".fedray-probe-{uuid.uuid4().hex}"
     try:
         probe.touch(mode=0o600)

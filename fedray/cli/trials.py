@@ -1,0 +1,127 @@
+"""The table of a sweep's trials on a terminal, best first."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from fedray.evaluation import Scores
+from fedray.experiment.pages import headlines
+from fedray.experiment.self_tested import blind_words
+from fedray.sweep.results import QUALITY, RUN_ID, SweepResult
+from fedray.sweep.searcher import GENERATOR_STEPS, SECONDS
+from fedray.sweep.space import SearchSpace
+
+
+def print_trials(console: Console, result: SweepResult, spent: float | None = None) -> None:
+    """Print the trials, best first, below what real tiles score; start points are marked.
+
+    Where scores and searched values do not fit beside each other, they are two tables.
+
+    Args:
+        console: Where to.
+        result: Of the sweep.
+        spent: Epsilon of all trials together, where they have differential privacy.
+    """
+    space, trials = result.space, result.trials.to_dict("records")
+    better = "lower" if space.goal.mode == "min" else "higher"
+    told = [f"{better} is better", blind_words(result.out, space.goal.metric)]
+    title = f"{space.name}: {space.goal.metric} ({'; '.join(filter(None, told))})"
+    classifies = space.fixed.task == "classification"
+    beside = ("always the", "majority label") if classifies else ("real tiles", "(floor)")
+    scores, values = list(_score_columns(result, private=spent is not None)), _value_columns(space)
+    whole = _table(title, [_NAME, *scores, *values], trials, result.floor, beside=beside)
+    if console.measure(whole, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
+        console.print(whole)
+    else:
+        console.print(_table(title, [_NAME, *scores], trials, result.floor, padding=0, beside=beside))
+        console.print(_table("searched values", [_NAME, *values], trials))
+    for quality in result.trials.get(QUALITY, pd.Series(dtype=str)).unique():
+        console.print(quality, soft_wrap=True)
+    if spent is not None:
+        console.print(
+            f"Privacy spent by all trials together, failed and stopped ones too: epsilon {spent:.4g} at delta "
+            f"{space.fixed.privacy.delta:g}", soft_wrap=True,
+        )  # fmt: skip
+    if any(result.trials["start_point"]):
+        console.print("* start point")
+
+
+_ENDLESS = 10_000  # columns: a table is measured as wide as it would like to be
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the printed table: its heading, the text of a trial's row, and the score whose floor it shows."""
+
+    heading: str
+    text: Callable[[dict[Any, Any]], str]
+    score: str = ""
+    justify: Literal["left", "right"] = "right"
+
+
+_NAME = _Column("trial", lambda row: f"{row['trial']}{' *' if row['start_point'] else ''}", justify="left")
+
+
+def _score_columns(result: SweepResult, *, private: bool) -> Iterator[_Column]:
+    goal = result.space.goal.metric
+    yield _Column("outcome", lambda row: str(row["outcome"]), justify="left")
+    yield _Column("rounds", lambda row: f"{row['rounds']:g}")
+    yield _Column("score", _number("score", ".4g"), goal)
+    for heading, name in headlines(map(str, result.trials)).items():
+        if name != goal:
+            yield _Column(heading, _number(name, ".3g"), name)
+    if private:
+        yield _Column("epsilon", _number("epsilon", ".3g"))
+    for heading, name in {"secs": SECONDS, "steps": GENERATOR_STEPS}.items():
+        if name in result.trials:
+            yield _Column(heading, _number(name, ".0f"))
+    if RUN_ID in result.trials:
+        yield _Column("run", lambda row: str(row[RUN_ID])[:8], justify="left")
+
+
+def _value_columns(space: SearchSpace) -> list[_Column]:
+    # Headings of several lines keep the table narrow.
+    headings = {path: path.split(".")[-1].replace("_", "\n") for path in space.search}
+    return [_Column(heading, partial(_shown, path)) for path, heading in headings.items()]
+
+
+def _table(
+    title: str,
+    columns: Sequence[_Column],
+    trials: list[dict[Any, Any]],
+    floor: Scores | None = None,
+    padding: int = 1,
+    beside: tuple[str, str] = ("real tiles", "(floor)"),
+) -> Table:
+    """Lay out trials; with the floor as a row above them, where it is given and known."""
+    table = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        padding=(0, padding),
+        collapse_padding=True,
+        pad_edge=False,
+        show_edge=False,
+    )
+    for column in columns:
+        table.add_column(column.heading, justify=column.justify, no_wrap=True)
+    if floor:  # in the columns after the trial and its outcome
+        scores = (f"{floor[column.score]:.4g}" if column.score in floor else "" for column in columns[2:])
+        table.add_row(*beside, *scores)
+    for row in trials:
+        table.add_row(*(column.text(row) for column in columns))
+    return table
+
+
+def _number(name: str, form: str) -> Callable[[dict[Any, Any]], str]:
+    return lambda row: "" if pd.isna(row[name]) else format(row[name], form)
+
+
+def _shown(path: str, row: dict[Any, Any]) -> str:
+    value = row[path]
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
