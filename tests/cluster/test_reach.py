@@ -3,7 +3,6 @@ import ray
 
 from fedray.cluster import ClusterSize, NodeSize, ResourceError, reach
 from fedray.cluster.reach import check_reach
-from fedray.results import Place
 
 TWO = ClusterSize((NodeSize(4), NodeSize(4)))
 
@@ -25,7 +24,7 @@ def left_behind(folder):
 
 
 def test_a_folder_that_all_machines_mount_is_fine(other_machine, small_config, tmp_path, capsys):
-    check_reach(small_config(), TWO, Place.at(tmp_path / "out" / "first"))
+    check_reach(small_config(), TWO, tmp_path / "out" / "first")
     assert left_behind(tmp_path) == [] and capsys.readouterr().err == ""
 
 
@@ -33,7 +32,7 @@ def test_a_store_on_one_machine_is_refused_before_anything_starts(
     other_machine, sees_nothing, small_config, small_store, tmp_path
 ):
     with pytest.raises(ResourceError) as caught:
-        check_reach(small_config(), TWO, Place.at(tmp_path / "out"))
+        check_reach(small_config(), TWO, tmp_path / "out")
     data, results = str(caught.value).split("; --out")
     assert data.startswith(f"data.store is {small_store.path}, which is on this machine but not on 1 other(s)")
     assert "(10.0.0.2)" in data and "--upload s3://BUCKET/PATH" in data and "mount one folder" in data

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from fedray.cli.report import show_self_test
+from fedray.cli.trials import print_trials
 from fedray.config import ExperimentConfig
 from fedray.evaluation import EvaluationError, Evaluator, ExtractorQuality, SelfTest
 from fedray.evaluation.extractors import Extractor
 from fedray.evaluation.reference import Reference
 from fedray.experiment.self_tested import (
-    PICTURE,
-    TABLE,
     blind_tags,
     blind_words,
     in_words,
@@ -26,11 +26,11 @@ from fedray.experiment.self_tested import (
     self_test_lines,
     self_test_table,
     self_test_warnings,
-    show_self_test,
     spread_lines,
 )
+from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
 from fedray.sweep.check import check_goal_means_something
-from fedray.sweep.results import SweepResult, print_trials, with_context
+from fedray.sweep.results import SweepResult, with_context
 from fedray.sweep.space import Goal, SearchSpace
 
 FID, GLAND = "fid/x/64", "kid/x/64/label/gland"
@@ -101,7 +101,7 @@ def test_many_blind_spots_are_counted() -> None:
 
 def test_the_table_has_every_set_and_score_and_those_that_were_skipped(tmp_path: Path) -> None:
     keep_self_test(TEST, tmp_path)
-    table = pd.read_parquet(tmp_path / TABLE)
+    table = pd.read_parquet(tmp_path / SELF_TEST)
     pd.testing.assert_frame_equal(table, self_test_table(TEST))
     assert len(table) == 2 * (1 + 6 + 1)
     rows = table.set_index(["tiles", "score"])
@@ -115,7 +115,7 @@ def test_the_table_has_every_set_and_score_and_those_that_were_skipped(tmp_path:
     assert rows.loc[("real tiles", FID), "state"] == ""
     assert np.isnan(rows.loc[("stain shift", FID), "value"])
     assert rows.loc[("stain shift", FID), "skipped"] == "tiles of 1 channel(s) have no stain"
-    assert np.asarray(Image.open(tmp_path / PICTURE)).std() > 5
+    assert np.asarray(Image.open(tmp_path / SELF_TEST_PICTURE)).std() > 5
 
 
 def test_words_from_the_table_and_the_tag_agree(tmp_path: Path) -> None:

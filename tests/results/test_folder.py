@@ -12,7 +12,7 @@ from fedray.data import local_store, write_store
 from fedray.experiment.run import check_experiment, finished_experiment, saved_config
 from fedray.experiment.settled import settled
 from fedray.results import Place
-from fedray.results.basis import EXTRACTOR, FEDRAY, FORMAT, TILES, WEIGHTS, basis_of, changes
+from fedray.results.basis import EXTRACTOR, TILES, WEIGHTS, basis_of, changes, this_fedray
 from fedray.results.folder import EXPERIMENT, FINISHED, SWEEP, check_basis, finish, open_folder, outcome_of
 from fedray.sweep import SearchSpace
 from fedray.sweep.check import check_sweep, finished_sweep, saved_space, settle
@@ -51,7 +51,7 @@ def started(kind, request):
     return request.getfixturevalue("space"), check_sweep, saved_space, finished_sweep
 
 
-BASIS = {FEDRAY: "0.1.0", FORMAT: "3", TILES: "aaaa", WEIGHTS: "bbbb", EXTRACTOR: "cccc"}
+BASIS = {**this_fedray(), TILES: "aaaa", WEIGHTS: "bbbb", EXTRACTOR: "cccc"}
 
 
 @pytest.mark.parametrize("name", BASIS)

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from fedray.cli.trials import print_trials
 from fedray.config import override
 from fedray.federation import Releases, epsilon_of
 from fedray.results.ledger import Ledger
-from fedray.sweep.results import SweepResult, print_trials, trial_table, with_context, with_epsilon, write_results
+from fedray.sweep.results import SweepResult, trial_table, with_context, with_epsilon, write_results
 from fedray.sweep.searcher import COMPLETED, DIVERGED, OptunaSearcher
 from tests.support.spaces import METRIC, small_space
 

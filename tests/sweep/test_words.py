@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from fedray.cli.trials import print_trials
 from fedray.sweep.progress import SweepProgress
-from fedray.sweep.results import SweepResult, print_trials
+from fedray.sweep.results import SweepResult
 from fedray.terminal import plain_console
 from tests.support.spaces import small_space
 
