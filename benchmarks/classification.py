@@ -18,7 +18,7 @@ from fedray.config import ExperimentConfig, override
 from fedray.data import client_partition, partitioned_store, tile_shape
 from fedray.evaluation import Scores
 from fedray.experiment import settled
-from fedray.experiment.classified import evaluate_classifier, trivial_row
+from fedray.experiment.judging.labels import evaluate, trivial_row
 from fedray.learning import Arrays
 from fedray.randomness import derive_seed
 from fedray.tasks import Pass, shared_parts, task_of
@@ -86,7 +86,7 @@ def run(config: ExperimentConfig) -> Cell:
             moments[client] = optimizers.arrays()
             replies.append((len(tiles.tiles), learner.arrays(shared_parts(config))))
         arrays = mean(replies)
-    return Cell(evaluate_classifier(config, config.federation.num_rounds, arrays).scores, time.process_time() - began)
+    return Cell(evaluate(config, config.federation.num_rounds, arrays).scores, time.process_time() - began)
 
 
 def mean(replies: list[tuple[int, Arrays]]) -> Arrays:

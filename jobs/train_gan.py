@@ -9,7 +9,7 @@ from fedray.cli.train import train
 
 def main(argv: Sequence[str]) -> None:
     """Parse, run, print."""
-    train(argv, description=__doc__ or "")
+    train(argv, description=__doc__ or "", task="gan")
 
 
 if __name__ == "__main__":

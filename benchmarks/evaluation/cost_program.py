@@ -16,14 +16,19 @@ import torch
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore, open_store, partition_store
 from fedray.evaluation import cached_evaluator
-from fedray.experiment.evaluate import evaluate_generator, wanted_tiles
 from fedray.federation.client import client_steps
 from fedray.randomness import torch_stream
 
 try:
     from fedray.data import LabelledTiles, TileShape
+    from fedray.experiment.judging.samples import evaluate as evaluate_generator
+    from fedray.experiment.judging.samples import wanted as wanted_tiles
     from fedray.tasks.gan import Gan, Optimizers, local_pass
 except ImportError:  # a57ff4c
+    from fedray.experiment.evaluate import (  # type: ignore[import-not-found, no-redef]
+        evaluate_generator,
+        wanted_tiles,
+    )
     from fedray.models import (  # type: ignore[import-not-found, no-redef]
         Gan,
         LabelledTiles,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from fedray.config import ExperimentConfig
 from fedray.experiment.rounds import RoundResult
+from fedray.tasks import task_of
 from fedray.terminal import clock
 
 LINE_LENGTH = 120
@@ -29,17 +30,12 @@ _SCORES = (
     _Column("F1", "macro-f1/", ".3f", 5),
     _Column("AUROC", "auroc/", ".3f", 5),
 )
-_OTHERS = (
-    _Column("eps", "privacy/epsilon", ".3g", 5),
-    _Column("D", "loss/discriminator/loss", ".3g", 9),
-    _Column("G", "loss/generator/loss", ".3g", 9),
-    _Column("loss", "loss/classifier/loss", ".3g", 8),
-    _Column("val", "validation/loss", ".3g", 8),
-)
+_EPSILON = _Column("eps", "privacy/epsilon", ".3g", 5)
+_VALIDATION = _Column("val", "validation/loss", ".3g", 8)
 
 
 class RoundLines:
-    """Says each round in one line: scores, epsilon, the losses of both networks, the time that is gone and left.
+    """Says each round in one line: scores, epsilon, the networks' losses, the time that is gone and left.
 
     Lines stand below each other in fixed columns, whether a round was evaluated or not. All figures, at their full
     length, are in ``results.parquet`` and in MLflow.
@@ -63,6 +59,8 @@ class RoundLines:
         """
         names = [name for name in score_names if "/label/" not in name]
         self._scores = {column: _first(names, column.metric) for column in _SCORES}
+        losses = [_Column(word, f"loss/{network}/loss", ".3g", 9) for word, network in task_of(config).LOSSES.items()]
+        self._others = (_EPSILON, *losses, _VALIDATION)
         self._num_rounds, self._length = config.federation.num_rounds, length
         self._left = TimeLeft(config, now_s)
 
@@ -72,7 +70,7 @@ class RoundLines:
         left_s = self._left.after(result)
         tail = f"  {clock(self._left.gone_s):>7} gone  {clock(left_s):>7} left"
         cells = [_cell(column, result.metrics.get(name), keep=True) for column, name in self._scores.items() if name]
-        cells += [_cell(column, result.metrics.get(column.metric), keep=False) for column in _OTHERS]
+        cells += [_cell(column, result.metrics.get(column.metric), keep=False) for column in self._others]
         while cells and len(head) + sum(map(len, cells)) + len(tail) > self._length:
             cells.pop()
         return "".join([head, *cells, tail])

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fedray.cluster.upload import Package
 from fedray.evaluation import interval_names, mode_of
-from fedray.experiment.classified import Judge
+from fedray.experiment.judging import Heading, Judge
 from fedray.experiment.self_tested import quality_line, self_test_lines, self_test_warnings, spread_lines
 from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
 from fedray.tracking import Pages, ui_command
@@ -39,28 +39,26 @@ def print_scores(
     console: Console,
     scores: dict[str, float],
     floor: dict[str, float],
+    heading: Heading,
     spent: tuple[float, float] | None = None,
-    title: str = "Scores of the averaged generator",
-    columns: tuple[str, str] = ("generated", "real tiles (floor)"),
     quality: str = "",
 ) -> None:
-    """Print the final scores beside what real training tiles would score in the generator's place.
+    """Print the final scores beside what they are to be compared with.
 
     Args:
         console: Where to.
         scores: By name.
         floor: By name.
+        heading: Words above the table.
         spent: Epsilon and delta of all that was released, with differential privacy.
-        title: Of the table.
-        columns: Headings of what is judged and of what stands beside it.
         quality: How far to trust an extractor that was trained on the store, for the line below the table.
     """
-    table = Table(title=title, caption=quality or None, caption_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=heading.title, caption=quality or None, caption_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("score", overflow="fold")  # cut off, names of labels were all alike in 80 columns
     table.add_column("better")
-    table.add_column(columns[0], justify="right")
+    table.add_column(heading.judged, justify="right")
     table.add_column("95 % interval", justify="right")
-    table.add_column(columns[1], justify="right")
+    table.add_column(heading.beside, justify="right")
     goals = [name for name in scores if mode_of(name) is not None]  # the others are ends of intervals
     for _, names in groupby(goals, lambda name: name.partition("/label/")[0]):
         for name in names:

@@ -13,6 +13,7 @@ from fedray.config import ConfigError, DataConfig, EvaluationConfig, ExperimentC
 from fedray.data import local_store
 from fedray.data.given import given_tiles
 from fedray.evaluation import Evaluator, check_compared, check_extractor
+from fedray.experiment.judging import judging_of
 from fedray.experiment.scoring import PICTURE, TABLE, choose, score_given, write_scored
 from fedray.experiment.self_tested import quality_line
 from fedray.experiment.settled import from_store
@@ -86,8 +87,8 @@ def score(argv: Sequence[str], description: str) -> None:
     for note in (*given.notes, *([drawn] if num < num_given else [])):
         console.print(f"note: {note}", soft_wrap=True)
     show_self_test(console, evaluator, out.folder)
-    title, quality = f"Scores of {options.tiles} against {store.name}", quality_line(evaluator)
-    print_scores(console, scored.scores, scored.floor, title=title, quality=quality)
+    heading = judging_of(config).heading(config)._replace(title=f"Scores of {options.tiles} against {store.name}")
+    print_scores(console, scored.scores, scored.floor, heading, quality=quality_line(evaluator))
     console.print(f"Results: {out}/: {TABLE}, {PICTURE}", soft_wrap=True)
 
 

@@ -10,16 +10,14 @@ from rich.console import Console
 
 from fedray.cli.options import JobOptions, parse_job
 from fedray.cli.report import print_first, print_pages, print_plan, show_self_test
-from fedray.cli.train import JOBS
 from fedray.cli.trials import print_trials
 from fedray.cluster import cluster_size
 from fedray.cluster.upload import check_upload, size_text
-from fedray.config import to_yaml
-from fedray.experiment import notes
+from fedray.config import TASKS, to_yaml
+from fedray.experiment import judging_of, notes
 from fedray.results import Place, new_place, results_root, resumable
-from fedray.results.files import BEST, RESULTS, SELF_TEST_PICTURE
+from fedray.results.files import BEST, RESULTS
 from fedray.results.ledger import Ledger
-from fedray.results.pictures import picture_name
 from fedray.sweep.budget import sweep_budget_lines
 from fedray.sweep.check import check_sweep, finished_sweep, saved_space
 from fedray.sweep.plan import plan_sweep
@@ -62,7 +60,8 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     budget: list[str] = []
     if finished is None:
         space, store = check_sweep(space, out)
-        told = notes(space.trial_config({}), store)
+        first = space.trial_config({})
+        told = [*notes(first, store), *judging_of(first).notes(first, store)]
         look_at_tracking(tracking_uri)  # before anything is timed or said
         budget = list(sweep_budget_lines(space, plan_sweep(space, cluster_size())))
     else:
@@ -93,11 +92,10 @@ def _print_result(console: Console, out: Place, result: SweepResult, tracking_ur
     spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None
     print_trials(console, result, spent)
     fixed = result.space.fixed
-    pictures = (picture_name(fixed), *([SELF_TEST_PICTURE] if fixed.task == "gan" else []))
     best, size = shlex.quote(str(result.out / BEST)), size_text(out.num_bytes())
     for line in (
-        f"Run the best again:  {this_python()} {JOBS[fixed.task]} --config {best}",
-        f"Results:             {out}/: {RESULTS}, {BEST}, {', '.join(pictures)} ({size} in all)",
+        f"Run the best again:  {this_python()} {TASKS[fixed.task].job} --config {best}",
+        f"Results:             {out}/: {RESULTS}, {BEST}, {', '.join(judging_of(fixed).FILES)} ({size} in all)",
     ):
         console.print(line, soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)

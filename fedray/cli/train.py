@@ -13,10 +13,10 @@ from fedray.cli.progress import LINE_LENGTH, RoundLines
 from fedray.cli.report import print_first, print_pages, print_plan, print_scores, show_self_test
 from fedray.cluster.size import cluster_size, plan_workers
 from fedray.cluster.upload import check_upload
-from fedray.config import ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
+from fedray.config import TASKS, ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
 from fedray.data import local_store
 from fedray.experiment.budget import budget_lines
-from fedray.experiment.classified import absent_note, names_of_scores, trivial_row
+from fedray.experiment.judging import judging_of
 from fedray.experiment.notes import notes
 from fedray.experiment.rounds import RoundResult
 from fedray.experiment.run import (
@@ -27,10 +27,9 @@ from fedray.experiment.run import (
     run_experiment,
     saved_config,
 )
-from fedray.experiment.tracked import subject
-from fedray.results.files import CHECKPOINT, RESULTS, SELF_TEST_PICTURE
+from fedray.results.files import CHECKPOINT, RESULTS
+from fedray.results.folder import EXPERIMENT
 from fedray.results.ledger import Ledger
-from fedray.results.pictures import picture_name
 from fedray.results.place import Place, new_place, results_root, resumable
 from fedray.terminal import plain_console
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
@@ -43,7 +42,7 @@ class TrainOptions(JobOptions):
     """YAML file with the experiment's configuration (a sweep's best.yaml, for example); other options override it."""
 
 
-def train(argv: Sequence[str], description: str, task: str = "gan") -> None:
+def train(argv: Sequence[str], description: str, task: str) -> None:
     """Run one experiment.
 
     Args:
@@ -55,7 +54,7 @@ def train(argv: Sequence[str], description: str, task: str = "gan") -> None:
         UserError: The message is for the user.
     """
     options = parse_job(TrainOptions, argv, "config", partial(_configured, task), description)
-    out = Place.at(options.resume or options.out or new_place(subject(options.experiment)))
+    out = Place.at(options.resume or options.out or new_place(options.experiment.family.subject))
     config = saved_config(out) if options.resume else options.experiment
     _check_task(config, task)
     package = check_upload(config.data)
@@ -64,8 +63,7 @@ def train(argv: Sequence[str], description: str, task: str = "gan") -> None:
     budget: list[str] = []
     if finished is None:
         config, store = check_experiment(config, out)
-        told = notes(config, store)
-        told += absent_note(store, config) if task == "classification" else []
+        told = [*notes(config, store), *judging_of(config).notes(config, store)]
         look_at_tracking(tracking_uri)  # before anything is timed or said
         budget = list(budget_lines(config, plan_workers(config, cluster_size()), rounds_done(out)))
     else:
@@ -84,24 +82,18 @@ def train(argv: Sequence[str], description: str, task: str = "gan") -> None:
         )
     delta = result.config.privacy.delta
     spent = (Ledger.at(out).epsilon(delta), delta) if result.config.privacy.on else None
-    if task == "classification":
-        title, columns = f"Scores of {subject(result.config)}", ("classifier", f"always {trivial_row(config).label!r}")
-        print_scores(console, result.scores, result.floor, title=title, columns=columns)
-    else:
-        print_scores(console, result.scores, result.floor, spent, quality=result.quality)
-    files = (RESULTS, "config.yaml", picture_name(config), *([SELF_TEST_PICTURE] if task == "gan" else []))
+    judging = judging_of(result.config)
+    print_scores(console, result.scores, result.floor, judging.heading(result.config), spent, quality=result.quality)
+    files = (RESULTS, EXPERIMENT.config, *judging.FILES)
     console.print(f"Results:             {out}/: {', '.join(files)}, {CHECKPOINT}/", soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)
-
-
-JOBS = {"gan": "jobs/train_gan.py", "classification": "jobs/train_classifier.py"}
-"""What trains one experiment, by task."""
 
 
 def _check_task(config: ExperimentConfig, task: str) -> None:
     if config.task != task:
         raise ConfigError(
-            f"{JOBS[task]} trains what task {task!r} says, but task is {config.task!r}; use {JOBS[config.task]}"
+            f"{TASKS[task].job} trains what task {task!r} says, but task is {config.task!r}; use "
+            f"{TASKS[config.task].job}"
         )
 
 
@@ -119,7 +111,7 @@ def _configured(task: str, path: Path | None) -> ExperimentConfig:
 def _shown(console: Console, config: ExperimentConfig) -> OnRound:
     """Return what prints a line a round: as long as the terminal allows, and at full length into a file."""
     length = min(LINE_LENGTH, console.width) if console.is_terminal else LINE_LENGTH
-    lines = RoundLines(config, names_of_scores(local_store(config.data), config), length)
+    lines = RoundLines(config, judging_of(config).score_names(config, local_store(config.data)), length)
 
     def show(result: RoundResult) -> None:
         console.print(lines.line(result), soft_wrap=True)

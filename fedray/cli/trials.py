@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from fedray.evaluation import Scores
+from fedray.experiment.judging import judging_of
 from fedray.experiment.pages import headlines
 from fedray.experiment.self_tested import blind_words
 from fedray.sweep.results import QUALITY, RUN_ID, SweepResult
-from fedray.sweep.searcher import GENERATOR_STEPS, SECONDS
+from fedray.sweep.searcher import SECONDS, STEPS
 from fedray.sweep.space import SearchSpace
+from fedray.tasks import task_of
 
 
 def print_trials(console: Console, result: SweepResult, spent: float | None = None) -> None:
@@ -32,8 +34,7 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
     better = "lower" if space.goal.mode == "min" else "higher"
     told = [f"{better} is better", blind_words(result.out, space.goal.metric)]
     title = f"{space.name}: {space.goal.metric} ({'; '.join(filter(None, told))})"
-    classifies = space.fixed.task == "classification"
-    beside = ("always the", "majority label") if classifies else ("real tiles", "(floor)")
+    beside = judging_of(space.fixed).BESIDE
     scores, values = list(_score_columns(result, private=spent is not None)), _value_columns(space)
     whole = _table(title, [_NAME, *scores, *values], trials, result.floor, beside=beside)
     if console.measure(whole, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
@@ -78,7 +79,7 @@ def _score_columns(result: SweepResult, *, private: bool) -> Iterator[_Column]:
             yield _Column(heading, _number(name, ".3g"), name)
     if private:
         yield _Column("epsilon", _number("epsilon", ".3g"))
-    for heading, name in {"secs": SECONDS, "steps": GENERATOR_STEPS}.items():
+    for heading, name in {"secs": SECONDS, "steps": task_of(result.space.fixed).COUNTED + STEPS}.items():
         if name in result.trials:
             yield _Column(heading, _number(name, ".0f"))
     if RUN_ID in result.trials:

@@ -1,6 +1,9 @@
 """Typed, validated configuration: the models, their YAML, their paths and their command line."""
 
 from fedray.config.classification import ClassificationConfig
+from fedray.config.data import SITES, DataConfig, PartitionConfig
+from fedray.config.evaluation import EvaluationConfig
+from fedray.config.federation import FederationConfig, PrivacyConfig
 from fedray.config.gan import PROJECTED, RECIPES, GanConfig, Recipe
 from fedray.config.loading import (
     ConfigError,
@@ -13,17 +16,9 @@ from fedray.config.loading import (
     validate,
 )
 from fedray.config.paths import config_paths, flatten, nearest_name, nest
-from fedray.config.schema import (
-    SITES,
-    DataConfig,
-    EvaluationConfig,
-    ExperimentConfig,
-    FederationConfig,
-    PartitionConfig,
-    PrivacyConfig,
-    ResourcesConfig,
-    TrackingConfig,
-)
+from fedray.config.resources import ResourcesConfig, TrackingConfig
+from fedray.config.schema import ExperimentConfig
+from fedray.config.section import Family
 from fedray.config.strategies import STRATEGIES
 from fedray.config.tasks import TASKS
 
@@ -38,6 +33,7 @@ __all__ = [
     "DataConfig",
     "EvaluationConfig",
     "ExperimentConfig",
+    "Family",
     "FederationConfig",
     "GanConfig",
     "PartitionConfig",

@@ -1,17 +1,23 @@
 """The section ``classification``: the network, its loss, one local training step, and when to stop."""
 
-from typing import Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fedray.config.section import NonNegative, Positive, Section
+from fedray.config.data import SITES
+from fedray.config.section import Family, NonNegative, Positive
+
+if TYPE_CHECKING:
+    from fedray.config.schema import ExperimentConfig
 
 OWN_NETWORKS = ("cnn",)
 """Networks of ``classification.network`` that are no model of timm."""
 
 
-class ClassificationConfig(Section):
+class ClassificationConfig(Family):
     """A classifier of tiles: the network and one local training step."""
+
+    TELLING: ClassVar[tuple[str, ...]] = ("network", "initialisation", "lr")
 
     network: str = "cnn"
     """The classifier: 'cnn' (four convolutions, for a CPU), 'efficientnet_b0', 'tf_efficientnet_lite0', 'resnet18',
@@ -78,3 +84,42 @@ class ClassificationConfig(Section):
                 "file out, or set the initialisation"
             )
         return self
+
+    @property
+    def stops_after(self) -> int | None:
+        """The patience."""
+        return self.patience
+
+    @property
+    def lacks_plain_sgd(self) -> str:
+        """What a strategy that counts on plain SGD lacks, in words."""
+        return "plain SGD, but classifiers train with AdamW, which has moments"
+
+    def problems(self, experiment: "ExperimentConfig") -> list[str]:
+        """Refuse what is made for generators, and an early stop that nobody could tell."""
+        federation, problems = experiment.federation, list[str]()
+        if federation.mode == "md-gan":
+            problems.append(
+                "federation.mode must be 'federated' or 'centralised' for task 'classification', but got 'md-gan'"
+            )
+        if federation.aggregate != "both":
+            problems.append(
+                "federation.aggregate is which network of a GAN is averaged, but task is 'classification', and got "
+                f"{federation.aggregate!r}; leave it out"
+            )
+        if experiment.privacy.on:
+            problems.append(
+                "privacy is for task 'gan': a classifier is judged on the clients' tiles, and its noise was never "
+                "tried; leave it out"
+            )
+        if experiment.evaluation.num_samples is not None or experiment.evaluation.extractor is not None:
+            problems.append(
+                "evaluation.num_samples and evaluation.extractor are for generated tiles, but task is "
+                "'classification', which is judged by all tiles of evaluation.split; leave them out"
+            )
+        if self.patience is not None and experiment.data.store == SITES:
+            problems.append(
+                f"classification.patience needs a data.store that the server has too, but got {SITES!r}: it has no "
+                "tile to validate on"
+            )
+        return problems

@@ -1,21 +1,26 @@
 """The section ``gan``: networks, objective, one local training step; and what the objectives' sources train with."""
 
-from typing import Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from fedray.config.section import NonNegative, Positive, Section
+from fedray.config.section import Family, NonNegative, Positive
+
+if TYPE_CHECKING:
+    from fedray.config.schema import ExperimentConfig
 
 PROJECTED = "projected"
 """The discriminator of arXiv 2111.01007, as ``gan.discriminator`` names it."""
 
 
-class GanConfig(Section):
+class GanConfig(Family):
     """The networks, the objective and one local training step.
 
     A field that is unset has the value of the objective's source, or of the discriminator's where that is 'projected';
     --dry-run shows it.
     """
+
+    TELLING: ClassVar[tuple[str, ...]] = ("objective", "generator", "discriminator")
 
     objective: Literal["wgan-gp", "acgan", "acgan-ns", "cgan", "cgan-ns", "cgan-hinge"] = "wgan-gp"
     """The adversarial objective: 'wgan-gp' (Gulrajani et al. 2017); 'acgan' (Odena et al. 2017); 'cgan' (Mirza and
@@ -110,6 +115,37 @@ class GanConfig(Section):
         if "generator_lr" in chosen:
             chosen.setdefault("discriminator_lr", chosen["generator_lr"])
         return base._replace(**chosen)
+
+    @property
+    def average_decay(self) -> float:
+        """That of the generator's average."""
+        return self.ema_decay
+
+    @property
+    def lacks_plain_sgd(self) -> str:
+        """What a strategy that counts on plain SGD lacks, in words; empty where it has it."""
+        return "" if self.optimizer == "sgd" else f"gan.optimizer 'sgd', but got {self.optimizer!r}"
+
+    def uncompiled(self) -> Self:
+        """Return the same without torch.compile."""
+        return self.model_copy(update={"compile": False})
+
+    def problems(self, experiment: "ExperimentConfig") -> list[str]:
+        """Refuse what differential privacy does not cover."""
+        if not experiment.privacy.on:
+            return []
+        problems = []
+        if experiment.federation.aggregate == "discriminator":
+            problems.append(
+                "privacy needs federation.aggregate 'both' or 'generator', but got 'discriminator': tiles of the "
+                "clients' own generators would travel to be judged, and no noise covers those"
+            )
+        if self.generator == "custom-cnn":
+            problems.append(
+                "privacy needs gan.generator 'residual', but got 'custom-cnn', which draws tiles with BatchNorm "
+                "statistics: means of a client's tiles, which never leave it"
+            )
+        return problems
 
     def resolved(self) -> Self:
         """Return the same with no field unset that has a recipe."""

@@ -3,11 +3,21 @@
 Each is a folder of that name in ``fedray.tasks``, and a section of the configuration.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-TASKS: dict[str, str] = {
-    "gan": "a generator of tiles, with the section gan (jobs/train_gan.py)",
-    "classification": "a classifier of tiles, with the section classification (jobs/train_classifier.py)",
+
+class TaskEntry(NamedTuple):
+    """What people are told of a task."""
+
+    what: str
+    """What is trained."""
+    job: str
+    """What trains one experiment."""
+
+
+TASKS: dict[str, TaskEntry] = {
+    "gan": TaskEntry("a generator of tiles", "jobs/train_gan.py"),
+    "classification": TaskEntry("a classifier of tiles", "jobs/train_classifier.py"),
 }
 
 if TYPE_CHECKING:
@@ -18,5 +28,5 @@ else:  # for the options and their check; a type checker cannot know what a dict
 
 def described_tasks() -> str:
     """Return what ``--help`` says of ``task``."""
-    told = "; ".join(f"'{name}': {text}" for name, text in TASKS.items())
+    told = "; ".join(f"'{name}': {task.what}, with the section {name} ({task.job})" for name, task in TASKS.items())
     return f"What is trained. {told}."

@@ -1,10 +1,10 @@
 """One experiment composed of data, federation, evaluation and tracking: ``run_experiment(config, ...) -> Result``."""
 
-from fedray.experiment.evaluate import Evaluation, evaluate_generator
 from fedray.experiment.flower import server_app
+from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.notes import notes
-from fedray.experiment.prepare import Prepared, prepare_evaluation
-from fedray.experiment.rounds import ExperimentRun, RoundResult, generator_arrays
+from fedray.experiment.prepare import Prepared, prepare_judge
+from fedray.experiment.rounds import ExperimentRun, RoundResult
 from fedray.experiment.run import (
     EVALUATION_TIMEOUT_S,
     Result,
@@ -14,7 +14,7 @@ from fedray.experiment.run import (
     start_workers,
 )
 from fedray.experiment.settled import from_store, settled
-from fedray.experiment.tracked import KIND, PICTURES, describe, ended, log_generator, log_round, log_start, open_run
+from fedray.experiment.tracked import KIND, PICTURES, describe, ended, log_model, log_round, log_start, open_run
 
 __all__ = [
     "EVALUATION_TIMEOUT_S",
@@ -27,16 +27,15 @@ __all__ = [
     "RoundResult",
     "describe",
     "ended",
-    "evaluate_generator",
     "from_store",
-    "generator_arrays",
-    "log_generator",
+    "judging_of",
+    "log_model",
     "log_round",
     "log_start",
     "make_grid",
     "notes",
     "open_run",
-    "prepare_evaluation",
+    "prepare_judge",
     "run_experiment",
     "saved_config",
     "server_app",

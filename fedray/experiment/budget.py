@@ -11,26 +11,19 @@ from fedray.config import ExperimentConfig
 from fedray.data import client_partition
 from fedray.experiment.timed import StepTime, time_steps
 from fedray.federation.budget import StepBudget, step_budget, steps_in_a_row
+from fedray.federation.rounds import round_of
 from fedray.federation.sampling import num_sampled
 from fedray.simulation import WorkerResources
+from fedray.tasks import task_of
 from fedray.terminal import clock
-
-ENOUGH_STEPS = 700
-"""Generator steps in a row after which tiles of `colon` showed nuclei: WGAN-GP, residual, one network that was trained
-on the tiles of four clients in turns (704). Averaged networks, each of which learns from its own tiles, took more."""
-
-NOISE_STEPS = 100
-"""Generator steps in a row below which a GAN has hardly left its noise."""
 
 ON_TOP = "start, averaging and evaluation come on top"
 
-STEPS = {"gan": "generator", "classification": "optimiser"}
-"""Whose steps are counted, by task."""
 _LARGEST = 10**7  # a remedy beyond it is none
 
 
 def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done: int = 0) -> Iterator[str]:
-    """Say what an experiment will take, a line each: tiles, generator steps, seconds; and what they are enough for.
+    """Say what an experiment will take, a line each: tiles, steps, seconds; and what they are enough for.
 
     Args:
         config: With all that was unset filled in.
@@ -38,9 +31,7 @@ def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done
         rounds_done: Before it goes on.
     """
     budget = step_budget(config)
-    yield from step_lines([budget], STEPS[config.task])
-    if config.task == "classification":
-        return
+    yield from step_lines([budget], task_of(config).COUNTED)
     step, rounds = timed_step(config, budget, workers), config.federation.num_rounds - rounds_done
     round_s = round_seconds(config, budget, step, workers)
     yield (
@@ -51,7 +42,7 @@ def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done
     yield from short_training([config])
 
 
-def step_lines(budgets: Sequence[StepBudget], what: str = "generator") -> Iterator[str]:
+def step_lines(budgets: Sequence[StepBudget], what: str) -> Iterator[str]:
     """Say the tiles of the clients and the steps of what is trained; of several budgets, the span over them."""
     tiles = _span(float(end(budget.tiles)) for budget in budgets for end in (np.min, np.max))
     yield (
@@ -69,8 +60,8 @@ def step_lines(budgets: Sequence[StepBudget], what: str = "generator") -> Iterat
 
 def timed_step(config: ExperimentConfig, budget: StepBudget, workers: WorkerResources) -> StepTime:
     """Time a step as a worker takes it: of a batch as large as the clients' tiles give on average."""
-    batch = config.gan.batch_size
-    if config.federation.mode != "md-gan":
+    batch = config.family.batch_size
+    if not round_of(config).LOCKSTEP:
         batch = min(batch, max(2, round(float(np.average(budget.tiles, weights=budget.tiles)))))
     return time_steps(config, batch, max(1, int(workers.cpus_per_worker)))
 
@@ -80,12 +71,12 @@ def round_seconds(config: ExperimentConfig, budget: StepBudget, step: StepTime, 
 
     Workers that share a GPU are taken for one; a client's steps are one after another, however many workers there are.
     """
-    n_critic, num_clients = config.gan.recipe.n_critic, len(budget.tiles)
+    num_clients, step_s = len(budget.tiles), step.of_all(config)
     at_a_time = max(1.0, workers.num_workers * (workers.gpus_per_worker or 1.0))
-    if config.federation.mode == "md-gan":  # every iteration waits for all clients
-        iteration_s = n_critic * step.discriminator_s + step.generator_s
-        return budget.per_round[0] * math.ceil(num_clients / at_a_time) * iteration_s
-    clients_s = budget.round_steps * (step.discriminator_s + step.generator_s / n_critic)
+    clients_s = budget.round_steps * step_s
+    if round_of(config).LOCKSTEP:  # every step waits for all clients
+        taken = budget.per_round[0] * task_of(config).steps_between(config)
+        return taken * step_s * math.ceil(num_clients / at_a_time)
     if config.federation.mode == "centralised":  # a batch is divided among the workers
         return float(clients_s.sum()) / at_a_time
     drawn = num_sampled(num_clients, config.federation.client_fraction) / num_clients
@@ -96,16 +87,16 @@ def time_basis(step: StepTime, workers: WorkerResources) -> str:
     """Say what an estimate of seconds rests on."""
     place = "GPU" if step.device == "cuda" else f"CPU, {max(1, int(workers.cpus_per_worker))} thread(s)"
     some = "" if step.timed_tiles == step.batch_size else f" (by proportion, from {step.timed_tiles} tiles)"
+    steps = ", ".join(f"{_short(seconds)} a {network} step" for network, seconds in step.seconds.items())
     gpus = "; the workers will have GPUs, which are faster" if workers.gpus_per_worker and step.device == "cpu" else ""
     return (
-        f"budget: timed on {platform.node()} ({place}): {_short(step.discriminator_s)} a discriminator step, "
-        f"{_short(step.generator_s)} a generator step of {step.batch_size} tiles{some}; another machine takes "
-        f"its own time{gpus}"
+        f"budget: timed on {platform.node()} ({place}): {steps} of {step.batch_size} tiles{some}; another machine "
+        f"takes its own time{gpus}"
     )
 
 
 def short_training(configs: Sequence[ExperimentConfig], searched: Collection[str] = ()) -> Iterator[str]:
-    """Say where a generator takes too few steps in a row for nuclei, with options that change it.
+    """Say where too few steps in a row are taken to show anything, with options that change it.
 
     Of a sweep the longest trial counts: how many steps are best may be what it searches. It is a warning only where
     tiles will be noise; a training that is short on purpose, as a laptop's, is told so.
@@ -115,17 +106,17 @@ def short_training(configs: Sequence[ExperimentConfig], searched: Collection[str
         searched: Paths that a sweep searches, and no option fixes.
     """
     steps = [_usual_steps(config)() for config in configs]
-    most = max(steps)
-    if most >= ENOUGH_STEPS:
+    most, task = max(steps), task_of(configs[0])
+    if (enough := task.ENOUGH) is None or most >= enough.steps:
         return
-    remedies = _remedies(configs[steps.index(most)], searched)
+    remedies = _remedies(configs[steps.index(most)], enough.steps, searched)
     longest = " in the longest trial" if len(configs) > 1 else ""
     more = f"; for as many{longest}, one of: {', '.join(remedies)}" if remedies else ""
-    taken = f"a generator takes {_span(round(each) for each in steps)} steps in a row"
-    if most < NOISE_STEPS:
-        yield f"warning: expect noise: {taken}, and nuclei take about {ENOUGH_STEPS}{more}"
+    taken = f"a {task.COUNTED} takes {_span(round(each) for each in steps)} steps in a row"
+    if most < enough.noise:
+        yield f"warning: expect noise: {taken}, and {enough.what} take about {enough.steps}{more}"
     else:
-        yield f"budget: short: {taken}; colours and textures come first, nuclei take about {ENOUGH_STEPS}{more}"
+        yield f"budget: short: {taken}; colours and textures come first, {enough.what} take about {enough.steps}{more}"
 
 
 def _usual_steps(config: ExperimentConfig) -> Callable[..., float]:
@@ -142,19 +133,18 @@ def _usual_steps(config: ExperimentConfig) -> Callable[..., float]:
     return count
 
 
-def _remedies(config: ExperimentConfig, searched: Collection[str]) -> list[str]:
+def _remedies(config: ExperimentConfig, enough: int, searched: Collection[str]) -> list[str]:
     """List options that give enough steps, each with the nearest value that does."""
-    federation, gan, usual_steps = config.federation, config.gan, _usual_steps(config)
+    federation, usual_steps = config.federation, _usual_steps(config)
     away: dict[str, range] = {  # from the present value on
         "federation.num_rounds": range(federation.num_rounds + 1, _LARGEST),
         "federation.local_epochs": range(federation.local_epochs + 1, 0 if federation.local_steps else _LARGEST),
         "federation.local_steps": range((federation.local_steps or 0) + 1, _LARGEST),
-        "gan.n_critic": range(gan.recipe.n_critic - 1, 0, -1),
-        "gan.batch_size": range(gan.batch_size - 1, 1, -1),
+        **{f"{config.task}.{field}": values for field, values in task_of(config).fewer(config).items()},
     }
     found = []
     for path, values in away.items():
-        place = bisect_left(values, True, key=lambda value, path=path: usual_steps(path, value) >= ENOUGH_STEPS)  # type: ignore[misc]
+        place = bisect_left(values, True, key=lambda value, path=path: usual_steps(path, value) >= enough)  # type: ignore[misc]
         if path not in searched and place < len(values):
             found.append(f"--{path.replace('_', '-')} {values[place]}")
     return found

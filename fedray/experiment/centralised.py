@@ -21,10 +21,9 @@ from torch import Tensor, distributed, nn
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import client_partition, partitioned_store, tile_shape
-from fedray.experiment.classified import evaluate_classifier
-from fedray.experiment.evaluate import Evaluation, evaluate_generator, preview_tiles
+from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.prepare import Prepared, install_evaluation
-from fedray.experiment.rounds import RoundResult, generator_arrays
+from fedray.experiment.rounds import RoundResult
 from fedray.experiment.stopping import is_done, with_validation
 from fedray.federation import (
     DivergedError,
@@ -46,7 +45,7 @@ from fedray.learning import Arrays, Hook, Learner, PassReport, check_finite, tra
 from fedray.randomness import derive_seed
 from fedray.results.pictures import Preview
 from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
-from fedray.tasks import Pass, task_of
+from fedray.tasks import Pass, judged_arrays, task_of
 
 _LOOK_S = 1.0  # a wait for a round looks this often whether the training is still alive
 
@@ -98,13 +97,12 @@ class CentralisedRun:
         return RoundResult(report, evaluation)
 
     def evaluate(self) -> Evaluation:
-        """Judge the generator, or the classifier, as it is now."""
+        """Judge what is trained as it is now."""
         return _evaluate(self.config, self.state.round_index, shared_arrays(self.state))
 
     def preview(self) -> Preview | None:
-        """Show the generator as it is now, unjudged; None where there is none."""
-        arrays = generator_arrays(shared_arrays(self.state))
-        return preview_tiles(self.config, arrays) if arrays else None
+        """Show what is trained as it is now, unjudged; None where that shows nothing."""
+        return judging_of(self.config).preview(self.config, judged_arrays(self.config, shared_arrays(self.state)))
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint from which :meth:`load` continues, and remove older ones."""
@@ -227,15 +225,11 @@ def train_share(loop: dict[str, Any]) -> None:
 
 
 def _share_of_batches(config: ExperimentConfig, num_workers: int) -> ExperimentConfig:
-    section = getattr(config, config.task)  # a task's section has its name
-    batch_size = max(2, -(-section.batch_size // num_workers))
-    return config.model_copy(update={config.task: section.model_copy(update={"batch_size": batch_size})})
+    return config.with_family(batch_size=max(2, -(-config.family.batch_size // num_workers)))
 
 
 def _evaluate(config: ExperimentConfig, round_index: int, arrays: Arrays) -> Evaluation:
-    if config.task == "classification":
-        return evaluate_classifier(config, round_index, arrays)
-    return evaluate_generator(config, round_index, generator_arrays(arrays))
+    return judging_of(config).evaluate(config, round_index, judged_arrays(config, arrays))
 
 
 def _round(

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore
-from fedray.experiment.classified import names_of_scores
-from fedray.experiment.tracked import KIND, PICTURES
+from fedray.experiment.judging import judging_of
+from fedray.experiment.tracked import ABILITY, KIND, PICTURES
+from fedray.tasks import task_of
 from fedray.tracking import (
     START_TIME,
     Pages,
@@ -30,12 +31,8 @@ HEADLINES = {
 }
 """Scores that are read together: short headings, and how their names begin."""
 
-_COLUMNS = {
-    "gan": ("gan.objective", "gan.generator", "gan.discriminator"),
-    "classification": ("classification.network", "classification.initialisation", "classification.lr"),
-}
-"""Parameters in the table, by task; beside those of the federation."""
-_OF_ALL = ("federation.mode", "federation.num_clients", "federation.num_rounds", "seed")
+_COLUMNS = ("federation.mode", "federation.num_clients", "federation.num_rounds", "seed")
+"""Parameters in the table, beside those of the task."""
 
 
 def headlines(names: Iterable[str]) -> dict[str, str]:
@@ -64,7 +61,7 @@ def keep_views(tracker: Tracker, name: str, runs: RunsView, in_pictures: RunsVie
 
 
 def keep_experiment_pages(config: ExperimentConfig, store: TileStore, tracker: Tracker, run_id: str) -> Pages:
-    """Keep the views of all experiments on these tiles, newest first; trials of sweeps have their own.
+    """Keep the views of all experiments on these tiles that are judged alike, newest first; trials have their own.
 
     Args:
         config: Of the newest: its scores are columns, and pictures are shown as of its last round.
@@ -75,12 +72,12 @@ def keep_experiment_pages(config: ExperimentConfig, store: TileStore, tracker: T
     Returns:
         Their pages, after that of the newest itself; none where no server runs.
     """
-    what = "classifiers" if config.task == "classification" else "experiments"
-    name, params = f"{what} on {store.name}", (*_COLUMNS[config.task], *_OF_ALL)
-    search = f"tags.`{KIND}` = 'experiment' AND tags.`fedray.dataset-fingerprint` = '{store.fingerprint}'"
-    if config.task == "classification":
-        search += " AND tags.`fedray.task` = 'classification'"
-    scores = list(headlines(names_of_scores(store, config)).values())
+    what, ability = judging_of(config).RUNS, task_of(config).ABILITY
+    name = f"{what} on {store.name}"
+    params = (*(f"{config.task}.{field}" for field in config.family.TELLING), *_COLUMNS)
+    tags = {KIND: "experiment", ABILITY: ability, "fedray.dataset-fingerprint": store.fingerprint}
+    search = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())
+    scores = list(headlines(judging_of(config).score_names(config, store)).values())
     last = pictures(PICTURES, config.federation.num_rounds)
     charts = Section("Scores by round", [score_by_step(score) for score in scores], len(scores), height=400)
     tiles = Section("Tiles", [last], columns=1, height=700)

@@ -9,7 +9,7 @@ import ray
 from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import StoreError, local_store
 from fedray.evaluation import Evaluator
-from fedray.experiment.classified import Judge, trivial_row
+from fedray.experiment.judging import Judge, judging_of
 from fedray.results.files import EVALUATION
 from fedray.storage import write_whole
 
@@ -21,17 +21,7 @@ _PREPARE_TIMEOUT_S = 3600.0  # a node may have to be launched, and an extractor 
 
 
 def prepare_judge(config: ExperimentConfig, folder: Path | None = None) -> tuple[Judge, Prepared]:
-    """Prepare what judges an experiment: an evaluator of generated tiles, or a classifier's trivial row.
-
-    Arguments and results as of :func:`prepare_evaluation`.
-    """
-    if config.task == "classification":
-        return trivial_row(config), [ray.put({}), local_store(config.data).fingerprint]
-    return prepare_evaluation(config, folder)
-
-
-def prepare_evaluation(config: ExperimentConfig, folder: Path | None = None) -> tuple[Evaluator, Prepared]:
-    """Train the extractor and measure the real tiles, unless that was done before.
+    """Get what judges an experiment: train an extractor and measure real tiles, unless that was done before.
 
     It happens here, or on a node that takes work where this one takes none: a cluster's head drives and does nothing
     else.
@@ -41,7 +31,7 @@ def prepare_evaluation(config: ExperimentConfig, folder: Path | None = None) -> 
         folder: Of the results: what :func:`keep_evaluation` put there is taken, not made anew.
 
     Returns:
-        The evaluator, and what :func:`install_evaluation` takes on other nodes.
+        What judges, and what :func:`install_evaluation` takes on other nodes.
     """
     if folder is not None:
         kept = (folder / EVALUATION).rglob("*.safetensors")
@@ -51,8 +41,8 @@ def prepare_evaluation(config: ExperimentConfig, folder: Path | None = None) -> 
         files = ray.get(ray.remote(**needs)(_prepare).remote(config), timeout=_PREPARE_TIMEOUT_S)
         Evaluator.install(files)
     store = local_store(config.data)
-    evaluator, files = Evaluator.prepare_portable(store, config.evaluation)
-    return evaluator, [ray.put(dict(files)), store.fingerprint]
+    judge, files = judging_of(config).prepare(config)
+    return judge, [ray.put(dict(files)), store.fingerprint]
 
 
 def install_evaluation(prepared: Prepared, data: DataConfig) -> None:
@@ -91,7 +81,7 @@ def keep_evaluation(prepared: Prepared, folder: Path) -> None:
 
 
 def _prepare(config: ExperimentConfig) -> dict[str, bytes]:
-    return dict(Evaluator.prepare_portable(local_store(config.data), config.evaluation)[1])
+    return dict(judging_of(config).prepare(config)[1])
 
 
 def _takes_work() -> bool:

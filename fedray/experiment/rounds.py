@@ -9,14 +9,8 @@ from flwr.serverapp import Grid
 
 from fedray.config import SITES, ExperimentConfig
 from fedray.data import Census, census_of
-from fedray.experiment.classified import evaluate_classifier
-from fedray.experiment.evaluate import (
-    Evaluation,
-    evaluate_generator,
-    evaluate_tiles,
-    preview_tiles,
-    wanted_tiles,
-)
+from fedray.experiment.judging import Evaluation, judging_of
+from fedray.experiment.judging.samples import evaluate_tiles, wanted
 from fedray.experiment.stopping import is_done, with_validation
 from fedray.federation import (
     Account,
@@ -32,9 +26,9 @@ from fedray.federation import (
     save_round,
     shared_arrays,
 )
-from fedray.learning import Arrays
 from fedray.results.pictures import Preview
 from fedray.simulation import RayGrid
+from fedray.tasks import judged_arrays
 
 RunElsewhere = Callable[..., Any]
 """Calls a function with arguments on some worker, and returns its result."""
@@ -137,32 +131,29 @@ class ExperimentRun:
         return RoundResult(report, with_validation(self.config, self.state, self.evaluate(), self.evaluate))
 
     def evaluate(self) -> Evaluation:
-        """Judge the generator, or the classifier, as it is now.
+        """Judge what is trained as it is now.
 
         Raises:
             DivergedError: It makes tiles, or gives answers, that are not finite.
         """
-        round_index = self.state.round_index
+        round_index, arrays = self.state.round_index, judged_arrays(self.config, shared_arrays(self.state))
+        evaluation: Evaluation
         try:
-            if self.config.task == "classification":
-                arrays = shared_arrays(self.state)
-                evaluation: Evaluation = self._run_elsewhere(evaluate_classifier, self.config, round_index, arrays)
-            elif self.config.federation.aggregate == "discriminator":
-                tiles = sample_from_clients(self.grid, self.config, round_index, *wanted_tiles(self.config))
+            if arrays:
+                evaluation = self._run_elsewhere(judging_of(self.config).evaluate, self.config, round_index, arrays)
+            else:  # what makes the tiles stays with the clients
+                tiles = sample_from_clients(self.grid, self.config, round_index, *wanted(self.config))
                 evaluation = self._run_elsewhere(evaluate_tiles, self.config, tiles)
-            else:
-                arrays = generator_arrays(shared_arrays(self.state))
-                evaluation = self._run_elsewhere(evaluate_generator, self.config, round_index, arrays)
         except DivergedError as error:  # a worker's carries its traceback; what it says is in its cause
             raise DivergedError(f"round {round_index}: {getattr(error, 'cause', error)}") from None
         return evaluation
 
     def preview(self) -> Preview | None:
-        """Show the generator as it is now, unjudged; None where generators stay with the clients."""
-        arrays = generator_arrays(shared_arrays(self.state))
+        """Show what is trained as it is now, unjudged; None where it stays with the clients, or shows nothing."""
+        arrays = judged_arrays(self.config, shared_arrays(self.state))
         if not arrays:
             return None
-        preview: Preview = self._run_elsewhere(preview_tiles, self.config, arrays)
+        preview: Preview | None = self._run_elsewhere(judging_of(self.config).preview, self.config, arrays)
         return preview
 
     def save(self, folder: Path) -> None:
@@ -183,8 +174,3 @@ class ExperimentRun:
         if isinstance(self.grid, RayGrid):
             self.grid.restore_state(client_states)
         self._start(state)
-
-
-def generator_arrays(arrays: Arrays) -> Arrays:
-    """Pick the averaged generator's arrays; none where generators stay with the clients."""
-    return {name: array for name, array in arrays.items() if name.startswith("generator_ema.")}

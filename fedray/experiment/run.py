@@ -14,16 +14,14 @@ from fedray.cluster.reach import check_reach
 from fedray.cluster.size import cluster_name, connect, plan_workers
 from fedray.config import DataConfig, ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store, client_partition, local_store, store_shape
-from fedray.evaluation import Scores, check_compared, check_extractor
-from fedray.evaluation.classification import check_several_labels
-from fedray.experiment.classified import Judge, split_labels
-from fedray.experiment.evaluate import Evaluation
+from fedray.evaluation import Scores
+from fedray.experiment.judging import Evaluation, Judge, judging_of
 from fedray.experiment.pages import keep_experiment_pages
 from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_judge
 from fedray.experiment.rounds import ExperimentRun, RoundResult
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
-from fedray.experiment.tracked import ended, log_model, log_round, log_start, open_run, subject
+from fedray.experiment.tracked import ended, log_model, log_round, log_start, open_run
 from fedray.federation import Account, client_app, latest_round, load_checkpoint, make_strategy, shared_arrays
 from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import CHECKPOINT, RESULTS
@@ -39,7 +37,7 @@ from fedray.results.folder import (
     outcome_of,
 )
 from fedray.results.ledger import EXPERIMENT_ACCOUNT, Ledger
-from fedray.results.pictures import picture_name, save_samples
+from fedray.results.pictures import save_samples
 from fedray.results.place import Place
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tasks import task_of
@@ -169,11 +167,7 @@ def check_config(config: ExperimentConfig, store: TileStore) -> None:
         ValueError: The message names the value, the rule and the remedy.
     """
     client_partition(config)
-    if config.task == "classification":
-        check_several_labels(split_labels(store, config), store.label_names, config.evaluation.split)
-    else:
-        check_compared(store, config.evaluation)
-        check_extractor(store, config.evaluation)
+    judging_of(config).check(config, store)
     # Networks that cannot be built and weights that are missing are refused.
     task_of(config).fresh(config, store_shape(store), "cpu")
     make_strategy(config, store_shape(store))
@@ -307,7 +301,7 @@ def _log_end(
 ) -> None:
     """Keep the last round's picture, and log it with the generator, where the server has one, or the classifier."""
     config, rounds = run.config, run.state.round_index
-    picture = out.folder / picture_name(config)
-    save_samples(picture, store, evaluation.preview, f"{subject(config)}, round {rounds}")
+    picture = out.folder / judging_of(config).FILES[0]
+    save_samples(picture, store, evaluation.preview, f"{config.family.subject}, round {rounds}")
     tracked.log_artifact(picture)
     log_model(tracked, config, shared_arrays(run.state), store, rounds, evaluation.scores)

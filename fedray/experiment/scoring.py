@@ -11,7 +11,7 @@ from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.data.given import GivenTiles
 from fedray.evaluation import EvaluationError, Evaluator, Scores, compared_indices, interval_names, mode_of
-from fedray.experiment.evaluate import PREVIEW_TILES
+from fedray.experiment.judging.samples import PREVIEW_TILES
 from fedray.experiment.self_tested import keep_self_test
 from fedray.randomness import stream
 from fedray.results.pictures import save_samples

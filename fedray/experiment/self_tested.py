@@ -13,7 +13,7 @@ import pandas as pd
 from fedray.evaluation import SelfTest
 from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
 from fedray.evaluation.self_testing import REAL, State, is_of_label
-from fedray.experiment.classified import Judge
+from fedray.experiment.judging import Judge
 from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
 from fedray.tracking import TrackedRun
 

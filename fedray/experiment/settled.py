@@ -1,14 +1,12 @@
 """A configuration that says what runs: what the tile store decides is filled in, what contradicts it is refused."""
 
-from typing import Any
-
-from fedray.config import ConfigError, ExperimentConfig
-from fedray.data import TileStore, absolute_store, local_store, training_tiles
-from fedray.evaluation import compared_indices
+from fedray.config import ExperimentConfig
+from fedray.data import absolute_store, local_store, training_tiles
+from fedray.experiment.judging import judging_of
 
 
 def settled(config: ExperimentConfig) -> ExperimentConfig:
-    """Fill in all that is unset: as :func:`from_store`, and the recipe of the objective. Twice is the same as once."""
+    """Fill in all that is unset: as :func:`from_store`, and what its source trains with. Twice is the same as once."""
     return from_store(config).resolved()
 
 
@@ -32,31 +30,6 @@ def from_store(config: ExperimentConfig) -> ExperimentConfig:
         update={
             "data": data.model_copy(update={"tile_size": store.tile_size, "num_domains": len(store.domain_names)}),
             "partition": config.partition.model_copy(update={"keep_groups": keep}),
-            "evaluation": config.evaluation.model_copy(update=_compared(config, store)),
+            "evaluation": config.evaluation.model_copy(update=judging_of(config).settled(config, store)),
         }
     )
-
-
-def _compared(config: ExperimentConfig, store: TileStore) -> dict[str, Any]:
-    """Say how generated tiles are compared; a classifier judges all tiles of the split as they are."""
-    if config.task == "classification":
-        return {}
-    num_compared = len(compared_indices(store, config.evaluation))
-    _check_samples(config, store, num_compared)
-    return {"num_samples": num_compared, "extractor": _extractor(config)}
-
-
-def _extractor(config: ExperimentConfig) -> str:
-    """Features that a discriminator trains against flatter its generator, so others judge it."""
-    if config.evaluation.extractor is None and config.gan.discriminator == "projected":
-        return "domain-cnn"
-    return config.evaluation.chosen_extractor
-
-
-def _check_samples(config: ExperimentConfig, store: TileStore, num_compared: int) -> None:
-    wanted, split = config.evaluation.num_samples, config.evaluation.split
-    if wanted is not None and wanted > num_compared:
-        raise ConfigError(
-            f"evaluation.num_samples must be at most the number of {split} tiles, {num_compared} in {store.name!r}, "
-            f"but got {wanted}; leave it out to compare all of them"
-        )

@@ -1,17 +1,18 @@
 """When an experiment is done: after all its rounds, or when held-back tiles have lost their patience."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from fedray.config import ExperimentConfig
-from fedray.experiment.evaluate import Evaluation
+from fedray.experiment.judging import Evaluation
 from fedray.federation import FederationState, shared_arrays, to_record
-from fedray.tasks.classification.validation import best_evaluation, out_of_patience
 
 
 def is_done(config: ExperimentConfig, state: FederationState) -> bool:
     """Say whether no round is left."""
-    patience = config.classification.patience if config.task == "classification" else None
-    return state.round_index >= config.federation.num_rounds or out_of_patience(state.validation, patience)
+    all_done = state.round_index >= config.federation.num_rounds
+    return all_done or out_of_patience(state.validation, config.family.stops_after)
 
 
 def with_validation(
@@ -38,3 +39,13 @@ def with_validation(
         return evaluation
     state.arrays = to_record(state.best)
     return evaluate()
+
+
+def best_evaluation(losses: Sequence[float]) -> int:
+    """Position of the smallest validation loss, the first of equals."""
+    return int(np.argmin(losses))
+
+
+def out_of_patience(losses: Sequence[float], patience: int | None) -> bool:
+    """Whether so many evaluations in a row, the last ones, had no smaller validation loss than one before them."""
+    return patience is not None and len(losses) > 0 and len(losses) - 1 - best_evaluation(losses) >= patience

@@ -4,16 +4,13 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import torch
-
-from fedray.config import ClassificationConfig, ExperimentConfig, GanConfig, flatten
+from fedray.config import ExperimentConfig, flatten
 from fedray.data import TileStore, client_partition, draw_partition, store_shape
 from fedray.evaluation import Scores
-from fedray.experiment.rounds import RoundResult, generator_arrays
-from fedray.learning import Arrays, check_finite
+from fedray.experiment.rounds import RoundResult
+from fedray.learning import Arrays
 from fedray.results.pictures import BESIDE_OTHERS, WHOLE, Preview, draw_preview
-from fedray.tasks import task_of
-from fedray.tasks.gan import LabelledGenerator, gan_with
+from fedray.tasks import judged_arrays, task_of
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
 
 _logger = logging.getLogger(__name__)
@@ -23,8 +20,10 @@ PICTURES = "samples"
 
 KIND = "fedray.kind"
 """Tag that tells runs apart: ``experiment``, ``sweep``, ``trial``."""
+ABILITY = "fedray.ability"
+"""Tag with what is judged: runs that have it in common have scores in common."""
 
-_DISTINGUISHING = {"partition", "gan", "classification", "federation", "privacy"}
+_DISTINGUISHING = {"partition", "federation", "privacy"}
 _MAX_DISTINCTIONS = 6  # in a run's name
 
 
@@ -85,14 +84,9 @@ def _finish_after(run: TrackedRun, status: Status) -> None:
         _logger.warning("%s", error)
 
 
-def subject(config: ExperimentConfig) -> str:
-    """Say in a word what is trained: a GAN's objective, or a classifier's network."""
-    return config.classification.network if config.task == "classification" else config.gan.objective
-
-
 def default_run_name(config: ExperimentConfig, store: TileStore) -> str:
     """Name a run by its objective or network, data set, what it does otherwise than by default, and seed."""
-    parts = [f"{subject(config)} {store.name}", *_distinctions(config), f"seed {config.seed}"]
+    parts = [f"{config.family.subject} {store.name}", *_distinctions(config), f"seed {config.seed}"]
     return config.tracking.run_name or ", ".join(parts)
 
 
@@ -102,7 +96,8 @@ def describe(config: ExperimentConfig, store: TileStore) -> Mapping[str, str]:
         "fedray.dataset": store.name,
         "fedray.dataset-fingerprint": store.fingerprint,
         "fedray.task": config.task,
-        ("fedray.network" if config.task == "classification" else "fedray.objective"): subject(config),
+        ABILITY: task_of(config).ABILITY,
+        f"fedray.{config.family.TELLING[0]}": config.family.subject,
         "fedray.partition": config.partition.scheme,
         "fedray.mode": config.federation.mode,
         "fedray.tiles-unused": str(client_partition(config).unused),
@@ -111,7 +106,7 @@ def describe(config: ExperimentConfig, store: TileStore) -> Mapping[str, str]:
 
 
 def log_start(run: TrackedRun, store: TileStore, preview: Preview | None) -> None:
-    """Log what the untrained generator makes, as the picture of step 0; nothing where no generator is at hand."""
+    """Log what is shown untrained, as the picture of step 0; nothing where nothing is."""
     if preview is not None:
         _log_picture(run, store, preview, "round 0, untrained", 0)
 
@@ -131,83 +126,45 @@ def _log_picture(run: TrackedRun, store: TileStore, preview: Preview, title: str
 
 def log_model(
     run: TrackedRun, config: ExperimentConfig, arrays: Arrays, store: TileStore, round_index: int, scores: Scores
-) -> None:
-    """Log what was trained, as :func:`log_generator` or :func:`log_classifier`; no generator that clients keep."""
-    if config.task == "classification":
-        log_classifier(run, config, arrays, store, round_index, scores)
-    elif generator := generator_arrays(arrays):
-        log_generator(run, config, generator, store, round_index, scores)
-
-
-def log_classifier(
-    run: TrackedRun, config: ExperimentConfig, arrays: Arrays, store: TileStore, round_index: int, scores: Scores
-) -> str:
-    """Log the averaged classifier as a model that ``mlflow.pytorch.load_model`` brings back.
-
-    It turns tiles, float32 [N, C, size, size] in [-1, 1], into logits [N, label]. Arguments, result and errors as of
-    :func:`log_generator`.
-    """
-    check_finite(arrays, "the classifier to be logged")
-    shape = store_shape(store)
-    classifier = task_of(config).make(config, shape, "cpu", load_weights=False)
-    classifier.load(arrays)
-    tiles = torch.zeros(2, shape.channels, shape.size, shape.size)
-    metadata = {
-        "dataset": store.name,
-        "dataset-fingerprint": store.fingerprint,
-        "label-names": list(store.label_names),
-        "tile-size": store.tile_size,
-        "round": round_index,
-    }
-    model = classifier.network.to(memory_format=torch.contiguous_format)
-    return run.log_generator(model, (tiles,), name="classifier", step=round_index, metrics=scores, metadata=metadata)
-
-
-def log_generator(
-    run: TrackedRun, config: ExperimentConfig, arrays: Arrays, store: TileStore, round_index: int, scores: Scores
-) -> str:
-    """Log the averaged generator as a model that ``mlflow.pytorch.load_model`` brings back.
+) -> str | None:
+    """Log what was trained as a model that ``mlflow.pytorch.load_model`` brings back; not what stays with the clients.
 
     Args:
         run: Where to.
         config: Of the experiment.
-        arrays: At least ``generator_ema.*``.
-        store: The tiles that it learned from: the model says which labels and domains its inputs count.
+        arrays: At least those that it is judged by.
+        store: The tiles that it learned from: the model says which labels and domains its numbers count.
         round_index: The round that it is of.
         scores: Its own, by which it is found.
 
     Returns:
-        The model's URI.
+        The model's URI; None where the server has none.
 
     Raises:
         DivergedError: An array is not finite: such a model is not logged.
     """
-    check_finite(arrays, "the generator to be logged")
-    gan = gan_with(arrays, config.gan, store_shape(store), config.seed, "cpu")
-    inputs = [torch.zeros(2, gan.noise_length), torch.zeros(2, dtype=torch.int64)]
-    takes_domains = gan.shape.num_domains > 1
-    if takes_domains:
-        inputs.append(torch.zeros(2, dtype=torch.int64))
+    if not (judged := judged_arrays(config, arrays)):
+        return None
+    model = task_of(config).exported(config, store_shape(store), judged)
     metadata = {
         "dataset": store.name,
         "dataset-fingerprint": store.fingerprint,
         "label-names": list(store.label_names),
-        "domain-names": list(store.domain_names) if takes_domains else [],
-        "latent-dim": gan.noise_length,
+        "domain-names": list(store.domain_names) if model.takes_domains else [],
+        **model.facts,
         "tile-size": store.tile_size,
         "round": round_index,
     }
-    model = LabelledGenerator(gan.generator_ema)
-    return run.log_generator(model, tuple(inputs), step=round_index, metrics=scores, metadata=metadata)
+    return run.log_model(
+        model.module, model.inputs, name=model.name, step=round_index, metrics=scores, metadata=metadata
+    )
 
 
 def _distinctions(config: ExperimentConfig) -> list[str]:
-    """Say what an experiment does otherwise than its objective's defaults: choices first, then numbers."""
-    default = ExperimentConfig(
-        gan=GanConfig(objective=config.gan.objective),
-        classification=ClassificationConfig(network=config.classification.network),
-    )
-    ours, usual = (flatten(each.resolved().model_dump(include=_DISTINGUISHING)) for each in (config, default))
+    """Say what an experiment does otherwise than its subject's defaults: choices first, then numbers."""
+    default = ExperimentConfig(task=config.task).model_copy(update={config.task: config.family.usual()})
+    named = _DISTINGUISHING | {config.task}
+    ours, usual = (flatten(each.resolved().model_dump(include=named)) for each in (config, default))
     changed = {path.rpartition(".")[2]: value for path, value in ours.items() if value != usual[path]}
     choices = [value for name, value in changed.items() if isinstance(value, str) and name != "weights"]
     switches = [name if value else f"no {name}" for name, value in changed.items() if isinstance(value, bool)]

@@ -1,12 +1,12 @@
-"""The Flower side of an experiment: the ClientApp, the strategies, the round loop and its checkpoints."""
+"""The Flower side of an experiment: the ClientApp, the strategies, the rounds and their loop, its checkpoints."""
 
 from fedray.federation.account import Account, Releases, epsilon_of
 from fedray.federation.checkpoint import latest_round, load_checkpoint, save_checkpoint, save_round
 from fedray.federation.client import client_app, client_steps
 from fedray.federation.divergence import check_convergence
 from fedray.federation.failures import FederationError
+from fedray.federation.loop import federate, initial_state, sample_from_clients
 from fedray.federation.messages import to_record
-from fedray.federation.rounds import federate, initial_state, sample_from_clients
 from fedray.federation.sites import AgreedGrid, ask_sites
 from fedray.federation.state import FederationState, RoundReport, shared_arrays
 from fedray.federation.strategies import TooFewRepliesError, client_half, make_strategy

@@ -89,9 +89,10 @@ def describe(message: Message, context: Context) -> Message:
 
 def client_learner(config: ExperimentConfig, context: Context, shape: TileShape, arrays: Arrays | None = None) -> Any:
     """Give the client its networks: as the experiment begins, then its private parts, then the server's arrays."""
-    # The server's weights replace ImageNet's: only who keeps a discriminator of its own needs the file.
-    load_weights = "discriminator" in task_of(config).private(config)
-    learner = task_of(config).fresh(config, shape, training_device(config.resources), load_weights=load_weights)
+    # The server's weights replace ImageNet's: only who keeps what begins with them needs the file.
+    task = task_of(config)
+    load_weights = task.INITIALISED in task.private(config)
+    learner = task.fresh(config, shape, training_device(config.resources), load_weights=load_weights)
     if PRIVATE in context.state:
         learner.load(from_record(context.state.array_records[PRIVATE]))
     if arrays:

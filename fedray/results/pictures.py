@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from fedray.config import ExperimentConfig
 from fedray.data import TileStore
 from fedray.evaluation.confusion import draw_confusion
 from fedray.randomness import stream
-from fedray.results.files import CONFUSION, SAMPLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,11 +43,6 @@ _MAX_SCALE = 8
 _SMALLEST_SHOWN = 64  # px of an enlarged tile: below that nobody sees a nucleus, so fewer labels are shown
 _MARGIN, _LINE, _GAP = 84, 20, 2  # px: of the words beside the rows, of a line of text, between tiles
 _WHITE, _BLACK = 255, (0, 0, 0)
-
-
-def picture_name(config: ExperimentConfig) -> str:
-    """Name the file of an experiment's picture."""
-    return CONFUSION if config.task == "classification" else SAMPLES
 
 
 def draw_preview(store: TileStore, preview: Preview, title: str, bounds: Bounds = WHOLE) -> Pixels:

@@ -5,21 +5,12 @@ from collections.abc import Iterator
 from itertools import islice, product
 
 from fedray.config import ExperimentConfig
-from fedray.experiment.budget import ON_TOP, STEPS, round_seconds, short_training, step_lines, time_basis, timed_step
+from fedray.experiment.budget import ON_TOP, round_seconds, short_training, step_lines, time_basis, timed_step
 from fedray.federation.budget import step_budget
 from fedray.sweep.plan import SweepPlan
 from fedray.sweep.space import SearchSpace
+from fedray.tasks import task_of
 from fedray.terminal import clock
-
-_CHANGE_STEPS = (
-    "federation.",
-    "partition.",
-    "gan.batch_size",
-    "gan.n_critic",
-    "gan.objective",
-    "classification.batch_size",
-)
-"""Beginnings of the config paths that the number of steps depends on."""
 
 _MOST_TRIALS = 64  # combinations of searched values that are looked at
 
@@ -34,9 +25,7 @@ def sweep_budget_lines(space: SearchSpace, plan: SweepPlan) -> Iterator[str]:
         plan: What a trial gets, and how many run at a time.
     """
     trials = _trials(space)
-    yield from step_lines([step_budget(trial) for trial in trials], STEPS[space.fixed.task])
-    if space.fixed.task == "classification":
-        return
+    yield from step_lines([step_budget(trial) for trial in trials], task_of(space.fixed).COUNTED)
     first, num_rounds = trials[0], space.fixed.federation.num_rounds
     budget = step_budget(first)
     step = timed_step(first, budget, plan.workers)
@@ -54,7 +43,8 @@ def sweep_budget_lines(space: SearchSpace, plan: SweepPlan) -> Iterator[str]:
 def _trials(space: SearchSpace) -> list[ExperimentConfig]:
     """List configurations of trials: the first start point, then those that differ most in their number of steps."""
     start = dict(space.start_points[0]) if space.start_points else {}
-    searched = [path for path in space.search if path.startswith(_CHANGE_STEPS)]
+    own = tuple(f"{space.fixed.task}.{field}" for field in task_of(space.fixed).STEP_FIELDS)
+    searched = [path for path in space.search if path.startswith(("federation.", "partition.", *own))]
     found = [space.trial_config(start)]
     for values in islice(product(*(space.search[path].examples() for path in searched)), _MOST_TRIALS):
         trial = space.trial_config(start | dict(zip(searched, values, strict=True)))

@@ -8,7 +8,7 @@ from fedray.config import ConfigError
 from fedray.data import TileStore, absolute_store, local_store
 from fedray.evaluation import EvaluationError, SelfTest, mode_of
 from fedray.experiment import from_store
-from fedray.experiment.classified import names_of_scores
+from fedray.experiment.judging import judging_of
 from fedray.experiment.run import check_config
 from fedray.results import Place
 from fedray.results.basis import basis_of
@@ -86,7 +86,7 @@ def settle(space: SearchSpace) -> SearchSpace:
         ValueError: The data cannot be opened, are too few to compare, or are not as the configuration says.
     """
     fixed = from_store(space.fixed)
-    names = names_of_scores(local_store(fixed.data), fixed)
+    names = judging_of(fixed).score_names(fixed, local_store(fixed.data))
     # Those of all tiles: after "label" comes a label's name, and what is in it is no number to be filled in.
     full = [name for name in names if "/label/" not in name and name.rpartition("/")[0] == space.goal.metric]
     goal = space.goal.model_copy(update={"metric": full[0]}) if full else space.goal
@@ -122,7 +122,7 @@ def check_space(space: SearchSpace, store: TileStore) -> None:
 
 def _check_goal(space: SearchSpace, store: TileStore) -> None:
     metric = space.goal.metric
-    names = [name for name in names_of_scores(store, space.fixed) if mode_of(name) is not None]
+    names = [name for name in judging_of(space.fixed).score_names(space.fixed, store) if mode_of(name) is not None]
     if metric not in names:
         of_all = [name for name in names if "/label/" not in name]
         of_label = next((f", or of one label, such as {name}" for name in names if "/label/" in name), "")

@@ -14,7 +14,7 @@ from fedray.data import TileStore
 from fedray.errors import UserError
 from fedray.evaluation import Scores
 from fedray.experiment import KIND, Prepared, describe, ended
-from fedray.experiment.classified import Judge, names_of_scores
+from fedray.experiment.judging import Judge, judging_of
 from fedray.experiment.prepare import keep_evaluation, prepare_judge
 from fedray.experiment.run import OnEvaluator
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
@@ -26,7 +26,7 @@ from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import BEST, RESULTS
 from fedray.results.folder import SWEEP, finish, open_folder
 from fedray.results.ledger import Ledger
-from fedray.results.pictures import Preview, picture_name, save_samples
+from fedray.results.pictures import Preview, save_samples
 from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
 from fedray.sweep.checkpoints import drop_checkpoints
 from fedray.sweep.pages import RANK, keep_pages
@@ -115,7 +115,7 @@ class _Sweep:
     @property
     def score_names(self) -> list[str]:
         """Names of all scores that an evaluation gives."""
-        return names_of_scores(self.store, self.space.fixed)
+        return judging_of(self.space.fixed).score_names(self.space.fixed, self.store)
 
 
 def _open_folder(out: Place, space: SearchSpace, store: TileStore, evaluator: Judge, prepared: Prepared) -> str:
@@ -218,7 +218,7 @@ def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None
     best = result.best
     arrays, preview = _last_checkpoint(grid, best["trial"])
     title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"
-    picture = picture_name(space.fixed)
+    picture = judging_of(space.fixed).FILES[0]
     save_samples(out / picture, store, preview, title)
     for name in (RESULTS, BEST, picture):
         parent.log_artifact(out / name)

@@ -27,7 +27,7 @@ DIVERGED = "diverged"
 """Key of a trial's result: the message of its DivergedError; absent where it did not diverge."""
 SCORES, SPENT = "scores/", "spent/"
 """Beginnings of keys of a trial's result that the study keeps: all scores of an evaluation; sums over all rounds."""
-SECONDS, GENERATOR_STEPS = "seconds", "generator-steps"
+SECONDS, STEPS = "seconds", "-steps"
 """The sums: wall time of the rounds with their evaluations; generator steps of all clients together."""
 _ROUND = "round"
 

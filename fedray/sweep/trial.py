@@ -33,8 +33,9 @@ from fedray.federation import Account, DivergedError, latest_round
 from fedray.results.ledger import Ledger
 from fedray.results.pictures import Preview
 from fedray.simulation import WorkerResources
-from fedray.sweep.searcher import COMPLETED, DIVERGED, GENERATOR_STEPS, SCORES, SECONDS, SPENT
+from fedray.sweep.searcher import COMPLETED, DIVERGED, SCORES, SECONDS, SPENT, STEPS
 from fedray.sweep.space import SearchSpace, Value
+from fedray.tasks import task_of
 from fedray.tracking import Tracker
 
 PREVIEW = "preview.npy"
@@ -121,8 +122,9 @@ class FederatedTrial(tune.Trainable):
     def _spend(self, started: float, result: RoundResult | None = None) -> None:
         """Add a round to what the trial has spent; clients with differential privacy do not tell their steps."""
         spent = {SECONDS: time.monotonic() - started}
-        if result is not None and GENERATOR_STEPS in result.report.counts:
-            spent[GENERATOR_STEPS] = result.report.counts[GENERATOR_STEPS]
+        counted = task_of(self._space.fixed).COUNTED + STEPS
+        if result is not None and counted in result.report.counts:
+            spent[counted] = result.report.counts[counted]
         self._spent = self._spent | {name: self._spent.get(name, 0.0) + value for name, value in spent.items()}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -86,7 +86,7 @@ def model_delivery(
 
         if not created:
             model = client.create_logged_model(
-                experiment_id, name=name, source_run_id=run_id, model_type="generator", tags=tags
+                experiment_id, name=name, source_run_id=run_id, model_type=name, tags=tags
             )
             _name_in_folder(folder, model.model_id, run_id, model.artifact_location)
             created.append(model.model_id)

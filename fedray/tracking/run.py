@@ -206,22 +206,22 @@ class TrackedRun:
         shutil.copytree(path, copy) if path.is_dir() else shutil.copy2(path, copy)
         self._deliver_file(copy, folder)
 
-    def log_generator(
+    def log_model(
         self,
         model: "torch.nn.Module",
         example_inputs: "tuple[torch.Tensor, ...]",
-        name: str = "generator",
+        name: str,
         step: int | None = None,
         *,
         metrics: Mapping[str, float] | None = None,
         metadata: Mapping[str, object] | None = None,
     ) -> str:
-        """Log a generator as an exported graph (pt2), which loads without FedRay and takes any batch size.
+        """Log a model as an exported graph (pt2), which loads without FedRay and takes any batch size.
 
         Args:
             model: Exported in evaluation mode on the CPU; itself unchanged.
-            example_inputs: One batch of the arguments of ``forward``: noise float32 [N, latent], labels int64 [N].
-            name: The model's name.
+            example_inputs: One batch of the arguments of ``forward``.
+            name: The model's, and its kind's.
             step: The round; unset: the last logged one.
             metrics: What ``search_logged_models`` can order the model by; the run gets them too, where it has not got
                 them yet. Unset: those of the last logged round, where it is ``step``.

@@ -5,7 +5,7 @@ import pytest
 
 from fedray.cli.progress import LINE_LENGTH, RoundLines, clock
 from fedray.config import ExperimentConfig, override
-from fedray.experiment.evaluate import Evaluation
+from fedray.experiment.judging import Evaluation
 from fedray.experiment.rounds import RoundResult
 from fedray.federation import RoundReport
 

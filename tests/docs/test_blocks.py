@@ -17,7 +17,7 @@ from PIL import Image
 
 from fedray.config import ConfigError, ExperimentConfig, load_config, save_config, validate
 from fedray.data import TileStore, tile_shape, write_store
-from fedray.experiment.tracked import log_generator
+from fedray.experiment.tracked import log_model
 from fedray.sweep import load_space
 from fedray.tasks.gan import fresh_gan
 from fedray.tracking import Tracker
@@ -85,7 +85,7 @@ def logged(reader: Path, new_database: NewDatabase, tmp_path: Path) -> Path:
         scores = {"fid/efficientnet-lite0/256": score}
         run.log_round(3, scores)
         arrays = fresh_gan(config.gan, tile_shape(config.data), number, "cpu").arrays()
-        log_generator(run, config, arrays, store, 3, scores)
+        log_model(run, config, arrays, store, 3, scores)
         run.finish("FINISHED")
     return reader
 

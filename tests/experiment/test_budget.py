@@ -8,12 +8,13 @@ import torch
 
 from fedray.config import override
 from fedray.data import tile_shape
-from fedray.experiment import timed
-from fedray.experiment.budget import ENOUGH_STEPS, budget_lines, round_seconds, short_training
+from fedray.experiment.budget import budget_lines, round_seconds, short_training
 from fedray.experiment.timed import StepTime, time_steps
 from fedray.federation.budget import StepBudget, step_budget
 from fedray.simulation import WorkerResources
 from fedray.tasks.gan import fresh_gan
+from fedray.tasks.gan.task import ENOUGH
+from fedray.tasks.gan.timed import GanStepper
 
 
 def resolved(small_config, **changes):
@@ -25,11 +26,11 @@ def clockwork(monkeypatch):
     """Steps that take a time of their own: 1 ms a tile for a discriminator, 0.5 ms for a generator. Lists the steps."""
     taken = []
 
-    def pair(steps, num_tiles):
+    def take(stepper, num_tiles):
         taken.append(num_tiles)
-        return 0.001 * num_tiles, 0.0005 * num_tiles
+        return {"discriminator": 0.001 * num_tiles, "generator": 0.0005 * num_tiles}
 
-    monkeypatch.setattr(timed, "_pair", pair)
+    monkeypatch.setattr(GanStepper, "take", take)
     return taken
 
 
@@ -65,7 +66,7 @@ def test_the_steps_of_each_mode(small_config, clockwork, changes, words):
     assert list(budget_lines(resolved(small_config, **changes), WorkerResources(1)))[1] == f"budget: {words}"
 
 
-STEP = StepTime(discriminator_s=1.0, generator_s=3.0, batch_size=8, timed_tiles=8, device="cpu")
+STEP = StepTime({"discriminator": 1.0, "generator": 3.0}, batch_size=8, timed_tiles=8, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,8 @@ def test_a_large_batch_is_timed_on_fewer_tiles_and_extrapolated(
 ):
     step = time_steps(small_config(), batch_size, 1, patience_s)
     assert (step.batch_size, step.timed_tiles) == (batch_size, timed_tiles)
-    assert step.discriminator_s == pytest.approx(0.001 * batch_size)
-    assert step.generator_s == pytest.approx(0.0005 * batch_size)
+    assert step.seconds["discriminator"] == pytest.approx(0.001 * batch_size)
+    assert step.seconds["generator"] == pytest.approx(0.0005 * batch_size)
     assert len(clockwork) <= 10 and 0.0015 * sum(clockwork) <= max(0.003, 4 * patience_s)
 
 
@@ -112,7 +113,7 @@ def test_timing_leaves_all_as_it_was(small_config, changes):
     before = fresh_gan(config.gan, tile_shape(config.data), config.seed, "cpu").arrays()
     threads, random = torch.get_num_threads(), torch.get_rng_state()
     step = time_steps(config, 4, num_threads=threads + 1, patience_s=60)
-    assert min(step.generator_s, step.discriminator_s) > 0 and (step.timed_tiles, step.device) == (4, "cpu")
+    assert min(step.seconds.values()) > 0 and (step.timed_tiles, step.device) == (4, "cpu")
     assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), random)
     after = fresh_gan(config.gan, tile_shape(config.data), config.seed, "cpu")
     assert all(np.array_equal(before[name], array) for name, array in after.arrays().items())
@@ -138,9 +139,9 @@ def test_every_option_that_a_warning_offers_would_do_and_the_next_smaller_change
     for option, value in offered:
         path, value = option.replace("-", "_"), int(value)
         toward = -1 if path in ("federation.num_rounds", "federation.local_epochs", "federation.local_steps") else 1
-        assert usual_steps(override(config, {path: value}, "test")) >= ENOUGH_STEPS
+        assert usual_steps(override(config, {path: value}, "test")) >= ENOUGH.steps
         if path != "federation.local_steps" or config.federation.local_steps:  # unset, it is no number to come from
-            assert usual_steps(override(config, {path: value + toward}, "test")) < ENOUGH_STEPS
+            assert usual_steps(override(config, {path: value + toward}, "test")) < ENOUGH.steps
 
 
 def usual_steps(config):
@@ -164,11 +165,11 @@ def test_options_that_cannot_do_are_not_offered_nor_those_that_a_sweep_searches(
 
 @pytest.mark.parametrize(
     ("num_rounds", "beginning"),
-    [(99, "warning: expect noise: "), (100, "budget: short: "), (ENOUGH_STEPS - 1, "budget: short: ")],
+    [(99, "warning: expect noise: "), (100, "budget: short: "), (ENOUGH.steps - 1, "budget: short: ")],
 )
 def test_it_is_a_warning_only_where_tiles_will_be_noise(small_config, num_rounds, beginning):
     config = resolved(small_config, gan__n_critic=2, federation__num_rounds=num_rounds)
     assert usual_steps(config) == num_rounds
     [told] = short_training([config])
     assert told.startswith(f"{beginning}a generator takes {num_rounds} steps in a row")
-    assert f"--federation.num-rounds {ENOUGH_STEPS}" in told
+    assert f"--federation.num-rounds {ENOUGH.steps}" in told

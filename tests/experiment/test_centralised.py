@@ -10,9 +10,9 @@ import torch
 
 from fedray.config import ConfigError
 from fedray.data import partitioned_store, tile_shape
-from fedray.experiment import ExperimentRun, centralised, prepare_evaluation
+from fedray.experiment import ExperimentRun, centralised, prepare_judge
 from fedray.experiment.centralised import CentralisedRun
-from fedray.experiment.evaluate import PREVIEW_TILES
+from fedray.experiment.judging.samples import PREVIEW_TILES
 from fedray.federation import DivergedError, client_app, shared_arrays
 from fedray.learning import shuffled_batches
 from fedray.randomness import derive_seed
@@ -31,7 +31,7 @@ def train(ray_session):
     runs = []
 
     def make(config, num_workers):
-        _, prepared = prepare_evaluation(config)
+        _, prepared = prepare_judge(config)
         runs.append(CentralisedRun(config, WorkerResources(num_workers, cpus_per_worker=1), prepared))
         return runs[-1]
 
@@ -73,7 +73,7 @@ def finish(run):
 def baseline(ray_session, small_config, tmp_path_factory):
     """Two rounds on one worker: (the run, its results, the folder of the checkpoint after the first)."""
     config, folder = small_config(**CENTRALISED), tmp_path_factory.mktemp("baseline")
-    run = CentralisedRun(config, WorkerResources(1, cpus_per_worker=1), prepare_evaluation(config)[1])
+    run = CentralisedRun(config, WorkerResources(1, cpus_per_worker=1), prepare_judge(config)[1])
     untrained = ExperimentRun(config, LocalGrid(client_app, 1)).preview()
     assert np.array_equal(run.preview(), untrained) and untrained.shape[:2] == (2, PREVIEW_TILES)
     results = [run.step()]

@@ -6,7 +6,7 @@ import pytest
 
 from fedray.data import StoreError, local_store, write_store
 from fedray.evaluation.extractors import lite0
-from fedray.experiment import prepare_evaluation, settled
+from fedray.experiment import prepare_judge, settled
 from fedray.experiment.prepare import check_tiles, keep_evaluation
 from tests.support.small import random_tiles
 
@@ -14,7 +14,7 @@ from tests.support.small import random_tiles
 @pytest.mark.usefixtures("ray_session")
 def test_another_machine_goes_on_with_the_extractor_of_the_start(small_config, tmp_path, monkeypatch):
     config = settled(small_config())
-    first, prepared = prepare_evaluation(config, tmp_path / "run")
+    first, prepared = prepare_judge(config, tmp_path / "run")
     keep_evaluation(prepared, tmp_path / "run")
     monkeypatch.setenv("FEDRAY_CACHE", str(tmp_path / "another machine"))
 
@@ -22,12 +22,12 @@ def test_another_machine_goes_on_with_the_extractor_of_the_start(small_config, t
         raise AssertionError("there is one in the folder")
 
     monkeypatch.setattr(lite0, "measure", measure)
-    again, _ = prepare_evaluation(config, tmp_path / "run")
+    again, _ = prepare_judge(config, tmp_path / "run")
     assert again.extractor.identity == first.extractor.identity
     assert again.floor == first.floor
     with pytest.raises(AssertionError, match="there is one"):
         monkeypatch.setenv("FEDRAY_CACHE", str(tmp_path / "a third"))
-        prepare_evaluation(config)
+        prepare_judge(config)
 
 
 def test_a_node_with_other_tiles_is_refused(small_config, tmp_path):

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from fedray import experiment
-from fedray.experiment.classified import names_of_scores, trivial_row
+from fedray.experiment.judging.labels import score_names, trivial_row
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.tasks.classification import Classifier
 from tests.support import classifiers
@@ -33,7 +33,7 @@ def test_a_federated_classifier_stops_resumes_and_leaves_all_there_is(workers, s
     seen = []
     result = experiment.run_experiment(config, out=out, tracking_uri=uri, pool=workers, on_round=seen.append)
     assert [each.report.round_index for each in seen] == [2, 3]
-    assert list(result.scores) == names_of_scores(small_store, config)
+    assert list(result.scores) == score_names(config, small_store)
     assert result.floor == trivial_row(result.config).floor
     assert result.scores["balanced-accuracy/test/20"] > 0.8 > result.floor["balanced-accuracy/test/20"] == 0.5
     assert pd.read_parquet(out / "results.parquet")["round"].tolist() == [1, 2, 3]

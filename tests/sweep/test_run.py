@@ -14,7 +14,7 @@ from PIL import Image
 from fedray.cluster import ResourceError
 from fedray.config import load_config
 from fedray.data import write_store
-from fedray.experiment.evaluate import evaluate_generator
+from fedray.experiment.judging.samples import evaluate
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.sweep import load_space, plan_sweep, run_sweep
 from fedray.sweep.plan import SweepPlan
@@ -176,7 +176,7 @@ def test_the_best_score_is_that_of_its_checkpoint(sweep):
     result, _, _ = sweep
     (checkpoint,) = (result.out / "tune" / result.best["trial"]).glob("checkpoint_*")
     state, _ = load_checkpoint(latest_round(checkpoint / "federation"))
-    again = evaluate_generator(result.best_config, state.round_index, shared_arrays(state))
+    again = evaluate(result.best_config, state.round_index, shared_arrays(state))
     assert state.round_index == 3
     assert again.scores[METRIC] == pytest.approx(result.best["score"], rel=1e-4)
 

@@ -5,7 +5,7 @@ import pytest
 from ray import tune
 
 from fedray.config import override
-from fedray.experiment import prepare_evaluation
+from fedray.experiment import prepare_judge
 from fedray.federation import Releases, epsilon_of
 from fedray.results.ledger import Ledger
 from fedray.simulation import WorkerResources
@@ -20,7 +20,7 @@ VALUES = {"gan.n_critic": 2, "gan.generator_lr": 1e-3, "gan.discriminator_lr": 1
 def trial(ray_session, small_store, new_database, tmp_path_factory):
     uri = new_database(tmp_path_factory.mktemp("trial"))
     space = small_space(small_store, num_rounds=2, early_stopping={"grace_rounds": 1})
-    _, prepared = prepare_evaluation(space.fixed)
+    _, prepared = prepare_judge(space.fixed)
     arguments = {
         "space": space,
         "workers": WorkerResources(1),

@@ -37,7 +37,7 @@ def test_a_generator_comes_back_for_any_batch_size(tracker: Tracker, uri: str, e
     generator(*batch(16))  # moves the batch norm's statistics
     run = tracker.start_run("run")
     run.log_round(5, {"fid": 12.0})
-    model_uri = run.log_generator(generator, batch(example_size))
+    model_uri = run.log_model(generator, batch(example_size), "generator")
     run.finish("FINISHED")
     assert generator.training  # itself unchanged
     generator.eval()
@@ -56,7 +56,7 @@ def test_logging_a_generator_is_quiet_and_leaves_logging_alone(tracker: Tracker,
     root = logging.getLogger()
     before = root.level, list(root.handlers)
     run = tracker.start_run("run")
-    run.log_generator(Generator(), batch(2))
+    run.log_model(Generator(), batch(2), "generator")
     run.finish("FINISHED")
     assert (root.level, list(root.handlers)) == before
     assert capfd.readouterr() == ("", "")

@@ -95,7 +95,7 @@ def test_scores_pictures_and_the_model_of_any_labels_arrive(tracker: Tracker, ur
     run.log_round(np.int64(3), scores)
     for label in ("Ki67<14%", "a//b", "\udc80"):
         run.log_image(np.zeros((4, 4, 3), np.uint8), label, np.int32(3))
-    model_uri = run.log_generator(nn.Linear(3, 1), (torch.zeros(2, 3),), metrics=scores)
+    model_uri = run.log_model(nn.Linear(3, 1), (torch.zeros(2, 3),), "generator", metrics=scores)
     run.finish("FINISHED")
     client = MlflowClient(uri)
     data = client.get_run(run.run_id).data

@@ -77,7 +77,7 @@ def test_a_server_that_is_away_between_rounds_costs_nothing_but_a_delay(
         clock.now += 30.0
     run.log_config(ExperimentConfig())
     linear = nn.Linear(3, 2)
-    model_uri = run.log_generator(linear, (torch.randn(2, 3),))
+    model_uri = run.log_model(linear, (torch.randn(2, 3),), "generator")
     given_up.log_round(3, {"loss": 1.0})
     with pytest.raises(
         TrackingError, match=f"the metrics of round 3 could not be sent to {server.uri} within 1 s: conn"

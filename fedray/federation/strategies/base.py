@@ -77,16 +77,8 @@ def need_plain_sgd(config: ExperimentConfig, why: str) -> None:
     Raises:
         ConfigError: There are some.
     """
-    if config.task == "classification":
-        raise ConfigError(
-            f"federation.strategy {config.federation.strategy!r} needs plain SGD, but classifiers train with AdamW: "
-            f"{why}; take another strategy"
-        )
-    if config.gan.optimizer != "sgd":
-        raise ConfigError(
-            f"federation.strategy {config.federation.strategy!r} needs gan.optimizer 'sgd', but got "
-            f"{config.gan.optimizer!r}: {why}"
-        )
+    if lacking := config.family.lacks_plain_sgd:
+        raise ConfigError(f"federation.strategy {config.federation.strategy!r} needs {lacking}: {why}")
 
 
 def separated(arrays: Arrays) -> tuple[Arrays, Arrays]:

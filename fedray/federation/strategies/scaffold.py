@@ -34,10 +34,10 @@ def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
     """Return a strategy of Flower; ConfigError where a step is not what the formulas count on."""
     need_plain_sgd(config, "with moments K eta is not how far K gradients move a client, and its control is wrong")
     federation = config.federation
-    if config.gan.clip_norm is not None:
+    if config.family.clip_norm is not None:
         raise ConfigError(
-            "federation.strategy 'scaffold' needs gan.clip_norm unset, but got "
-            f"{config.gan.clip_norm:g}: a control is the mean of gradients as they were"
+            f"federation.strategy 'scaffold' needs {config.task}.clip_norm unset, but got "
+            f"{config.family.clip_norm:g}: a control is the mean of gradients as they were"
         )
     if federation.weighting != "uniform":
         raise ConfigError(

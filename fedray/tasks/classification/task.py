@@ -1,20 +1,30 @@
 """What a federation asks of classifiers: see :class:`fedray.tasks.Task`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+
+import torch
 
 from fedray.config import ClassificationConfig, ExperimentConfig
 from fedray.config.classification import OWN_NETWORKS
 from fedray.data import LabelledTiles, TileShape
-from fedray.learning import Arrays, PassReport, steps_per_round
+from fedray.learning import Arrays, Hook, PassReport, check_finite, steps_per_round
 from fedray.learning.timm_models import weights_file as file_of
-from fedray.tasks.base import Pass
+from fedray.tasks.base import Exported, Pass
 from fedray.tasks.classification.classifier import PART, Classifier
 from fedray.tasks.classification.local_pass import local_pass
 from fedray.tasks.classification.networks import choice_of
 from fedray.tasks.classification.optimizer import ClassifierOptimizer
+from fedray.tasks.classification.timed import ClassifierStepper
 from fedray.tasks.classification.validation import split_validation
+
+ABILITY = "labels"
+COUNTED = PART
+LOSSES = {"loss": PART}
+INITIALISED = PART
+STEP_FIELDS = ("batch_size",)
+ENOUGH = None
 
 
 def make(config: ExperimentConfig, shape: TileShape, device: str, *, load_weights: bool = True) -> Classifier:
@@ -86,3 +96,44 @@ def weights_file(config: ExperimentConfig) -> Path | None:
     if config.classification.network in OWN_NETWORKS:
         return None
     return file_of(choice_of(config.classification))
+
+
+def judged(config: ExperimentConfig) -> Sequence[str]:
+    """Name the one part."""
+    return (PART,)
+
+
+def holding(config: ExperimentConfig, shape: TileShape, device: str, arrays: Arrays) -> Classifier:
+    """Return the classifier with some arrays in it."""
+    classifier, _ = _built(config.classification, shape, config.seed, device, False)
+    classifier.load(arrays)
+    return classifier
+
+
+def exported(config: ExperimentConfig, shape: TileShape, arrays: Arrays) -> Exported:
+    """Make a module of the network: tiles, float32 [N, C, size, size] in [-1, 1], in; logits [N, label] out."""
+    check_finite(arrays, "the classifier to be logged")
+    classifier = make(config, shape, "cpu", load_weights=False)
+    classifier.load(arrays)
+    tiles = torch.zeros(2, shape.channels, shape.size, shape.size)
+    return Exported(PART, classifier.network.to(memory_format=torch.contiguous_format), (tiles,), False, {})
+
+
+def flattered_by(config: ExperimentConfig) -> str | None:
+    """Name nothing: it is judged by the tiles' labels."""
+    return None
+
+
+def steps_between(config: ExperimentConfig) -> int:
+    """Return 1: every step is one of the network."""
+    return 1
+
+
+def fewer(config: ExperimentConfig) -> Mapping[str, range]:
+    """List smaller batches."""
+    return {"batch_size": range(config.classification.batch_size - 1, 1, -1)}
+
+
+def stepper(config: ExperimentConfig, learner: Classifier, hooks: Sequence[Hook]) -> ClassifierStepper:
+    """Return what takes single steps of the network."""
+    return ClassifierStepper(learner, hooks)

@@ -1,6 +1,4 @@
-"""Tiles that validate, how well they are told, and when a training stops."""
-
-from collections.abc import Sequence
+"""Tiles that validate, and how well they are told."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,16 +45,6 @@ def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> flo
 
     chosen = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
     return float(-chosen.mean())
-
-
-def best_evaluation(losses: Sequence[float]) -> int:
-    """Position of the smallest validation loss, the first of equals."""
-    return int(np.argmin(losses))
-
-
-def out_of_patience(losses: Sequence[float], patience: int | None) -> bool:
-    """Whether so many evaluations in a row, the last ones, had no smaller validation loss than one before them."""
-    return patience is not None and len(losses) > 0 and len(losses) - 1 - best_evaluation(losses) >= patience
 
 
 def _chosen(tiles: LabelledTiles, which: NDArray[np.bool_]) -> LabelledTiles:

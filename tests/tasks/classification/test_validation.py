@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import log_loss
 
 from fedray.data import LabelledTiles
-from fedray.tasks.classification import best_evaluation, cross_entropy, out_of_patience, split_validation
+from fedray.experiment.stopping import best_evaluation, out_of_patience
+from fedray.tasks.classification import cross_entropy, split_validation
 from tests.support.classifiers import config
 
 

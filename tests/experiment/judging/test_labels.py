@@ -11,8 +11,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from fedray.config import ConfigError
 from fedray.data import Tile, client_partition, partitioned_store, write_store
 from fedray.evaluation import EvaluationError, mode_of
-from fedray.experiment.classified import absent_note, evaluate_classifier, names_of_scores, trivial_row
-from fedray.experiment.evaluate import Evaluation
+from fedray.experiment.judging import Evaluation
+from fedray.experiment.judging.labels import evaluate, notes, score_names, trivial_row
 from fedray.experiment.rounds import ExperimentRun
 from fedray.experiment.run import check_config
 from fedray.experiment.settled import settled
@@ -41,11 +41,11 @@ def store_of(path, counts, names=("a", "b", "c")):
 def test_an_evaluation_is_the_network_on_all_tiles_of_the_split(small_store):
     config = experiment(small_store)
     arrays = shared_arrays(first_state(config))
-    found = evaluate_classifier(config, 1, arrays)
+    found = evaluate(config, 1, arrays)
     one = Classifier(config.classification, (shape := partitioned_store(config).shape()), config.seed)
     indices = small_store.indices("test")
     answers, labels = one.logits(small_store.tiles(indices)).argmax(1), small_store.labels[indices]
-    assert shape.num_labels == 2 and list(found.scores) == names_of_scores(small_store, config)
+    assert shape.num_labels == 2 and list(found.scores) == score_names(config, small_store)
     assert found.scores["balanced-accuracy/test/20"] == pytest.approx(balanced_accuracy_score(labels, answers))
     assert found.preview.sum() == 20 and found.preview.trace() == (answers == labels).sum()
     assert found.validation is None
@@ -55,7 +55,7 @@ def test_an_evaluation_is_the_network_on_all_tiles_of_the_split(small_store):
 
 def test_the_validation_loss_is_over_what_all_clients_hold_back(small_store):
     config = experiment(small_store, classification__patience=1, classification__validation_share=0.3)
-    found = evaluate_classifier(config, 1, shared_arrays(first_state(config)))
+    found = evaluate(config, 1, shared_arrays(first_state(config)))
     source, one = partitioned_store(config), Classifier(config.classification, partitioned_store(config).shape(), 0)
     held = [split_validation(source.tiles(c), config.classification, 0, c)[1] for c in range(2)]
     logits = np.concatenate([one.logits(part.tiles) for part in held]).astype(float)
@@ -78,10 +78,10 @@ def test_the_trivial_row_answers_what_the_clients_have_most_of(tmp_path):
 def test_a_label_that_the_split_lacks_is_told_before_the_start(tmp_path):
     store = store_of(tmp_path / "s", {"train": [4, 4, 4], "test": [3, 0, 3]})
     config = experiment(store)
-    (note,) = absent_note(store, config)
+    (note,) = notes(config, store)
     assert "no tile of the test split has the label(s) 'b'" in note
-    assert not any("/b" in name for name in names_of_scores(store, config))
-    assert absent_note(store, experiment(store, evaluation__split="train")) == []
+    assert not any("/b" in name for name in score_names(config, store))
+    assert notes(experiment(store, evaluation__split="train"), store) == []
 
 
 def test_a_split_of_one_label_is_refused_before_the_start(tmp_path):

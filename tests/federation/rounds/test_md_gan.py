@@ -6,8 +6,8 @@ import torch
 
 from fedray.data import LabelledTiles, TileShape, partitioned_store
 from fedray.federation import shared_arrays
-from fedray.federation.md_gan import next_owners, real_like
 from fedray.federation.messages import from_record
+from fedray.federation.rounds.md_gan import next_owners, real_like
 from fedray.learning import Condition
 from fedray.randomness import derive_seed
 from fedray.tasks.gan import OBJECTIVES, Gan, Optimizers

@@ -10,17 +10,20 @@ of the same labels.
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
 import torch
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fedray.config import ExperimentConfig
 from fedray.data import Census, LabelledTiles
+from fedray.federation.account import Account
 from fedray.federation.client import (
     OPTIMIZER,
     PRIVATE,
@@ -49,8 +52,9 @@ from fedray.federation.messages import (
     losses_of,
     to_record,
 )
+from fedray.federation.rounds.base import Step
 from fedray.federation.sites import source_of
-from fedray.federation.state import FederationState, RoundReport
+from fedray.federation.state import FederationState, RoundReport, shared_arrays
 from fedray.federation.strategies import mean_losses
 from fedray.learning import Arrays, Condition, RunningMeans, check_finite, steps_per_round, to_float, turn_and_flip
 from fedray.randomness import derive_seed, stream
@@ -259,9 +263,22 @@ class GeneratorServer:
         )
 
 
-def run_md_gan_round(
-    server: GeneratorServer, grid: Grid, state: FederationState, config: ExperimentConfig
-) -> RoundReport:
+LOCKSTEP = True
+
+
+def begin(
+    config: ExperimentConfig, census: Census, state: FederationState, strategy: Strategy, account: Account
+) -> Step:
+    """Return what runs round after round with the generator of the state; no weights of clients are aggregated."""
+    return partial(run_round, GeneratorServer(config, census, shared_arrays(state), state.optimizer))
+
+
+def client_steps(config: ExperimentConfig, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the discriminator steps of a round: the same of every client."""
+    return np.full(len(tiles), iterations_per_round(config, tiles) * config.gan.recipe.n_critic, np.int64)
+
+
+def run_round(server: GeneratorServer, grid: Grid, state: FederationState, config: ExperimentConfig) -> RoundReport:
     """Run the next round of MD-GAN. Errors as in :func:`fedray.federation.federate`."""
     started, round_index = time.monotonic(), state.round_index + 1
     clients, timings = sorted(grid.get_node_ids()), list[RoundTiming]()

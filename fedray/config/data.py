@@ -1,0 +1,54 @@
+"""The sections ``data`` and ``partition``: which tiles there are, and which client has which."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedray.config.section import Positive, Section
+
+SITES = "sites"
+"""``data.store`` where every client has a store of its own."""
+
+
+class DataConfig(Section):
+    """Which tiles are used."""
+
+    store: str = "colon"
+    """Path of a tile store made by jobs/prepare_data.py, its s3:// or gs:// address on shared storage (fetched once a
+    node), or 'colon' for the embedded section of human colon. For `flwr run` also 'sites': every SuperNode has a store
+    of its own, which its node configuration names, and the server has none."""
+    tile_size: int | None = Field(None, ge=1)
+    """Tile edge in pixels. For 'colon': 16 to 256, a multiple of 8; unset: 32. Another store brings its own size: leave
+    it unset."""
+    num_domains: int | None = Field(None, ge=1)
+    """Scanner domains. For 'colon': rendered into it by deterministic stain and blur shifts, 1 to 4; 1 leaves it as it
+    is; unset: 1. Another store brings its own: leave it unset."""
+
+    @model_validator(mode="after")
+    def _colon_within_its_limits(self) -> Self:
+        if self.store != "colon":
+            return self
+        if self.tile_size is not None and not (16 <= self.tile_size <= 256 and self.tile_size % 8 == 0):
+            raise ValueError(
+                f"data.tile_size must be 16 to 256 and a multiple of 8 for 'colon', but got {self.tile_size}"
+            )
+        if self.num_domains is not None and self.num_domains > 4:
+            raise ValueError(f"data.num_domains must be 1 to 4 for 'colon', but got {self.num_domains}")
+        return self
+
+
+class PartitionConfig(Section):
+    """How the training tiles are spread over the clients."""
+
+    scheme: Literal["iid", "majority-label", "dirichlet", "domain", "client"] = "iid"
+    """'iid'; 'majority-label': balanced overall, each client has one over-represented label (arXiv 2504.04130);
+    'dirichlet': label shares drawn per client (Hsu et al. 2019); 'domain': one or more clients per scanner domain;
+    'client': as the store names the client of each tile (the column client of a CSV file)."""
+    keep_groups: bool | None = None
+    """Whether no group (patient or slide) is spread over several clients. Unset: true where the store has patients
+    with several tiles, false where its groups are regions of one patient, as in 'colon'."""
+    majority_share: float = Field(0.8, gt=0.0, le=1.0)
+    """Share of a client's tiles that carry its majority label, in (0, 1]; arXiv 2504.04130 uses 0.6 to 0.9. For
+    'majority-label'."""
+    alpha: Positive = 0.5
+    """Concentration of the Dirichlet distribution, > 0; small is more skewed. For 'dirichlet'."""

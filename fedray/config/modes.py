@@ -1,0 +1,19 @@
+"""What a round of a federation is, by name: this dict is the list of them, and what ``--help`` says."""
+
+from typing import TYPE_CHECKING, Literal
+
+MODES: dict[str, str] = {
+    "federated": "clients train both networks, the server averages",
+    "centralised": "the baseline, one data-parallel training on all tiles",
+    "md-gan": "one generator on the server, discriminators that stay with the clients and swap (Hardy et al. 2019)",
+}
+
+if TYPE_CHECKING:
+    ModeName = str
+else:  # for the options and their check; a type checker cannot know what a dict holds
+    ModeName = Literal[tuple(MODES)]
+
+
+def described_modes() -> str:
+    """Return what ``--help`` says of ``federation.mode``."""
+    return f"{'; '.join(f'{name!r}: {text}' for name, text in MODES.items())}."
