@@ -30,7 +30,7 @@ LONG = (
     "cluster/test_ray_job.py",
     "mlflow_server/test_server.py",
     "cluster/test_autoscaling.py",
-    "experiment/test_centralised.py",
+    "experiment/engines/test_ray_train.py",
     "experiment/test_run.py",
     "sweep/test_run.py",
     "sweep/test_resume.py",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fedray.config import ExperimentConfig
-from fedray.experiment.rounds import RoundResult
+from fedray.experiment.engines import RoundResult
 from fedray.tasks import task_of
 from fedray.terminal import clock
 

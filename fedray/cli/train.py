@@ -16,9 +16,9 @@ from fedray.cluster.upload import check_upload
 from fedray.config import TASKS, ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
 from fedray.data import local_store
 from fedray.experiment.budget import budget_lines
+from fedray.experiment.engines import RoundResult
 from fedray.experiment.judging import judging_of
 from fedray.experiment.notes import notes
-from fedray.experiment.rounds import RoundResult
 from fedray.experiment.run import (
     OnRound,
     check_experiment,

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from fedray.config.engines import EngineName, described_engines
 from fedray.config.section import Positive, Section
 
 
@@ -18,6 +19,7 @@ class ResourcesConfig(Section):
     """Where clients train; 'auto' takes GPUs where the cluster has any."""
     workers_per_gpu: int = Field(2, ge=1)
     """Workers that share one GPU, >= 1."""
+    engine: EngineName = Field("auto", description=described_engines())
     start_timeout_s: Positive = 300.0
     """Longest to wait for the first worker to start, in seconds, > 0."""
 

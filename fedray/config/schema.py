@@ -56,6 +56,11 @@ class ExperimentConfig(Section):
                 f"federation.strategy must be 'fedavg' in mode {federation.mode!r} (no weights of clients are "
                 f"aggregated), but got {federation.strategy!r}"
             )
+        if federation.mode != "centralised" and self.resources.engine == "ray-train":
+            problems.append(
+                "resources.engine 'ray-train' divides one training among workers, so it needs federation.mode "
+                f"'centralised', but got {federation.mode!r}; leave it out"
+            )
         if federation.mode == "md-gan" and federation.client_fraction < 1:
             problems.append(
                 "federation.client_fraction must be 1 in mode 'md-gan' (a discriminator that is left out falls "
@@ -142,6 +147,13 @@ class ExperimentConfig(Section):
     def with_family(self, **values: Any) -> Self:
         """Return the same with other values in the section of the task."""
         return self.model_copy(update={self.task: self.family.model_copy(update=values)})
+
+    @property
+    def engine(self) -> str:
+        """Who computes: ``resources.engine``, or what 'auto' comes to."""
+        if self.resources.engine != "auto":
+            return self.resources.engine
+        return "ray-train" if self.federation.mode == "centralised" else "workers"
 
     def resolved(self) -> Self:
         """Return the same with every field of the task's section set that has the value of its source if unset."""

@@ -1,23 +1,19 @@
 """One experiment composed of data, federation, evaluation and tracking: ``run_experiment(config, ...) -> Result``."""
 
+from fedray.experiment.engines import ExperimentRun, RoundResult, Run, open_experiment, start_workers
 from fedray.experiment.flower import server_app
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.notes import notes
 from fedray.experiment.prepare import Prepared, prepare_judge
-from fedray.experiment.rounds import ExperimentRun, RoundResult
 from fedray.experiment.run import (
-    EVALUATION_TIMEOUT_S,
     Result,
-    make_grid,
     run_experiment,
     saved_config,
-    start_workers,
 )
 from fedray.experiment.settled import from_store, settled
 from fedray.experiment.tracked import KIND, PICTURES, describe, ended, log_model, log_round, log_start, open_run
 
 __all__ = [
-    "EVALUATION_TIMEOUT_S",
     "KIND",
     "PICTURES",
     "Evaluation",
@@ -25,6 +21,7 @@ __all__ = [
     "Prepared",
     "Result",
     "RoundResult",
+    "Run",
     "describe",
     "ended",
     "from_store",
@@ -32,8 +29,8 @@ __all__ = [
     "log_model",
     "log_round",
     "log_start",
-    "make_grid",
     "notes",
+    "open_experiment",
     "open_run",
     "prepare_judge",
     "run_experiment",

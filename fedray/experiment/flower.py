@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedray.config import SITES, ExperimentConfig, override
 from fedray.data import local_store
 from fedray.evaluation import Evaluator
-from fedray.experiment.rounds import ExperimentRun
+from fedray.experiment.engines import ExperimentRun
 from fedray.experiment.settled import settled
 from fedray.federation import AgreedGrid, ask_sites
 from fedray.learning import training_device

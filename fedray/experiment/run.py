@@ -1,28 +1,25 @@
 """run_experiment(config) -> Result: data, federation, evaluation and tracking composed into one run."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
-import torch
 
 from fedray.cluster.reach import check_reach
 from fedray.cluster.size import cluster_name, connect, plan_workers
-from fedray.config import DataConfig, ExperimentConfig, load_config
+from fedray.config import ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store, client_partition, local_store, store_shape
 from fedray.evaluation import Scores
+from fedray.experiment.engines import RoundResult, Run, open_experiment
 from fedray.experiment.judging import Evaluation, Judge, judging_of
 from fedray.experiment.pages import keep_experiment_pages
-from fedray.experiment.prepare import Prepared, install_evaluation, keep_evaluation, prepare_judge
-from fedray.experiment.rounds import ExperimentRun, RoundResult
+from fedray.experiment.prepare import keep_evaluation, prepare_judge
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
 from fedray.experiment.tracked import ended, log_model, log_round, log_start, open_run
-from fedray.federation import Account, client_app, latest_round, load_checkpoint, make_strategy, shared_arrays
+from fedray.federation import latest_round, load_checkpoint, make_strategy, shared_arrays
 from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import CHECKPOINT, RESULTS
 from fedray.results.folder import (
@@ -39,12 +36,9 @@ from fedray.results.folder import (
 from fedray.results.ledger import EXPERIMENT_ACCOUNT, Ledger
 from fedray.results.pictures import save_samples
 from fedray.results.place import Place
-from fedray.simulation import RayGrid, WorkerPool, WorkerResources
+from fedray.simulation import WorkerPool
 from fedray.tasks import task_of
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
-
-if TYPE_CHECKING:  # imported where it is run: every trial imports this module, and Ray Train costs it most of a second
-    from fedray.experiment.centralised import CentralisedRun
 
 OnRound = Callable[[RoundResult], None]
 OnEvaluator = Callable[[Judge], None]
@@ -117,8 +111,8 @@ def run_experiment(
     on_evaluator(evaluator)
     tracker = Tracker(tracking_uri, config.tracking.experiment)
     tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test), **quality_tags(evaluator)}
-    with ExitStack() as stack:
-        run = _engine(stack, config, resources, prepared, pool, out)
+    account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.privacy.on else None
+    with open_experiment(config, resources, prepared, account, pool) as run:
         run.load(out.folder / CHECKPOINT)
         with ended(open_run(tracker, config, store, key=key, tags=tags)) as tracked:
             log_self_test(tracked, evaluator.self_test, out.folder)
@@ -200,37 +194,6 @@ def _result(config: ExperimentConfig, out: Place, outcome: Mapping[str, Any]) ->
     return Result(config, scores, floor, history, run_id, out.folder, pages, quality)
 
 
-EVALUATION_TIMEOUT_S = 1800.0
-"""Longest that scoring one generator may take, in seconds."""
-
-
-def start_workers(config: ExperimentConfig, resources: WorkerResources, prepared: Prepared) -> WorkerPool:
-    """Start the worker processes of an experiment.
-
-    Args:
-        config: Of the experiment.
-        resources: How many, and what each takes.
-        prepared: The evaluation (see :func:`prepare_evaluation`).
-    """
-    setup = partial(prepare_worker, max(1, int(resources.cpus_per_worker)), prepared, config.data)
-    return WorkerPool(resources, start_timeout_s=config.resources.start_timeout_s, setup=setup)
-
-
-def prepare_worker(num_threads: int, prepared: Prepared, data: DataConfig) -> None:
-    """Give a worker process its share of the cores (PyTorch takes all of them unless it is told), and the extractor.
-
-    Raises:
-        StoreError: Its node has other tiles.
-    """
-    torch.set_num_threads(num_threads)
-    install_evaluation(prepared, data)
-
-
-def make_grid(config: ExperimentConfig, pool: WorkerPool) -> RayGrid:
-    """Put the experiment's clients on a pool of workers."""
-    return RayGrid(client_app, config.num_clients, pool)
-
-
 def saved_config(out: Place) -> ExperimentConfig:
     """Read the configuration of the experiment that was started in a folder.
 
@@ -243,38 +206,7 @@ def saved_config(out: Place) -> ExperimentConfig:
     return saved
 
 
-def _engine(
-    stack: ExitStack,
-    config: ExperimentConfig,
-    resources: WorkerResources,
-    prepared: Prepared,
-    pool: WorkerPool | None,
-    out: Place,
-) -> "ExperimentRun | CentralisedRun":
-    """Start what runs the rounds; the stack ends it."""
-    if config.federation.mode == "centralised":
-        return _centralised(stack, config, resources, prepared)
-    account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.privacy.on else None
-    return _federated(config, pool or stack.enter_context(start_workers(config, resources, prepared)), account)
-
-
-def _federated(config: ExperimentConfig, pool: WorkerPool, account: Account | None) -> ExperimentRun:
-    return ExperimentRun(config, make_grid(config, pool), partial(pool.run, timeout_s=EVALUATION_TIMEOUT_S), account)
-
-
-def _centralised(
-    stack: ExitStack, config: ExperimentConfig, resources: WorkerResources, prepared: Prepared
-) -> "CentralisedRun":
-    from fedray.experiment.centralised import CentralisedRun
-
-    run = CentralisedRun(config, resources, prepared)
-    stack.callback(run.close)
-    return run
-
-
-def _run_rounds(
-    run: "ExperimentRun | CentralisedRun", out: Place, store: TileStore, tracked: TrackedRun, on_round: OnRound
-) -> Evaluation:
+def _run_rounds(run: Run, out: Place, store: TileStore, tracked: TrackedRun, on_round: OnRound) -> Evaluation:
     """Run the rounds that are left; keep history and checkpoints in the place. Returns the last evaluation."""
     path = out.folder / RESULTS
     rows: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records") if path.exists() else []
@@ -296,9 +228,7 @@ def _run_rounds(
     return evaluation or run.evaluate()
 
 
-def _log_end(
-    run: "ExperimentRun | CentralisedRun", out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation
-) -> None:
+def _log_end(run: Run, out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation) -> None:
     """Keep the last round's picture, and log it with the generator, where the server has one, or the classifier."""
     config, rounds = run.config, run.state.round_index
     picture = out.folder / judging_of(config).FILES[0]

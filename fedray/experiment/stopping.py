@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fedray.config import ExperimentConfig
+from fedray.config import SITES, ExperimentConfig
 from fedray.experiment.judging import Evaluation
 from fedray.federation import FederationState, shared_arrays, to_record
 
@@ -13,6 +13,13 @@ def is_done(config: ExperimentConfig, state: FederationState) -> bool:
     """Say whether no round is left."""
     all_done = state.round_index >= config.federation.num_rounds
     return all_done or out_of_patience(state.validation, config.family.stops_after)
+
+
+def is_due(config: ExperimentConfig, state: FederationState) -> bool:
+    """Say whether the last round is one that is evaluated: none is where only the clients have real tiles."""
+    if config.data.store == SITES:
+        return False
+    return is_done(config, state) or state.round_index % config.evaluation.every == 0
 
 
 def with_validation(

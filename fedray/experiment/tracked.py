@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from fedray.config import ExperimentConfig, flatten
 from fedray.data import TileStore, client_partition, draw_partition, store_shape
 from fedray.evaluation import Scores
-from fedray.experiment.rounds import RoundResult
+from fedray.experiment.engines import RoundResult
 from fedray.learning import Arrays
 from fedray.results.pictures import BESIDE_OTHERS, WHOLE, Preview, draw_preview
 from fedray.tasks import judged_arrays, task_of

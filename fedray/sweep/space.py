@@ -147,7 +147,7 @@ class SearchSpace(_Strict):
 
     @model_validator(mode="after")
     def _ranges_and_start_points_are_valid(self) -> Self:
-        problems = [*self._search_problems(), *self._start_point_problems()]
+        problems = [*self._search_problems(), *self._start_point_problems(), *self._engine_problems()]
         if self.early_stopping.grace_rounds > self.fixed.federation.num_rounds:
             problems.append(
                 f"early_stopping.grace_rounds must be <= federation.num_rounds ({self.fixed.federation.num_rounds}), "
@@ -195,6 +195,20 @@ class SearchSpace(_Strict):
                         f"{where}: {path} must be within its search range, but got {value!r} (the range is {dimension})"
                     )
         return problems
+
+    def _engine_problems(self) -> list[str]:
+        """Refuse what the workers of a trial cannot do: they stay from trial to trial, and divide no batch."""
+        resources, mode = self.fixed.resources, self.fixed.federation.mode
+        if resources.engine == "ray-train":
+            return [
+                "fixed.resources.engine must not be 'ray-train' in a sweep, whose trials share workers; leave it out"
+            ]
+        if mode == "centralised" and (resources.num_workers or 1) > 1:
+            return [
+                "fixed.resources.num_workers must be 1 in a sweep with federation.mode 'centralised', whose trials are "
+                f"each one client on one worker, but got {resources.num_workers}; leave it out"
+            ]
+        return []
 
     @property
     def is_private(self) -> bool:

@@ -3,8 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,13 +17,12 @@ from fedray.config import ExperimentConfig
 from fedray.data import local_store
 from fedray.evaluation import Scores
 from fedray.experiment import (
-    EVALUATION_TIMEOUT_S,
-    ExperimentRun,
     Prepared,
     RoundResult,
+    Run,
     log_round,
     log_start,
-    make_grid,
+    open_experiment,
     open_run,
     start_workers,
 )
@@ -47,7 +45,7 @@ _SPENT_FILE = "spent.json"
 class FederatedTrial(tune.Trainable):
     """Runs one experiment after another in one placement group: ``reset_config`` begins the next on warm workers."""
 
-    _run: ExperimentRun
+    _run: Run
     _preview: Preview | None
     _spent: dict[str, float]
 
@@ -77,7 +75,7 @@ class FederatedTrial(tune.Trainable):
         self._space, self._parent_run_id, self._tags, self._ledger = space, parent_run_id, tags, ledger
         check_tiles(prepared, space.fixed.data)
         self._tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
-        self._pool = start_workers(space.fixed, workers, prepared)
+        self._pool, self._prepared = start_workers(space.fixed, workers, prepared), prepared
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Value]) -> bool:
@@ -186,12 +184,11 @@ class FederatedTrial(tune.Trainable):
             name=name,
             tags=self._tags,
         )
-        self._open = True
+        self._open, self._opened = True, ExitStack()
         self._preview, self._spent = None, {}
         self._result_lost = False
-        evaluate = partial(self._pool.run, timeout_s=EVALUATION_TIMEOUT_S)
-        self._grid = make_grid(config, self._pool)
-        self._run = ExperimentRun(config, self._grid, evaluate, self._account(config))
+        opened = open_experiment(config, self._pool.resources, self._prepared, self._account(config), self._pool)
+        self._run = self._opened.enter_context(opened)
 
     def _account(self, config: ExperimentConfig) -> Account | None:
         if not self._space.is_private:
@@ -205,7 +202,7 @@ class FederatedTrial(tune.Trainable):
         if self._open:
             self._open = False
             self._tracked.finish(status)
-            self._grid.close()
+            self._opened.close()
 
 
 def run_name(space: str, trial_id: str, params: Mapping[str, Value]) -> str:

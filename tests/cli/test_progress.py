@@ -5,8 +5,8 @@ import pytest
 
 from fedray.cli.progress import LINE_LENGTH, RoundLines, clock
 from fedray.config import ExperimentConfig, override
+from fedray.experiment.engines import RoundResult
 from fedray.experiment.judging import Evaluation
-from fedray.experiment.rounds import RoundResult
 from fedray.federation import RoundReport
 
 LABELS = {f"kid/efficientnet-lite0/256/label/{'x' * 100} {number}": 1.0 for number in range(50)}

@@ -5,7 +5,7 @@ import pytest
 from torch import distributed
 
 from fedray.data import TileShape
-from fedray.experiment.centralised import _Average
+from fedray.experiment.engines.ray_train import _Average
 from fedray.federation import client_app, shared_arrays
 from fedray.federation.messages import ARRAYS, from_record
 from fedray.tasks.gan import Gan

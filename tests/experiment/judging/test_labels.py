@@ -11,9 +11,9 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from fedray.config import ConfigError
 from fedray.data import Tile, client_partition, partitioned_store, write_store
 from fedray.evaluation import EvaluationError, mode_of
+from fedray.experiment.engines import ExperimentRun
 from fedray.experiment.judging import Evaluation
 from fedray.experiment.judging.labels import evaluate, notes, score_names, trivial_row
-from fedray.experiment.rounds import ExperimentRun
 from fedray.experiment.run import check_config
 from fedray.experiment.settled import settled
 from fedray.federation import client_app, load_checkpoint, save_checkpoint, shared_arrays

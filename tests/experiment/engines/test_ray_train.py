@@ -10,8 +10,9 @@ import torch
 
 from fedray.config import ConfigError
 from fedray.data import partitioned_store, tile_shape
-from fedray.experiment import ExperimentRun, centralised, prepare_judge
-from fedray.experiment.centralised import CentralisedRun
+from fedray.experiment import ExperimentRun, prepare_judge
+from fedray.experiment.engines import ray_train
+from fedray.experiment.engines.ray_train import CentralisedRun
 from fedray.experiment.judging.samples import PREVIEW_TILES
 from fedray.federation import DivergedError, client_app, shared_arrays
 from fedray.learning import shuffled_batches
@@ -59,7 +60,7 @@ def in_this_process(monkeypatch):
     alone = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
     stand_ins = {"TorchTrainer": Trainer, "Queue": Rounds, "Empty": queue.Empty, "get_context": lambda: alone}
     for name, stand_in in stand_ins.items():
-        monkeypatch.setattr(centralised, name, stand_in)
+        monkeypatch.setattr(ray_train, name, stand_in)
 
 
 def finish(run):

@@ -7,6 +7,8 @@ that the networks stay equal. With one worker it is the local pass of a single c
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +23,10 @@ from torch import Tensor, distributed, nn
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import client_partition, partitioned_store, tile_shape
+from fedray.experiment.engines.base import RoundResult
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.prepare import Prepared, install_evaluation
-from fedray.experiment.rounds import RoundResult
-from fedray.experiment.stopping import is_done, with_validation
+from fedray.experiment.stopping import is_done, is_due, with_validation
 from fedray.federation import (
     DivergedError,
     FederationError,
@@ -50,8 +52,26 @@ from fedray.tasks import Pass, judged_arrays, task_of
 _LOOK_S = 1.0  # a wait for a round looks this often whether the training is still alive
 
 
+@contextmanager
+def on_ray_train(
+    config: ExperimentConfig, resources: WorkerResources, prepared: Prepared
+) -> Iterator["CentralisedRun"]:
+    """Put a centralised experiment on workers of Ray Train, which end with it.
+
+    Args:
+        config: Of the experiment.
+        resources: How many workers, and what each of them takes.
+        prepared: What judges (see :func:`prepare_judge`).
+
+    Raises:
+        ConfigError: There are more workers than tiles.
+    """
+    with closing(CentralisedRun(config, resources, prepared)) as run:
+        yield run
+
+
 class CentralisedRun:
-    """A centralised experiment, a round at a time: what :class:`ExperimentRun` is to a federated one."""
+    """A centralised experiment on Ray Train. See :class:`fedray.experiment.engines.Run`."""
 
     def __init__(self, config: ExperimentConfig, resources: WorkerResources, prepared: Prepared) -> None:
         """Stand before round 1. Ray Train's workers start with the first step.
@@ -59,7 +79,7 @@ class CentralisedRun:
         Args:
             config: Of the experiment.
             resources: How many workers, and what each of them takes.
-            prepared: The evaluation (see :func:`prepare_evaluation`).
+            prepared: The evaluation (see :func:`prepare_judge`).
 
         Raises:
             ConfigError: There are more workers than tiles.
@@ -78,6 +98,11 @@ class CentralisedRun:
     def done(self) -> bool:
         """Whether all rounds are done."""
         return is_done(self.config, self.state)
+
+    @property
+    def due(self) -> bool:
+        """Whether the last round is one that is evaluated."""
+        return is_due(self.config, self.state)
 
     def step(self) -> RoundResult:
         """Wait for the next round.

@@ -1,22 +1,27 @@
-"""One experiment, a round at a time: train, evaluate, checkpoint. A plain run, a Tune trial and `flwr run` drive it."""
+"""The federation on Flower's grid: FedRay's workers, a trial's, or the nodes of `flwr run`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import torch
+from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
-from fedray.config import SITES, ExperimentConfig
+from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import Census, census_of
+from fedray.experiment.engines.base import RoundResult
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.judging.samples import evaluate_tiles, wanted
-from fedray.experiment.stopping import is_done, with_validation
+from fedray.experiment.prepare import Prepared, install_evaluation
+from fedray.experiment.stopping import is_done, is_due, with_validation
 from fedray.federation import (
     Account,
     DivergedError,
     FederationState,
-    RoundReport,
+    client_app,
     federate,
     initial_state,
     latest_round,
@@ -27,48 +32,36 @@ from fedray.federation import (
     shared_arrays,
 )
 from fedray.results.pictures import Preview
-from fedray.simulation import RayGrid
+from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tasks import judged_arrays
 
 RunElsewhere = Callable[..., Any]
 """Calls a function with arguments on some worker, and returns its result."""
 
+_EVALUATION_TIMEOUT_S = 1800.0
+"""Longest that judging a round may take, in seconds."""
 
-@dataclass(frozen=True)
-class RoundResult:
-    """A round and, where it was evaluated, its scores."""
 
-    report: RoundReport
-    evaluation: Evaluation | None
+def start_workers(config: ExperimentConfig, resources: WorkerResources, prepared: Prepared) -> WorkerPool:
+    """Start the worker processes of an experiment.
 
-    @property
-    def metrics(self) -> dict[str, float]:
-        """All figures of the round by name: scores, losses, counts, times.
+    Args:
+        config: Of the experiment.
+        resources: How many, and what each takes.
+        prepared: The evaluation (see :func:`prepare_judge`).
+    """
+    setup = partial(prepare_worker, max(1, int(resources.cpus_per_worker)), prepared, config.data)
+    return WorkerPool(resources, start_timeout_s=config.resources.start_timeout_s, setup=setup)
 
-        Scores have the names that come first by the alphabet: MLflow's views begin with the first metric.
-        """
-        report = self.report
-        figures = {
-            "round-seconds": report.duration_s,
-            "round/clients": report.num_clients,
-            "round/clients-failed": report.num_failed,
-            **{f"round-seconds/{part}": seconds for part, seconds in report.times.items()},
-        }
-        if report.utilisation is not None:
-            figures["worker-utilisation"] = report.utilisation
-        if report.epsilon is not None:
-            figures["privacy/epsilon"] = report.epsilon
-        if self.evaluation is not None:
-            figures["scoring-seconds"] = self.evaluation.seconds
-            if self.evaluation.validation is not None:
-                figures["validation/loss"] = self.evaluation.validation
-        scores = self.evaluation.scores if self.evaluation else {}
-        return {
-            **scores,
-            **{f"loss/{name}": value for name, value in report.losses.items()},
-            **figures,
-            **{f"round/{name}": value for name, value in report.counts.items()},
-        }
+
+def prepare_worker(num_threads: int, prepared: Prepared, data: DataConfig) -> None:
+    """Give a worker process its share of the cores (PyTorch takes all of them unless it is told), and the extractor.
+
+    Raises:
+        StoreError: Its node has other tiles.
+    """
+    torch.set_num_threads(num_threads)
+    install_evaluation(prepared, data)
 
 
 def call_here(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -76,8 +69,44 @@ def call_here(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
+@contextmanager
+def on_workers(
+    config: ExperimentConfig,
+    resources: WorkerResources,
+    prepared: Prepared,
+    account: Account | None,
+    pool: WorkerPool | None,
+) -> Iterator["ExperimentRun"]:
+    """Put an experiment on a pool of workers, which stays for the next one, or on its own, which end with it.
+
+    Args:
+        config: Of the experiment.
+        resources: Of workers of its own.
+        prepared: What judges (see :func:`prepare_judge`).
+        account: As of :class:`ExperimentRun`.
+        pool: The pool; unset: own ones.
+    """
+    with ExitStack() as stack:
+        there = pool or stack.enter_context(start_workers(config, resources, prepared))
+        grid = stack.enter_context(closing(RayGrid(client_app, config.num_clients, there)))
+        yield ExperimentRun(config, grid, partial(there.run, timeout_s=_EVALUATION_TIMEOUT_S), account)
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """A grid that knows the states of its clients: a checkpoint holds them too."""
+
+    def state_snapshot(self) -> dict[int, RecordDict]:
+        """Return each client's, by node."""
+        ...
+
+    def restore_state(self, states: Mapping[int, RecordDict]) -> None:
+        """Go on with them."""
+        ...
+
+
 class ExperimentRun:
-    """The state of a running experiment."""
+    """An experiment whose clients are on a grid. See :class:`fedray.experiment.engines.Run`."""
 
     def __init__(
         self,
@@ -113,10 +142,8 @@ class ExperimentRun:
 
     @property
     def due(self) -> bool:
-        """Whether the last round is one that is evaluated: none is where only the clients have real tiles."""
-        if self.config.data.store == SITES:
-            return False
-        return self.done or self.state.round_index % self.config.evaluation.every == 0
+        """Whether the last round is one that is evaluated."""
+        return is_due(self.config, self.state)
 
     def step(self) -> RoundResult:
         """Run the next round, and evaluate it where its turn has come.
@@ -162,7 +189,7 @@ class ExperimentRun:
         Args:
             folder: Of this experiment's checkpoints.
         """
-        states = self.grid.state_snapshot() if isinstance(self.grid, RayGrid) else {}
+        states = self.grid.state_snapshot() if isinstance(self.grid, Memory) else {}
         save_round(folder, self.state, states)
 
     def load(self, folder: Path) -> None:
@@ -171,6 +198,6 @@ class ExperimentRun:
         if newest is None:
             return
         state, client_states = load_checkpoint(newest)
-        if isinstance(self.grid, RayGrid):
+        if isinstance(self.grid, Memory):
             self.grid.restore_state(client_states)
         self._start(state)

@@ -1,0 +1,97 @@
+"""What runs an experiment, a round at a time: the same to a plain run, a Tune trial and a deployment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fedray.config import ExperimentConfig
+from fedray.experiment.judging import Evaluation
+from fedray.federation import FederationState, RoundReport
+from fedray.results.pictures import Preview
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """A round and, where it was evaluated, its scores."""
+
+    report: RoundReport
+    evaluation: Evaluation | None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All figures of the round by name: scores, losses, counts, times.
+
+        Scores have the names that come first by the alphabet: MLflow's views begin with the first metric.
+        """
+        report = self.report
+        figures = {
+            "round-seconds": report.duration_s,
+            "round/clients": report.num_clients,
+            "round/clients-failed": report.num_failed,
+            **{f"round-seconds/{part}": seconds for part, seconds in report.times.items()},
+        }
+        if report.utilisation is not None:
+            figures["worker-utilisation"] = report.utilisation
+        if report.epsilon is not None:
+            figures["privacy/epsilon"] = report.epsilon
+        if self.evaluation is not None:
+            figures["scoring-seconds"] = self.evaluation.seconds
+            if self.evaluation.validation is not None:
+                figures["validation/loss"] = self.evaluation.validation
+        scores = self.evaluation.scores if self.evaluation else {}
+        return {
+            **scores,
+            **{f"loss/{name}": value for name, value in report.losses.items()},
+            **figures,
+            **{f"round/{name}": value for name, value in report.counts.items()},
+        }
+
+
+class Run(Protocol):
+    """A running experiment."""
+
+    config: ExperimentConfig
+    state: FederationState
+
+    @property
+    def done(self) -> bool:
+        """Whether all rounds are done."""
+        ...
+
+    @property
+    def due(self) -> bool:
+        """Whether the last round is one that is evaluated."""
+        ...
+
+    def step(self) -> RoundResult:
+        """Run the next round, and evaluate it where its turn has come.
+
+        Raises:
+            DivergedError: A loss, a weight, a moment or a tile is not finite, or a loss has exploded.
+            FederationError: Too many clients failed, or the training did.
+        """
+        ...
+
+    def evaluate(self) -> Evaluation:
+        """Judge what is trained as it is now.
+
+        Raises:
+            DivergedError: It makes tiles, or gives answers, that are not finite.
+        """
+        ...
+
+    def preview(self) -> Preview | None:
+        """Show what is trained as it is now, unjudged; None where it stays with the clients, or shows nothing."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint from which :meth:`load` continues as if nothing had happened, and remove older ones.
+
+        Args:
+            folder: Of this experiment's checkpoints.
+        """
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Continue from the newest checkpoint in a folder; without any, from the beginning."""
+        ...
