@@ -44,8 +44,11 @@ class ClassificationConfig(Family):
     batch_size: int = Field(32, ge=2, le=65536)
     """Tiles per optimiser step on a client, >= 2; a client with fewer tiles uses all it has, and a tile that is left
     over alone at the end of an epoch joins the batch before it."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """Optimiser: 'adamw', or 'sgd' without momentum, which 'scaffold' and 'fednova' need, with final_lr_share 1; its
+    learning rates are larger by an order of magnitude or two."""
     lr: Positive = 1e-3
-    """Learning rate of AdamW at the start of a period, > 0. Fine-tuning of ImageNet weights wants less than random
+    """Learning rate at the start of a period, > 0. Fine-tuning of ImageNet weights wants less than random
     weights do, and a transformer less than convolutions."""
     final_lr_share: float = Field(0.01, ge=0.0, le=1.0)
     """Share of the learning rate that is left at the end of a period, in [0, 1]; 1 keeps it constant."""
@@ -55,7 +58,7 @@ class ClassificationConfig(Family):
     restart_factor: int = Field(2, ge=1)
     """How many times as long as the one before each period is, >= 1."""
     weight_decay: NonNegative = 0.01
-    """Decoupled weight decay of AdamW, >= 0; biases and norms have none."""
+    """Weight decay, >= 0: decoupled in AdamW, a term of the loss in SGD; biases and norms have none."""
     clip_norm: Positive | None = None
     """Largest norm of the gradient, > 0; a longer one is scaled down. Unset: none is."""
     augment: Literal["none", "histology", "geometric"] = "geometric"
@@ -92,8 +95,12 @@ class ClassificationConfig(Family):
 
     @property
     def lacks_plain_sgd(self) -> str:
-        """What a strategy that counts on plain SGD lacks, in words."""
-        return "plain SGD, but classifiers train with AdamW, which has moments"
+        """What a strategy that counts on plain SGD, with steps of one length, lacks in words; empty where it has it."""
+        if self.optimizer != "sgd":
+            return f"classification.optimizer 'sgd', but got {self.optimizer!r}"
+        if self.final_lr_share != 1:
+            return f"classification.final_lr_share 1, for steps of one length, but got {self.final_lr_share:g}"
+        return ""
 
     def problems(self, experiment: "ExperimentConfig") -> list[str]:
         """Refuse what is made for generators, and an early stop that nobody could tell."""

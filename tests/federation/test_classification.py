@@ -80,11 +80,62 @@ def test_strategies_know_nothing_of_what_is_trained(small_store, strategy):
     assert all(bool(each) == (strategy in ("fedbn", "moon")) for each in kept)
 
 
+SGD = {
+    "classification__optimizer": "sgd",
+    "classification__lr": 0.05,
+    "classification__final_lr_share": 1.0,
+    "federation__weighting": "uniform",
+}
+
+
 @pytest.mark.parametrize("strategy", ["scaffold", "fednova"])
-def test_strategies_that_count_on_plain_steps_are_refused(small_store, strategy):
-    config = experiment(small_store, federation__strategy=strategy, federation__weighting="uniform")
-    with pytest.raises(ConfigError, match=f"'{strategy}' needs plain SGD, but classifiers train with AdamW"):
+@pytest.mark.parametrize(
+    ("changes", "lacking"),
+    [
+        ({}, "classification.optimizer 'sgd', but got 'adamw'"),
+        (SGD | {"classification__final_lr_share": 0.01}, "classification.final_lr_share 1, .* but got 0.01"),
+    ],
+)
+def test_strategies_that_count_on_plain_steps_are_refused_others(small_store, strategy, changes, lacking):
+    config = experiment(small_store, federation__strategy=strategy, **changes)
+    with pytest.raises(ConfigError, match=f"'{strategy}' needs {lacking}"):
         strategy_of(config)
+
+
+def test_scaffolds_first_controls_are_the_mean_gradients(small_store):
+    config = experiment(
+        small_store, federation__strategy="scaffold", federation__num_clients=2, federation__num_rounds=1, **SGD
+    )
+    before = shared_arrays(first_state(config))
+    state, _, grid = run(config)
+    passes = [plain_pass(config, client, before) for client in range(2)]
+    assert_close(shared_arrays(state), {name: np.mean([own[name] for own, *_ in passes], 0) for name in before}, 1e-5)
+    kept = sorted(grid.contexts.values(), key=lambda context: int(context.node_config["partition-id"]))
+    for context, (own, _, _, steps) in zip(kept, passes, strict=True):
+        for name, control in context.state.array_records["strategy"].items():
+            gradient = (before[name] - own[name]) / (steps * 0.05)
+            np.testing.assert_allclose(control.numpy(), gradient, atol=2e-4, err_msg=name)
+
+
+def test_fednova_goes_the_mean_number_of_steps_along_the_mean_step(small_store):
+    config = experiment(
+        small_store,
+        federation__strategy="fednova",
+        federation__num_rounds=1,
+        federation__num_clients=6,
+        classification__batch_size=2,
+        **SGD,
+    )
+    before = shared_arrays(first_state(config))
+    state, _, _ = run(config)
+    passes = [plain_pass(config, client, before) for client in range(config.num_clients)]
+    steps = [each for *_, each in passes]
+    assert len(set(steps)) > 1, "clients that take as many steps each show nothing"
+    expected = {
+        name: before[name] + np.mean(steps) * np.mean([(own[name] - before[name]) / tau for own, *_, tau in passes], 0)
+        for name in before
+    }
+    assert_close(shared_arrays(state), expected, 1e-5)
 
 
 def test_validation_tiles_are_neither_trained_on_nor_counted(small_store):

@@ -60,14 +60,14 @@ def local_pass(
                 terms = [hook.loss(PART, network, batch, condition) for hook in hooks]
             loss = loss_of(logits.float(), condition.labels, weights, config.label_smoothing)
             loss = loss + sum(term for term in terms if term is not None)
-            optimizer.adam.zero_grad(set_to_none=True)
+            optimizer.steps.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             for hook in hooks:
                 hook.gradient(PART, network)
             lay_out_gradients(network)
             if config.clip_norm is not None:
                 nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-            optimizer.adam.step()
+            optimizer.steps.step()
             if not means.add(PART, {"loss": loss.detach()}):
                 break
     return means.report(len(tiles.tiles))

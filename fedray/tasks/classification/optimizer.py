@@ -1,4 +1,4 @@
-"""AdamW with a learning rate that falls along cosines and starts anew, and its moments as named arrays."""
+"""The optimiser, with a learning rate that falls along cosines and starts anew, and its moments as named arrays."""
 
 import math
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from torch import Tensor
 
 from fedray.config.classification import ClassificationConfig
 from fedray.learning import Arrays
-from fedray.learning.optimizers import Adam, lay_out_alike
+from fedray.learning.optimizers import Adam, Sgd, lay_out_alike
 from fedray.tasks.classification.classifier import PART, Classifier
 
 
 class ClassifierOptimizer:
-    """AdamW of a classifier (Loshchilov and Hutter 2019): biases and norms do not decay."""
+    """AdamW of a classifier (Loshchilov and Hutter 2019), or SGD: biases and norms do not decay."""
 
     def __init__(self, classifier: Classifier) -> None:
         """Make a fresh one with the configured learning rate and decay."""
@@ -25,18 +25,22 @@ class ClassifierOptimizer:
             {"params": [value for value in trained if value.dim() > 1], "weight_decay": config.weight_decay},
             {"params": [value for value in trained if value.dim() <= 1], "weight_decay": 0.0},
         ]
-        self.adam = Adam(groups, config.lr, decoupled_weight_decay=True, fused=True)
+        self.steps: torch.optim.Optimizer = (
+            Sgd(groups, config.lr)
+            if config.optimizer == "sgd"
+            else Adam(groups, config.lr, decoupled_weight_decay=True, fused=True)
+        )
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the steps to come."""
-        for group in self.adam.param_groups:
+        for group in self.steps.param_groups:
             group["lr"] = lr
 
     def arrays(self) -> Arrays:
-        """Return copies of the moments and step counts, keyed ``classifier.parameter-index.moment``."""
+        """Return copies of the moments and step counts, none of SGD, keyed ``classifier.parameter-index.moment``."""
         return {
             f"{PART}.{index}.{moment}": value.detach().cpu().numpy().copy()
-            for index, moments in self.adam.state_dict()["state"].items()
+            for index, moments in self.steps.state_dict()["state"].items()
             for moment, value in moments.items()
         }
 
@@ -46,8 +50,8 @@ class ClassifierOptimizer:
         for name, value in arrays.items():
             _, index, moment = name.split(".")
             moments.setdefault(int(index), {})[moment] = torch.from_numpy(np.array(value))
-        self.adam.load_state_dict({"state": moments, "param_groups": self.adam.state_dict()["param_groups"]})
-        lay_out_alike(self.adam)
+        self.steps.load_state_dict({"state": moments, "param_groups": self.steps.state_dict()["param_groups"]})
+        lay_out_alike(self.steps)
 
 
 def learning_rate(config: ClassificationConfig, rounds: float, num_rounds: int) -> float:
