@@ -6,6 +6,7 @@ from rich.text import Text
 
 from fedray.cli.report import print_scores
 from fedray.config import ExperimentConfig, override
+from fedray.experiment.judging import Heading
 from fedray.experiment.tracked import default_run_name
 from fedray.terminal import plain_console
 
@@ -19,12 +20,14 @@ WORDS = [
     "[link=file:///x]y[/link]",
 ]
 
+HEADING = Heading("Scores of the averaged generator", "generated", "real tiles (floor)")
+
 
 @pytest.mark.parametrize("word", WORDS)
 def test_names_are_printed_as_they_are(word, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     console = plain_console()
-    print_scores(console, {f"kid/efficientnet-lite0/16/label/{word}": 1.0}, {})
+    print_scores(console, {f"kid/efficientnet-lite0/16/label/{word}": 1.0}, {}, HEADING)
     console.print(f"Results: {word}/", soft_wrap=True)
     console.print(Text(word, style="bold"))
     output = capsys.readouterr().out
@@ -57,16 +60,16 @@ def test_a_runs_name_says_what_differs_from_the_defaults(small_store, changes, n
     assert default_run_name(override(ExperimentConfig(), changes, "test").resolved(), small_store) == name
 
 
-def printed(*arguments):
+def printed(scores, floor, *spent):
     console = Console(width=100, record=True)
-    print_scores(console, *arguments)
+    print_scores(console, scores, floor, HEADING, *spent)
     return " ".join(console.export_text().split())
 
 
 def test_the_quality_of_a_trained_extractor_stands_below_the_final_table():
     told = "domain-cnn tells labels apart: balanced accuracy 0.78 on 190 test tiles (guessing: 0.333)"
     console = Console(width=60, record=True)
-    print_scores(console, {"fid/domain-cnn/16": 3.0}, {}, quality=told)
+    print_scores(console, {"fid/domain-cnn/16": 3.0}, {}, HEADING, quality=told)
     assert " ".join(console.export_text().split()).endswith(told)
 
 
@@ -94,7 +97,7 @@ def test_the_final_table_says_direction_interval_and_floor_of_every_score():
 def test_names_are_whole_in_80_columns():
     names = [f"kid/efficientnet-lite0/190/label/{label}" for label in ("adenocarcinoma", "adenoma")]
     console = Console(width=80, record=True)
-    print_scores(console, dict.fromkeys(names, 1.0), dict.fromkeys(names, 2.0))
+    print_scores(console, dict.fromkeys(names, 1.0), dict.fromkeys(names, 2.0), HEADING)
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= 80
     first_column = "".join(line[:30].split(" lower ")[0].strip() for line in lines[4:])

@@ -23,7 +23,7 @@ from tests.support.classifiers import experiment
 from tests.support.federation import first_state
 from tests.support.local_grid import LocalGrid
 
-JOBS = Path(__file__).parents[2] / "jobs"
+JOBS = Path(__file__).parents[3] / "jobs"
 
 
 def store_of(path, counts, names=("a", "b", "c")):
