@@ -7,6 +7,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -67,13 +68,14 @@ def _measure(code: str, tree: Path, folder: Path) -> dict[str, float]:
 
 
 def _table(frame: pd.DataFrame, commit: str) -> str:
-    medians = frame.groupby("code").median(numeric_only=True)
-    parts = [name for name in frame if name not in ("turn", "code", "peak MB", "round")]
-    rows = [
-        [part, *("-" if pd.isna(value := medians.loc[code, part]) else format_seconds(value) for code in (_NOW, _THEN))]
-        for part in parts
-    ]
-    rows.append(["peak memory", *(f"{medians.loc[code, 'peak MB']:.0f} MB" for code in (_NOW, _THEN))])
+    medians: dict[Any, dict[Any, float]] = frame.groupby("code").median(numeric_only=True).to_dict("index")
+    parts = [str(name) for name in frame if name not in ("turn", "code", "peak MB", "round")]
+
+    def seconds(code: str, part: str) -> str:
+        return "-" if pd.isna(medians[code][part]) else format_seconds(medians[code][part])
+
+    rows = [[part, *(seconds(code, part) for code in (_NOW, _THEN))] for part in parts]
+    rows.append(["peak memory", *(f"{medians[code]['peak MB']:.0f} MB" for code in (_NOW, _THEN))])
     return markdown_table(("CPU seconds", "FedRay", f"commit {commit}"), rows)
 
 

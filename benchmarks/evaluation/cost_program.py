@@ -25,11 +25,11 @@ try:
     from fedray.experiment.judging.samples import wanted as wanted_tiles
     from fedray.tasks.gan import Gan, Optimizers, local_pass
 except ImportError:  # a57ff4c
-    from fedray.experiment.evaluate import (  # type: ignore[import-not-found, no-redef]
+    from fedray.experiment.evaluate import (  # type: ignore
         evaluate_generator,
         wanted_tiles,
     )
-    from fedray.models import (  # type: ignore[import-not-found, no-redef]
+    from fedray.models import (  # type: ignore
         Gan,
         LabelledTiles,
         Optimizers,
@@ -67,6 +67,7 @@ def _parts(config: ExperimentConfig, store: TileStore) -> dict[str, Callable[[],
     }
     try:
         from fedray.evaluation import metrics
+        from fedray.evaluation.metrics import c2st, distances, manifold
         from fedray.evaluation.samples import sample_of
         from fedray.evaluation.texture import texture
     except ImportError:  # a57ff4c: distances alone, and no room for metrics
@@ -74,9 +75,9 @@ def _parts(config: ExperimentConfig, store: TileStore) -> dict[str, Callable[[],
     generated = sample_of(tiles, labels, evaluator.extractor, evaluator.device)
     parts["texture"] = lambda: texture(tiles)
     for part, kinds in {
-        "distances": (metrics.Fid, metrics.Kid),
-        "coverage and recall": (metrics.Diversity,),
-        "c2st": (metrics.C2st,),
+        "distances": (distances.Fid, distances.Kid),
+        "coverage and recall": (manifold.Diversity,),
+        "c2st": (c2st.C2st,),
     }.items():
         chosen = [metric for metric in metrics.metrics_of(evaluator.extractor.name, store.label_names)
                   if isinstance(metric, kinds)]  # fmt: skip

@@ -56,7 +56,7 @@ def _snapshots(recipe: str, store: TileStore, minutes: Sequence[float], folder: 
 
 def _score(store: TileStore, snapshots: Sequence[Snapshot]) -> dict[str, Scores]:
     """Score every generator, and real tiles first, in the features of both extractors."""
-    scored: dict[str, Scores] = {_REAL: {}} | {_title(snapshot): {} for snapshot in snapshots}
+    scored: dict[str, Scores] = {title: {} for title in (_REAL, *map(_title, snapshots))}
     for extractor in EXTRACTORS:
         evaluator = Evaluator.prepare(store, EvaluationConfig.model_validate({"extractor": extractor}))
         scored[_REAL] |= evaluator.floor

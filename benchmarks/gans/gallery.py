@@ -146,7 +146,7 @@ def train_recipe(name: str, store: TileStore, at_minutes: Sequence[float], seed:
             started = time.process_time()
             report = local_pass(gan, optimizers, tiles, num_steps=_STEPS_AT_ONCE, steps_before=done, seed=seed + done)
             spent += time.process_time() - started
-            done, generator_steps = done + _STEPS_AT_ONCE, generator_steps + report.generator_steps
+            done, generator_steps = done + _STEPS_AT_ONCE, generator_steps + report.steps["generator"]
             if done % (10 * _STEPS_AT_ONCE) == 0:
                 losses = ", ".join(f"{term} {value:.3g}" for term, value in report.losses.items())
                 print(f"{name}: {spent:.0f} s, {generator_steps} generator steps: {losses}", flush=True)
@@ -178,7 +178,7 @@ def _preview(gan: Gan, store: TileStore) -> NDArray[np.uint8]:
 
 
 def _table(frame: pd.DataFrame) -> str:
-    scores = [name for name in frame if name.startswith(_SHOWN) and "/label/" not in name]
+    scores = [name for name in map(str, frame) if name.startswith(_SHOWN) and "/label/" not in name]
     columns = [name for name in ("recipe", "store", "CPU minutes", "generator steps", *scores) if name in frame]
     rows = [[_cell(row[name]) for name in columns] for row in frame.to_dict("records")]
     return markdown_table(tuple(columns), rows)

@@ -93,8 +93,8 @@ def make_state_dict_app(step: Callable[[Any, int], Any], num_examples: Callable[
         client = int(context.node_config["partition-id"])
         state_dict = step(message.content["arrays"].to_torch_state_dict(), client)
         model_record = ArrayRecord(state_dict)
-        metrics = {"num-examples": num_examples(client), ROLL_CALL_KEY: roll_call(client)}
-        content = RecordDict({"arrays": model_record, "metrics": MetricRecord(metrics)})
+        metrics = MetricRecord({"num-examples": num_examples(client), ROLL_CALL_KEY: roll_call(client)})
+        content = RecordDict({"arrays": model_record, "metrics": metrics})
         return Message(content=content, reply_to=message)
 
     return app

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage
@@ -78,7 +79,7 @@ def _finest_tiles(edge: int, smaller: NDArray[np.uint8], seed: int) -> Iterator[
             glass = 243 + noise[shift[0] : shift[0] + TILE, shift[1] : shift[1] + TILE]
             tile = np.where(tissue[..., None], stained, glass).astype(np.uint8)
             y, x = top // FACTOR, left // FACTOR
-            smaller[y : y + TILE // FACTOR, x : x + TILE // FACTOR] = Image.fromarray(tile).reduce(FACTOR)
+            smaller[y : y + TILE // FACTOR, x : x + TILE // FACTOR] = np.asarray(Image.fromarray(tile).reduce(FACTOR))
             yield tile
 
 
@@ -88,7 +89,7 @@ def _tiles_of(image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
             yield image[top : top + TILE, left : left + TILE]
 
 
-def _interpolate(field: NDArray[np.float64], ys: NDArray[np.float64], xs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _interpolate(field: NDArray[Any], ys: NDArray[Any], xs: NDArray[Any]) -> NDArray[Any]:
     """Interpolate a field bilinearly on a grid, [len(ys), len(xs)]."""
     y, x = ys.astype(int), xs.astype(int)
     v, u = (ys - y)[:, None], (xs - x)[None]
