@@ -9,6 +9,7 @@ from fedray.data import TileStore, client_partition, draw_partition, store_shape
 from fedray.evaluation import Scores
 from fedray.experiment.engines import RoundResult
 from fedray.learning import Arrays
+from fedray.results.finished import log_ending
 from fedray.results.pictures import BESIDE_OTHERS, WHOLE, Preview, draw_preview
 from fedray.tasks import judged_arrays, task_of
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
@@ -125,9 +126,17 @@ def _log_picture(run: TrackedRun, store: TileStore, preview: Preview, title: str
 
 
 def log_model(
-    run: TrackedRun, config: ExperimentConfig, arrays: Arrays, store: TileStore, round_index: int, scores: Scores
+    run: TrackedRun,
+    config: ExperimentConfig,
+    arrays: Arrays,
+    store: TileStore,
+    round_index: int,
+    scores: Scores,
+    floor: Scores | None = None,
 ) -> str | None:
     """Log what was trained as a model that ``mlflow.pytorch.load_model`` brings back; not what stays with the clients.
+
+    And all the arrays, for :class:`fedray.results.finished.Finished`.
 
     Args:
         run: Where to.
@@ -136,6 +145,7 @@ def log_model(
         store: The tiles that it learned from: the model says which labels and domains its numbers count.
         round_index: The round that it is of.
         scores: Its own, by which it is found.
+        floor: What stands beside them, if it is known.
 
     Returns:
         The model's URI; None where the server has none.
@@ -143,6 +153,7 @@ def log_model(
     Raises:
         DivergedError: An array is not finite: such a model is not logged.
     """
+    log_ending(run, config, arrays, store, round_index, scores, floor)
     if not (judged := judged_arrays(config, arrays)):
         return None
     model = task_of(config).exported(config, store_shape(store), judged)

@@ -1,7 +1,14 @@
 """The Flower side of an experiment: the ClientApp, the strategies, the rounds and their loop, its checkpoints."""
 
 from fedray.federation.account import Account, Releases, epsilon_of
-from fedray.federation.checkpoint import latest_round, load_checkpoint, save_checkpoint, save_round
+from fedray.federation.checkpoint import (
+    SERVER_FILES,
+    latest_round,
+    load_checkpoint,
+    load_server,
+    save_checkpoint,
+    save_round,
+)
 from fedray.federation.client import client_app, client_steps
 from fedray.federation.divergence import check_convergence
 from fedray.federation.failures import FederationError
@@ -13,6 +20,7 @@ from fedray.federation.strategies import TooFewRepliesError, client_half, make_s
 from fedray.learning import DivergedError
 
 __all__ = [
+    "SERVER_FILES",
     "Account",
     "AgreedGrid",
     "DivergedError",
@@ -31,6 +39,7 @@ __all__ = [
     "initial_state",
     "latest_round",
     "load_checkpoint",
+    "load_server",
     "make_strategy",
     "sample_from_clients",
     "save_checkpoint",

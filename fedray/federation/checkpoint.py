@@ -4,8 +4,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from flwr.app import RecordDict
 from safetensors import SafetensorError
@@ -17,6 +18,10 @@ from fedray.learning import Arrays, DivergedError, check_finite
 from fedray.storage import in_order, private_folder
 
 FORMAT = 2
+
+SERVER_FILES = ("server.safetensors", "state.json")
+"""What :func:`load_server` reads of a checkpoint's folder."""
+
 _BEST = "best"
 _SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named with dots and slashes
 
@@ -94,22 +99,8 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
     Raises:
         ValueError: The folder holds no checkpoint, one of another format, or one of a training that diverged.
     """
-    try:
-        header = json.loads((folder / "state.json").read_text())
-    except OSError as error:
-        raise ValueError(f"{folder} holds no checkpoint of a federation ({error.strerror}: state.json)") from None
-    if header["format"] != FORMAT:
-        raise ValueError(f"{folder} has checkpoint format {header['format']}, but this FedRay reads format {FORMAT}")
-    names = ["server", "optimizer", "clients", *([_BEST] if header.get("validation") else [])]
-    files = {name: load_file(folder / f"{name}.safetensors") for name in names}
-    try:
-        for name, arrays in files.items():
-            check_finite(arrays, name)
-    except DivergedError as error:
-        raise ValueError(
-            f"{folder} holds the weights of a training that diverged ({error}); it cannot be continued: start again, "
-            "with another --out"
-        ) from None
+    header = _read_header(folder)
+    files = _read(folder, ["server", "optimizer", "clients", *([_BEST] if header.get("validation") else [])])
     state = FederationState(
         to_record(files["server"]),
         header["round_index"],
@@ -118,6 +109,42 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
         files.get(_BEST, {}),
     )
     return state, _nest(files["clients"])
+
+
+def load_server(folder: Path) -> tuple[Arrays, int]:
+    """Read the server's arrays and the number of their rounds: nothing of what clients keep, which may be large.
+
+    Args:
+        folder: Of a checkpoint; of its files only :data:`SERVER_FILES` need be there.
+
+    Raises:
+        ValueError: As of :func:`load_checkpoint`.
+    """
+    header = _read_header(folder)
+    return _read(folder, ["server"])["server"], header["round_index"]
+
+
+def _read_header(folder: Path) -> dict[str, Any]:
+    try:
+        header: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    except OSError as error:
+        raise ValueError(f"{folder} holds no checkpoint of a federation ({error.strerror}: state.json)") from None
+    if header["format"] != FORMAT:
+        raise ValueError(f"{folder} has checkpoint format {header['format']}, but this FedRay reads format {FORMAT}")
+    return header
+
+
+def _read(folder: Path, names: Iterable[str]) -> dict[str, Arrays]:
+    files: dict[str, Arrays] = {name: load_file(folder / f"{name}.safetensors") for name in names}
+    try:
+        for name, arrays in files.items():
+            check_finite(arrays, name)
+    except DivergedError as error:
+        raise ValueError(
+            f"{folder} holds the weights of a training that diverged ({error}); it cannot be continued: start again, "
+            "with another --out"
+        ) from None
+    return files
 
 
 def _flatten(client_states: Mapping[int, RecordDict]) -> Arrays:

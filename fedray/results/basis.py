@@ -1,11 +1,13 @@
 """What results rest on beside the configuration: recorded at the start, and compared before a job goes on."""
 
 import hashlib
+import json
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import fedray
 from fedray.config import ExperimentConfig
-from fedray.data import TileStore
+from fedray.data import TileShape, TileStore
 from fedray.evaluation.extractors.base import Extractor
 from fedray.tasks import task_of
 
@@ -16,6 +18,8 @@ Basis = Mapping[str, str]
 """Values by what they are of, in words for people: those below."""
 
 FEDRAY, FORMAT, TILES = "version of FedRay", "format of the folder", "fingerprint of the tile store"
+SHOWN = "what the tiles show"
+"""Not compared: where it changes, the fingerprint does too. It lets networks be built where the store is not."""
 WEIGHTS, EXTRACTOR = "checksum of the ImageNet weights", "checksum of the extractor's weights"
 
 REMEDIES = {
@@ -33,7 +37,7 @@ def basis_of(config: ExperimentConfig, store: TileStore) -> Basis:
     """Say what a job rests on that is known before anything starts; the extractor is known once it is prepared."""
     weights = task_of(config).weights_file(config)
     checksum = {WEIGHTS: _digest(weights.read_bytes())} if weights else {}
-    return {**this_fedray(), TILES: store.fingerprint, **checksum}
+    return {**this_fedray(), TILES: store.fingerprint, SHOWN: _shown(store), **checksum}
 
 
 def judged_by(extractor: Extractor | None) -> Basis:
@@ -51,8 +55,38 @@ def changes(before: Basis, now: Basis) -> list[str]:
     return [
         f"the {name} was {before[name]}, and is {value} now; {REMEDIES[name]}"
         for name, value in now.items()
-        if before.get(name, value) != value
+        if name in REMEDIES and before.get(name, value) != value
     ]
+
+
+class ShownTiles(NamedTuple):
+    """What is known of tiles without their store."""
+
+    fingerprint: str
+    """Of the store."""
+    size: int
+    """Edge in pixels."""
+    channels: int
+    """Colour channels."""
+    label_names: tuple[str, ...]
+    """Name of each label code."""
+    domain_names: tuple[str, ...]
+    """Name of each domain code."""
+
+    @property
+    def shape(self) -> TileShape:
+        """What networks are built for."""
+        return TileShape(self.size, self.channels, len(self.label_names), len(self.domain_names))
+
+
+def shown_tiles(basis: Basis) -> ShownTiles:
+    """Return what was recorded of a run's tiles."""
+    size, channels, labels, domains = json.loads(basis[SHOWN])
+    return ShownTiles(basis[TILES], size, channels, tuple(labels), tuple(domains))
+
+
+def _shown(store: TileStore) -> str:
+    return json.dumps([store.tile_size, store.channels, store.label_names, store.domain_names], ensure_ascii=False)
 
 
 def _digest(content: bytes) -> str:

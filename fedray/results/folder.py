@@ -16,6 +16,7 @@ from fedray.results.files import (
     CHECKPOINT,
     CONFUSION,
     EVALUATION,
+    FINISHED,
     RESULTS,
     SAMPLES,
     SELF_TEST,
@@ -43,9 +44,6 @@ class FolderKind:
 
 EXPERIMENT = FolderKind("experiment", config="config.yaml", identity="experiment.json", option="--config")
 SWEEP = FolderKind("sweep", config="sweep.yaml", identity="sweep.json", option="--space")
-
-FINISHED = "finished.json"
-"""File that is written when all is done, last of all; what a table needs beside the results is in it."""
 
 _RESULTS = (
     FINISHED,
@@ -105,7 +103,7 @@ def open_folder(out: Place, kind: FolderKind, started: BaseModel, basis: Basis) 
             write_whole(identity, json.dumps(record, indent=1).encode())
             out.push()
         check_basis(out, kind, basis)
-        return str(_identity(out, kind)["key"])
+        return str(identity_of(out, kind)["key"])
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be written ({error.strerror}); choose another --out") from None
 
@@ -116,7 +114,7 @@ def check_basis(out: Place, kind: FolderKind, basis: Basis) -> None:
     Raises:
         ConfigError: Each difference with both values and its remedy.
     """
-    if is_started(out, kind) and (found := changes(_identity(out, kind)["rests_on"], basis)):
+    if is_started(out, kind) and (found := changes(identity_of(out, kind)["rests_on"], basis)):
         raise ConfigError(
             f"the {kind.name} in {out} cannot go on, because one run would rest on two things: {'; and '.join(found)}; "
             "or start a new one with another --out"
@@ -134,7 +132,7 @@ def check_unedited(out: Place, kind: FolderKind, saved: BaseModel) -> None:
     Raises:
         ConfigError: The message says what it was and is, and the remedy.
     """
-    began = flatten(_identity(out, kind)["started"])
+    began = flatten(identity_of(out, kind)["started"])
     if edits := _differences(began, _flat(saved), "{path} was {old!r}, and is {new!r} now"):
         check_basis(out, kind, this_fedray())  # another one may have other fields
         raise ConfigError(
@@ -161,8 +159,12 @@ def outcome_of(out: Place) -> Mapping[str, Any] | None:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
-def _identity(out: Place, kind: FolderKind) -> Mapping[str, Any]:
-    """Read what was recorded at the start."""
+def identity_of(out: Place, kind: FolderKind) -> Mapping[str, Any]:
+    """Read what was recorded at the start: ``key``, ``started`` and ``rests_on``.
+
+    Raises:
+        ConfigError: An older FedRay did not record it, or the file was changed.
+    """
     path = out.folder / kind.identity
     try:
         found = dict(json.loads(path.read_text(encoding="utf-8")))

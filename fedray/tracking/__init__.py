@@ -8,6 +8,7 @@ from fedray.tracking.address import (
 from fedray.tracking.check import check_tracking, look_at_tracking
 from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.names import mlflow_key, name_of_key
+from fedray.tracking.recorded import RecordedRun, recorded_run
 from fedray.tracking.run import Status, TrackedRun
 from fedray.tracking.tracker import Tracker, origin_tags
 from fedray.tracking.versions import code_version_tags
@@ -25,6 +26,7 @@ from fedray.tracking.view import (
 __all__ = [
     "START_TIME",
     "Pages",
+    "RecordedRun",
     "RunsView",
     "Section",
     "Status",
@@ -40,6 +42,7 @@ __all__ = [
     "origin_tags",
     "parallel_coordinates",
     "pictures",
+    "recorded_run",
     "resolve_tracking_uri",
     "run_url",
     "score_by_step",

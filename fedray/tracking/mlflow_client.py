@@ -34,13 +34,18 @@ def connect(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
+def is_missing(error: Exception) -> bool:
+    """Say whether what was asked for is not there."""
+    return isinstance(error, MlflowException) and error.error_code == _MISSING
+
+
 def is_refusal(error: Exception) -> bool:
     """Say whether the request was understood and refused, so that the same one will never succeed.
 
     MLflow's client, the server and a SQLite file say so with the same errors; so do our own mistakes, such as a type
     that cannot be sent.
     """
-    if isinstance(error, MlflowException) and error.error_code == _MISSING:
+    if is_missing(error):
         return True
     status = http_status(error)
     if status is None:

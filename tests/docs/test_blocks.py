@@ -23,6 +23,7 @@ from fedray.tasks.gan import fresh_gan
 from fedray.tracking import Tracker
 from tests.support.federation_app import client_app, make_server_app
 from tests.support.jobs import load
+from tests.support.left import leave
 from tests.support.pages import ROOT, SHELL, Block, Command, blocks, commands
 from tests.support.small import NewDatabase, random_tiles
 
@@ -56,11 +57,20 @@ def test_python_blocks_run(page: list[Block], reader: Path, tmp_path: Path, requ
     if "fedray.simulation" in "".join(block.text for block in page):
         request.getfixturevalue("ray_session")
         names = {"server_app": make_server_app(str(tmp_path / "result.npz")), "client_app": client_app}
+    if "Finished.open" in "".join(block.text for block in page):
+        request.getfixturevalue("finished_run")
     for block in page:
         try:
             exec(compile(block.text, str(block), "exec"), names)
         except Exception as error:
             pytest.fail(f"the block at {block} does not run: {type(error).__name__}: {error}")
+
+
+@pytest.fixture
+def finished_run(reader: Path, new_database: NewDatabase, small_config: Any) -> None:
+    """The reader's folder has a finished experiment, on tiles of the labels that the embedded store has."""
+    store = write_store(reader / "stores" / "tissue", random_tiles(), label_names=["gland", "stroma"])
+    leave(small_config(data__store=str(store.path)), reader / "runs" / "federated", new_database(reader))
 
 
 _SAY = """

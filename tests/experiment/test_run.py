@@ -20,6 +20,7 @@ from fedray.federation import (
     shared_arrays,
 )
 from fedray.learning import Condition
+from fedray.results.finished import Finished
 from fedray.results.ledger import Ledger
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tasks.gan import Gan
@@ -50,6 +51,12 @@ def assert_close(first, second):
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert np.allclose(value, second[name], atol=1e-6, rtol=1e-6), name
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
 
 
 def only_run(uri):
@@ -83,6 +90,12 @@ def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(
     assert {"config.yaml", "partition.png", "samples.png", "images"} <= artifacts
     pictures = {item.path.split("+")[2] for item in client.list_artifacts(result.run_id, "images")}
     assert pictures == {"0", "1", "2"}, "from the untrained generator on"
+
+    for left in (Finished.open(tmp_path / "run"), Finished.open(result.run_id, uri)):
+        assert (left.config, left.scores, left.run_id) == (result.config, result.scores, result.run_id)
+        assert_same(left.arrays, final_arrays(tmp_path / "run"))
+        pd.testing.assert_frame_equal(left.history, history, check_like=True, check_dtype=False)
+    assert Finished.open(tmp_path / "run").floor == result.floor
 
 
 def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(run_experiment, small_config, tmp_path, uri):

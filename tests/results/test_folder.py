@@ -12,8 +12,10 @@ from fedray.data import local_store, write_store
 from fedray.experiment.run import check_experiment, finished_experiment, saved_config
 from fedray.experiment.settled import settled
 from fedray.results import Place
-from fedray.results.basis import EXTRACTOR, TILES, WEIGHTS, basis_of, changes, this_fedray
-from fedray.results.folder import EXPERIMENT, FINISHED, SWEEP, check_basis, finish, open_folder, outcome_of
+from fedray.results.basis import EXTRACTOR, FORMAT, TILES, WEIGHTS, basis_of, changes, this_fedray
+from fedray.results.files import FINISHED
+from fedray.results.finished import Finished, ResultsError
+from fedray.results.folder import EXPERIMENT, SWEEP, check_basis, finish, open_folder, outcome_of
 from fedray.sweep import SearchSpace
 from fedray.sweep.check import check_sweep, finished_sweep, saved_space, settle
 from tests.support.small import SMALL, random_tiles
@@ -131,6 +133,32 @@ def test_a_configuration_that_was_changed_in_the_folder_is_refused(tmp_path, sto
     content |= {"num_trials": 2} if kind is SWEEP else {}
     file.write_text(yaml.safe_dump(content))
     assert saved(out) == what
+
+
+@pytest.mark.parametrize("finished", [False, True], ids=["stopped", "finished"])
+@pytest.mark.parametrize("kind", [EXPERIMENT, SWEEP], ids=lambda kind: kind.name)
+def test_a_folder_from_before_there_were_tasks_is_refused_by_its_format(tmp_path, store, request, kind, finished):
+    """Format 3, and a configuration that lacks what came since."""
+    what, _, saved, result = started(kind, request)
+    out, fixed = Place.at(tmp_path / "run"), what if kind is EXPERIMENT else what.fixed
+    open_folder(out, kind, what, basis_of(fixed, store))
+    if finished:
+        finish(out, {"scores": {}, "floor": {}, "run_id": "r", "pages": {}})
+    identity = out.folder / kind.identity
+    record = json.loads(identity.read_text())
+    older = record["started"] if kind is EXPERIMENT else record["started"]["fixed"]
+    del older["task"], older["classification"]
+    record["rests_on"][FORMAT] = "3"
+    identity.write_text(json.dumps(record))
+    (out.folder / kind.config).write_text(yaml.safe_dump(record["started"]))
+    told = "the format of the folder was 3, and is 4 now; go on with the FedRay that started it"
+    with pytest.raises(ConfigError, match=told):
+        saved(out)
+    if finished:
+        with pytest.raises(ConfigError, match=told):
+            result(what, out)
+    with pytest.raises(ResultsError, match=f"the {kind.name} in .* was written by FedRay 0.1.0 in format 3"):
+        Finished.open(out.folder)
 
 
 def test_a_folder_that_says_nothing_of_what_it_rests_on_is_refused(tmp_path, config):

@@ -6,6 +6,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
@@ -16,6 +17,9 @@ from fedray.config import load_config
 from fedray.data import write_store
 from fedray.experiment.judging.samples import evaluate
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
+from fedray.randomness import torch_stream
+from fedray.results.finished import Finished, ResultsError
+from fedray.storage import SharedFolder
 from fedray.sweep import load_space, plan_sweep, run_sweep
 from fedray.sweep.plan import SweepPlan
 from fedray.tracking import mlflow_key
@@ -179,6 +183,41 @@ def test_the_best_score_is_that_of_its_checkpoint(sweep):
     again = evaluate(result.best_config, state.round_index, shared_arrays(state))
     assert state.round_index == 3
     assert again.scores[METRIC] == pytest.approx(result.best["score"], rel=1e-4)
+
+
+@pytest.mark.parametrize("place", ["folder", "address", "MLflow"])
+def test_its_best_trial_opens_again_alike_from_everywhere(sweep, place, request):
+    result, client, runs = sweep
+    (parent,) = [run.info.run_id for run in runs if run.info.run_name == SWEEP_RUN]
+    if place == "address":
+        bucket = request.getfixturevalue("bucket")
+        shared = SharedFolder(f"{bucket.uri}/runs/small")
+        shared.upload(
+            result.out, [str(path.relative_to(result.out)) for path in result.out.rglob("*") if path.is_file()]
+        )
+        found = Finished.open(shared.uri)
+        assert bucket.count_reads("server.safetensors") == 1, "of the best trial alone"
+    else:
+        found = Finished.open(parent, client.tracking_uri) if place == "MLflow" else Finished.open(result.out)
+    best = result.best
+    assert (found.kind, found.config, found.rounds) == ("sweep", result.best_config, 3)
+    assert found.run_id == best["run_id"] and found.tiles.label_names == LABELS
+    pd.testing.assert_frame_equal(found.history, result.trials)
+    scores = {name: value for name, value in client.get_run(found.run_id).data.metrics.items() if "/16" in name}
+    assert {mlflow_key(name): value for name, value in found.scores.items()} == scores
+    assert found.scores[METRIC] == best["score"] and found.floor == result.floor
+    (checkpoint,) = (result.out / "tune" / best["trial"]).glob("checkpoint_*")
+    arrays = shared_arrays(load_checkpoint(latest_round(checkpoint / "federation"))[0])
+    assert found.arrays.keys() == arrays.keys()
+    assert all((found.arrays[name] == array).all() for name, array in arrays.items())
+    assert found.sampler().sample(np.array([0, 1]), torch_stream(0, "augment")).shape == (2, 16, 16, 3)
+
+
+def test_a_trial_names_the_run_to_open_in_its_place(sweep):
+    result, client, runs = sweep
+    (parent,) = [run.info.run_id for run in runs if run.info.run_name == SWEEP_RUN]
+    with pytest.raises(ResultsError, match=f"is a trial of a sweep, .* open that one: {parent}"):
+        Finished.open(result.best["run_id"], client.tracking_uri)
 
 
 def test_its_folder_and_tunes_are_their_owners(sweep):

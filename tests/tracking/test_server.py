@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from mlflow import MlflowClient
 from torch import nn
 
 from fedray.config import ExperimentConfig, load_config
-from fedray.tracking import Tracker, TrackingError, outbox
+from fedray.tracking import Tracker, TrackingError, outbox, recorded_run
 from tests.support.mlflow_models import load_model
 
 
@@ -43,6 +44,20 @@ def test_runs_on_a_server_print_nothing(server, capfd: pytest.CaptureFixture) ->
     assert capfd.readouterr() == ("", "")
     assert tracker.run_url(run.run_id) == f"{server.uri}/#/experiments/{tracker.experiment_id}/runs/{run.run_id}"
     assert len(MlflowClient(server.uri).get_run(run.run_id).data.metrics) == 3
+
+
+def test_a_run_is_read_from_a_server(server, tmp_path: Path) -> None:
+    run = Tracker(server.uri, "recorded").start_run("run")
+    run.log_round(1, {"loss": 1.5})
+    (tmp_path / "a.txt").write_text("text")
+    run.log_artifact(tmp_path / "a.txt")
+    run.finish("FINISHED")
+    found = recorded_run(run.run_id, server.uri)
+    assert (found.status, found.files(), found.history()) == ("FINISHED", ["a.txt"], {1: {"loss": 1.5}})
+    (tmp_path / "copies").mkdir()
+    assert found.download("a.txt", tmp_path / "copies").read_text() == "text"
+    with pytest.raises(TrackingError, match=r"MLflow knows no run 0{32} at http"):
+        recorded_run("0" * 32, server.uri)
 
 
 def test_a_server_that_hangs_does_not_hold_up_training(server, monkeypatch: pytest.MonkeyPatch) -> None:

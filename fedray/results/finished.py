@@ -1,0 +1,351 @@
+"""What a run left, opened again: what reports, studies and synthetic tiles are made from."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from glob import escape
+from pathlib import Path
+from shlex import quote
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from fedray.config import ExperimentConfig, load_config, override, validate
+from fedray.data import TileStore
+from fedray.errors import UserError
+from fedray.evaluation import Scores, interval_names, mode_of
+from fedray.federation import SERVER_FILES, load_server
+from fedray.learning import Arrays, Learner, check_finite
+from fedray.results.basis import FEDRAY, FOLDER_FORMAT, FORMAT, SHOWN, Basis, ShownTiles, basis_of, shown_tiles
+from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, RESULTS, TUNE_STATE
+from fedray.results.folder import EXPERIMENT, SWEEP, FolderKind, identity_of, is_started
+from fedray.results.place import Place, results_root
+from fedray.storage import SharedFolder, in_order, is_uri
+from fedray.tasks import Classifier, Sampler, judged_arrays, task_of
+from fedray.tracking import RecordedRun, TrackedRun, recorded_run, resolve_tracking_uri
+
+_RUN_ID = re.compile("[0-9a-f]{32}")
+_FLOOR = "floor/"  # a sweep's table has the floor in columns of its own
+_WHOLE_ROUND = "round-[0-9]*[0-9]"  # no half-written one, which ends in .tmp
+
+
+class ResultsError(UserError, ValueError):
+    """Results cannot be opened again. The message says of which place, what is wrong there, and the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A finished experiment, or the best trial of a finished sweep; :meth:`open` makes one.
+
+    Attributes:
+        place: What the user called it, or the MLflow run, for messages.
+        kind: ``experiment`` or ``sweep``.
+        config: Of the experiment, or of the best trial, with all that was unset filled in.
+        tiles: What it learned from: the store's fingerprint, the tiles' size, the names of labels and domains.
+        rounds: Rounds done.
+        arrays: What the server had of the networks in the end, by name: that which was scored.
+        scores: Of the last round, by name.
+        floor: What real tiles score in the place of generated ones, or who always answers the majority label; empty
+            where it is not known.
+        history: Of an experiment a row a round: ``round``, scores, losses, steps, seconds. Of a sweep a row a trial,
+            best first.
+        run_id: Of the MLflow run; of a sweep, the best trial's.
+    """
+
+    place: str
+    kind: str
+    config: ExperimentConfig
+    tiles: ShownTiles
+    rounds: int
+    arrays: Arrays
+    scores: Scores
+    floor: Scores
+    history: pd.DataFrame
+    run_id: str
+
+    @classmethod
+    def open(cls, place: str | Path, tracking_uri: str | None = None) -> "Finished":
+        """Read what a run left; nothing is started, written or unpickled, and no tile store is needed.
+
+        Args:
+            place: A results folder, its ``s3://`` or ``gs://`` address, or the id of an MLflow run (32 hexadecimal
+                digits): an experiment's or a sweep's.
+            tracking_uri: Where MLflow knows that run; unset: where jobs track (``MLFLOW_TRACKING_URI``, or
+                ``mlflow.db`` in the folder for results).
+
+        Raises:
+            ResultsError: Nothing finished is there, it was written in another format, or it is damaged.
+            StorageError: The shared storage does not answer.
+            TrackingError: MLflow does not answer, or knows no such run.
+        """
+        if _RUN_ID.fullmatch(str(place)) and not Path(place).exists():
+            run = recorded_run(str(place), tracking_uri or resolve_tracking_uri(results_root()))
+            with TemporaryDirectory() as copies, _readable(run):
+                return _of_run(run, Path(copies))
+        with _files_of(place) as out, _readable(out):
+            return _of_experiment(out) if _checked_kind(out) is EXPERIMENT else _of_sweep(out)
+
+    def learner(self, device: str = "cpu") -> Learner:
+        """Build the networks with these arrays in them; parts that stay with clients are as before round 1.
+
+        Args:
+            device: Where they compute.
+
+        Raises:
+            ModelError: The networks cannot be built here.
+            ResultsError: The arrays are not theirs.
+        """
+        learner: Learner = task_of(self.config).make(self.config, self.tiles.shape, device, load_weights=False)
+        try:
+            learner.load(self.arrays)
+        except ValueError as error:
+            raise ResultsError(f"the arrays of {self.place} do not fit its configuration: {error}") from None
+        return learner
+
+    def sampler(self, device: str = "cpu") -> Sampler:
+        """Build what makes tiles: ``sampler().sample(labels, torch_stream(seed, "augment"))``.
+
+        Raises:
+            ResultsError: Its task makes none, or what makes them stays with the clients. Others as of :meth:`learner`.
+        """
+        return cast(Sampler, self._able("samples", "makes no tiles", device))
+
+    def classifier(self, device: str = "cpu") -> Classifier:
+        """Build what judges tiles: ``classifier().logits(tiles)``.
+
+        Raises:
+            ResultsError: As of :meth:`sampler`. Others as of :meth:`learner`.
+        """
+        return cast(Classifier, self._able("labels", "tells no labels apart", device))
+
+    def _able(self, ability: str, lacks: str, device: str) -> Learner:
+        task = task_of(self.config)
+        if ability != task.ABILITY:
+            raise ResultsError(
+                f"{self.place} holds a run of task {self.config.task!r}, which {lacks}; give one of another task"
+            )
+        if not judged_arrays(self.config, self.arrays):
+            raise ResultsError(
+                f"{self.place} has no {', '.join(task.judged(self.config))}: each client kept its own, because "
+                f"federation.aggregate is {self.config.federation.aggregate!r}; run it with 'both'"
+            )
+        return self.learner(device)
+
+
+def log_ending(
+    run: TrackedRun,
+    config: ExperimentConfig,
+    arrays: Arrays,
+    store: TileStore,
+    round_index: int,
+    scores: Scores,
+    floor: Scores | None = None,
+) -> None:
+    """Log what :meth:`Finished.open` needs of an MLflow run beside its configuration: no pickle, the ending last.
+
+    Args:
+        run: Of the experiment, or of the sweep.
+        config: Of the experiment, or of the best trial.
+        arrays: What the server has.
+        store: The tiles.
+        round_index: Rounds done.
+        scores: By name.
+        floor: By name, if known.
+
+    Raises:
+        DivergedError: An array is not finite.
+    """
+    check_finite(arrays, "the arrays to be logged")
+    ending = {"rests_on": basis_of(config, store), "rounds": round_index, "scores": scores, "floor": floor or {}}
+    with TemporaryDirectory() as scratch:
+        save_file(in_order(arrays), Path(scratch) / ARRAYS)
+        (Path(scratch) / FINISHED).write_text(json.dumps(ending, indent=1), encoding="utf-8")
+        for name in (ARRAYS, FINISHED):
+            run.log_artifact(Path(scratch) / name)
+
+
+@contextmanager
+def _files_of(place: str | Path) -> Iterator[Place]:
+    """Give the small files of a place; what stands at an address is copied here for the moment.
+
+    ``Place.at`` is for jobs: it copies all there is, over what a job of this machine may be writing for that address.
+    """
+    if not is_uri(place):
+        if not Path(place).is_dir():
+            raise ResultsError(
+                f"there is no results folder {place}; give the folder that a job had as --out, or made below runs/, "
+                "its s3:// or gs:// address, or the id of its MLflow run (32 hexadecimal digits)"
+            )
+        yield Place(Path(place))
+        return
+    shared = SharedFolder(str(place))
+    with TemporaryDirectory() as copies:
+        wanted = {kind.identity for kind in (EXPERIMENT, SWEEP)} | {FINISHED, RESULTS}
+        shared.download([name for name in shared.names() if name in wanted], Path(copies))
+        yield Place(Path(copies), shared)
+
+
+def _checked_kind(out: Place) -> FolderKind:
+    """Say what a place holds; refuse what is of another format, or not finished."""
+    kind = next((kind for kind in (EXPERIMENT, SWEEP) if is_started(out, kind)), None)
+    if kind is None:
+        raise ResultsError(
+            f"{out} holds no experiment and no sweep (no {EXPERIMENT.identity}, no {SWEEP.identity}); give the folder "
+            "or address that a job's last lines name as its results"
+        )
+    identity = identity_of(out, kind)
+    _check_format(f"the {kind.name} in {out}", identity["rests_on"])
+    if not (out.folder / FINISHED).is_file():
+        raise ResultsError(
+            f"the {kind.name} in {out} is not finished; let its job go on with --resume {quote(str(out))} first"
+        )
+    return kind
+
+
+def _check_format(what: str, basis: Basis) -> None:
+    """Refuse what another FedRay wrote otherwise."""
+    written = basis.get(FORMAT)
+    if written != str(FOLDER_FORMAT) or SHOWN not in basis:
+        form = written if written != str(FOLDER_FORMAT) else f"{written} before it named the labels"
+        raise ResultsError(
+            f"{what} was written by FedRay {basis.get(FEDRAY, 'unknown')} in format {form}, and this FedRay opens what "
+            f"it writes itself, in format {FOLDER_FORMAT}; run it again with this one"
+        )
+
+
+def _of_experiment(out: Place) -> Finished:
+    identity = identity_of(out, EXPERIMENT)
+    arrays, rounds = _last_arrays(out, CHECKPOINT)
+    ending = json.loads((out.folder / FINISHED).read_text(encoding="utf-8"))
+    return Finished(
+        place=str(out),
+        kind=EXPERIMENT.name,
+        # as it was started: what somebody has edited in the folder since is of another run
+        config=validate(ExperimentConfig, identity["started"], f"{out}/{EXPERIMENT.identity}"),
+        tiles=shown_tiles(identity["rests_on"]),
+        rounds=rounds,
+        arrays=arrays,
+        scores=ending["scores"],
+        floor=ending["floor"],
+        history=pd.read_parquet(out.folder / RESULTS),
+        run_id=ending["run_id"],
+    )
+
+
+def _of_sweep(out: Place) -> Finished:
+    identity, table = identity_of(out, SWEEP), pd.read_parquet(out.folder / RESULTS)
+    started, best, source = identity["started"], table.iloc[0], f"{out}/{SWEEP.identity}"
+    arrays, rounds = _last_arrays(out, f"{TUNE_STATE}/{escape(str(best['trial']))}/checkpoint_*/federation")
+    fixed = validate(ExperimentConfig, started["fixed"], source)
+    scores, floor = _best_scores(table)
+    return Finished(
+        place=str(out),
+        kind=SWEEP.name,
+        config=override(fixed, {path: _plain(best[path]) for path in started["search"]}, source).resolved(),
+        tiles=shown_tiles(identity["rests_on"]),
+        rounds=rounds,
+        arrays=arrays,
+        scores=scores,
+        floor=floor,
+        history=table,
+        run_id=str(best["run_id"]),
+    )
+
+
+def _of_run(run: RecordedRun, copies: Path) -> Finished:
+    is_sweep = _check_whole(run)
+    ending = json.loads(run.download(FINISHED, copies).read_text(encoding="utf-8"))
+    _check_format(str(run), ending["rests_on"])
+    arrays = load_file(run.download(ARRAYS, copies))
+    check_finite(arrays, f"{ARRAYS} of {run}")
+    scores, floor, run_id = ending["scores"], ending["floor"], run.run_id
+    if is_sweep:
+        history = pd.read_parquet(run.download(RESULTS, copies))
+        (scores, floor), run_id = _best_scores(history), str(history["run_id"].iloc[0])
+    else:
+        steps = run.history()
+        history = pd.DataFrame([{"round": step, **steps[step]} for step in steps if step > 0])
+    return Finished(
+        place=str(run),
+        kind=(SWEEP if is_sweep else EXPERIMENT).name,
+        config=load_config(run.download(BEST if is_sweep else EXPERIMENT.config, copies)),
+        tiles=shown_tiles(ending["rests_on"]),
+        rounds=ending["rounds"],
+        arrays=arrays,
+        scores=scores,
+        floor=floor,
+        history=history,
+        run_id=run_id,
+    )
+
+
+def _check_whole(run: RecordedRun) -> bool:
+    """Refuse a run in MLflow that has not all that is read of it; say whether it is a sweep's."""
+    if run.parent_run_id is not None:
+        raise ResultsError(
+            f"{run} is a trial of a sweep, and MLflow has the arrays of the best trial alone, with the sweep's own "
+            f"run; open that one: {run.parent_run_id}"
+        )
+    if run.status != "FINISHED":
+        raise ResultsError(
+            f"{run} is not finished but {run.status}; let its job go on with --resume and its folder first"
+        )
+    files = run.files()
+    is_sweep = BEST in files
+    needed = (FINISHED, ARRAYS, *((BEST, RESULTS) if is_sweep else (EXPERIMENT.config,)))
+    if missing := [name for name in needed if name not in files]:
+        raise ResultsError(
+            f"{run} has no {', '.join(missing)} among its files in {run.location}: an older FedRay tracked it, or "
+            "something else did, or they are gone from there; open the folder of its results instead"
+        )
+    return is_sweep
+
+
+def _last_arrays(out: Place, below: str) -> tuple[Arrays, int]:
+    """Read what the server had of the newest whole checkpoint below a folder of a place, and its round."""
+    pattern = f"{below}/{_WHOLE_ROUND}/state.json"
+    if out.shared is None:
+        found = [path.relative_to(out.folder).as_posix() for path in out.folder.glob(pattern)]
+    else:
+        found = [name for name in out.shared.names() if fnmatchcase(name, pattern)]
+    if not found:
+        raise ResultsError(
+            f"{out} is finished, but its checkpoint is gone ({pattern}), and with it the arrays; bring it back from a "
+            "copy, or run it again"
+        )
+    newest = max(found).rpartition("/")[0]
+    if out.shared is not None:
+        out.shared.download([f"{newest}/{name}" for name in SERVER_FILES], out.folder)
+    return load_server(out.folder / newest)
+
+
+def _best_scores(table: pd.DataFrame) -> tuple[Scores, Scores]:
+    """Read the scores and the floor of the best trial out of a sweep's table."""
+    row = {str(name): value for name, value in table.iloc[0].items()}
+    names = [name for name in row if mode_of(name) is not None]
+    names += [end for name in names for end in interval_names(name) if end in row]
+    floor = {name.removeprefix(_FLOOR): float(value) for name, value in row.items() if name.startswith(_FLOOR)}
+    return {name: float(row[name]) for name in row if name in names}, floor
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+@contextmanager
+def _readable(place: object) -> Iterator[None]:
+    """Say of files that are cut off, or are not what they are named, where they are and what to do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+        raise ResultsError(
+            f"{place} is damaged ({type(error).__name__}: {error}); bring its files back from a copy, or run it again"
+        ) from None
