@@ -11,8 +11,9 @@ from fedray.data import TileShape, TileStore
 from fedray.evaluation.extractors.base import Extractor
 from fedray.tasks import task_of
 
-FOLDER_FORMAT = 4
-"""Raise it when a folder's checkpoints or its sweep's state are written in another way."""
+FOLDER_FORMAT = 5
+"""Raise it when a folder's checkpoints, its sweep's state (a pickle of our classes) or what it records of its start are
+written in another way."""
 
 Basis = Mapping[str, str]
 """Values by what they are of, in words for people: those below."""

@@ -22,7 +22,7 @@ from fedray.errors import UserError
 from fedray.evaluation import Scores, interval_names, mode_of
 from fedray.federation import SERVER_FILES, load_server
 from fedray.learning import Arrays, Learner, check_finite
-from fedray.results.basis import FEDRAY, FOLDER_FORMAT, FORMAT, SHOWN, Basis, ShownTiles, basis_of, shown_tiles
+from fedray.results.basis import FEDRAY, FOLDER_FORMAT, FORMAT, Basis, ShownTiles, basis_of, shown_tiles
 from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, RESULTS, TUNE_STATE
 from fedray.results.folder import EXPERIMENT, SWEEP, FolderKind, identity_of, is_started
 from fedray.results.place import Place, results_root
@@ -211,11 +211,10 @@ def _checked_kind(out: Place) -> FolderKind:
 def _check_format(what: str, basis: Basis) -> None:
     """Refuse what another FedRay wrote otherwise."""
     written = basis.get(FORMAT)
-    if written != str(FOLDER_FORMAT) or SHOWN not in basis:
-        form = written if written != str(FOLDER_FORMAT) else f"{written} before it named the labels"
+    if written != str(FOLDER_FORMAT):
         raise ResultsError(
-            f"{what} was written by FedRay {basis.get(FEDRAY, 'unknown')} in format {form}, and this FedRay opens what "
-            f"it writes itself, in format {FOLDER_FORMAT}; run it again with this one"
+            f"{what} was written by FedRay {basis.get(FEDRAY, 'unknown')} in format {written}, and this FedRay opens "
+            f"what it writes itself, in format {FOLDER_FORMAT}; run it again with this one"
         )
 
 

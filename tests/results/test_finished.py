@@ -14,7 +14,7 @@ from fedray.config import ConfigError, load_config, save_config
 from fedray.data import local_store, store_shape, write_store
 from fedray.federation import load_checkpoint, shared_arrays
 from fedray.randomness import torch_stream
-from fedray.results.basis import FORMAT, SHOWN
+from fedray.results.basis import FORMAT
 from fedray.results.files import ARRAYS, FINISHED, RESULTS
 from fedray.results.finished import Finished, ResultsError, log_ending
 from fedray.results.folder import EXPERIMENT
@@ -143,11 +143,7 @@ BROKEN = {
     "nothing there": (shutil.rmtree, "there is no results folder"),
     "an older format": (
         lambda run: rewrite(run / EXPERIMENT.identity, lambda content: content["rests_on"].update({FORMAT: "3"})),
-        r"was written by FedRay 0\.1\.0 in format 3, .* in format 4; run it again with this one",
-    ),
-    "an earlier form": (
-        lambda run: rewrite(run / EXPERIMENT.identity, lambda content: content["rests_on"].pop(SHOWN)),
-        "in format 4 before it named the labels, .*run it again",
+        r"was written by FedRay 0\.1\.0 in format 3, .* in format 5; run it again with this one",
     ),
     "from before there was a format": (
         lambda run: (run / EXPERIMENT.identity).write_text('{"key": "a"}'),
@@ -213,9 +209,9 @@ RUNS = {
     ),
     "of another format": (
         lambda client, run: rewrite(
-            files_of(run) / FINISHED, lambda content: content["rests_on"].update({FORMAT: "5"})
+            files_of(run) / FINISHED, lambda content: content["rests_on"].update({FORMAT: "6"})
         ),
-        "in format 5, and this FedRay opens",
+        "in format 6, and this FedRay opens",
     ),
     "no safetensors": (
         lambda client, run: (files_of(run) / ARRAYS).write_bytes(pickle.dumps(Bomb())),

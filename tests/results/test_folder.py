@@ -151,7 +151,7 @@ def test_a_folder_from_before_there_were_tasks_is_refused_by_its_format(tmp_path
     record["rests_on"][FORMAT] = "3"
     identity.write_text(json.dumps(record))
     (out.folder / kind.config).write_text(yaml.safe_dump(record["started"]))
-    told = "the format of the folder was 3, and is 4 now; go on with the FedRay that started it"
+    told = "the format of the folder was 3, and is 5 now; go on with the FedRay that started it"
     with pytest.raises(ConfigError, match=told):
         saved(out)
     if finished:
