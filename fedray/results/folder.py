@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fedray.config import ConfigError, flatten, save_config
+from fedray.config import ConfigError, config_paths, flatten, save_config
 from fedray.results.basis import Basis, changes, this_fedray
 from fedray.results.files import (
     BEST,
@@ -132,9 +132,14 @@ def check_unedited(out: Place, kind: FolderKind, saved: BaseModel) -> None:
     Raises:
         ConfigError: The message says what it was and is, and the remedy.
     """
-    began = flatten(identity_of(out, kind)["started"])
-    if edits := _differences(began, _flat(saved), "{path} was {old!r}, and is {new!r} now"):
+    began, now = flatten(identity_of(out, kind)["started"]), _flat(saved)
+    if edits := _differences(began, now, "{path} was {old!r}, and is {new!r} now"):
         check_basis(out, kind, this_fedray())  # another one may have other fields
+        if new := [path for path in now if path not in began and path.removeprefix("fixed.") in config_paths()]:
+            raise ConfigError(
+                f"the {kind.name} in {out} was started by a FedRay that had no {', '.join(new)}; go on with that one, "
+                "or start a new one with another --out"
+            )
         raise ConfigError(
             f"{out}/{kind.config} was changed after the {kind.name} was started ({edits}), but it can only go on as it "
             f"began: change that back; or start a new {kind.name} with {kind.option} "

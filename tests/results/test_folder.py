@@ -161,6 +161,20 @@ def test_a_folder_from_before_there_were_tasks_is_refused_by_its_format(tmp_path
         Finished.open(out.folder)
 
 
+@pytest.mark.parametrize("kind", [EXPERIMENT, SWEEP], ids=lambda kind: kind.name)
+def test_a_field_that_came_since_is_no_edit(tmp_path, request, kind):
+    """Where its author forgot to count the format on."""
+    what, _, saved, _ = started(kind, request)
+    out = Place.at(tmp_path / "run")
+    open_folder(out, kind, what, {})
+    identity = out.folder / kind.identity
+    record = json.loads(identity.read_text())
+    del (record["started"] if kind is EXPERIMENT else record["started"]["fixed"])["gan"]["n_critic"]
+    identity.write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=r"was started by a FedRay that had no (fixed\.)?gan\.n_critic; go on with"):
+        saved(out)
+
+
 def test_a_folder_that_says_nothing_of_what_it_rests_on_is_refused(tmp_path, config):
     out = Place.at(tmp_path / "run")
     open_folder(out, EXPERIMENT, config, {})
