@@ -45,7 +45,8 @@ def frozen_lite0() -> nn.Module:
     """
     import timm  # here: most processes build no such network, and timm takes a second
 
-    model: nn.Module = timm.create_model(LITE0_MODEL, pretrained=False)
+    with torch.random.fork_rng(devices=[]):  # its layers draw weights, which are thrown away
+        model: nn.Module = timm.create_model(LITE0_MODEL, pretrained=False)
     model.load_state_dict(published_lite0(), strict=True)
     return model.eval().requires_grad_(False)
 

@@ -59,17 +59,6 @@ def test_grey_tiles_are_three_equal_channels() -> None:
         torch.testing.assert_close(Lite0().pooled(grey), Lite0().pooled(grey.repeat(1, 3, 1, 1)))
 
 
-def test_features_are_the_same_in_any_batch_and_with_any_number_of_threads(lite0: Evaluator, real: np.ndarray) -> None:
-    together = lite0.extractor.features(real[:70], lite0.device)
-    alone = lite0.extractor.features(real[69:70], lite0.device)
-    np.testing.assert_allclose(together[69:], alone, atol=1e-4)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if threads > 1 else 2)
-    again = lite0.extractor.features(real[:70], lite0.device)
-    torch.set_num_threads(threads)
-    np.testing.assert_allclose(together, again, atol=1e-4)
-
-
 def test_features_are_directions_from_the_mean_training_tile(store: TileStore, lite0: Evaluator) -> None:
     tiles = store.tiles(store.indices("train"))
     with torch.inference_mode():

@@ -24,8 +24,8 @@ from fedray.results.finished import Finished
 from fedray.results.ledger import Ledger
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tasks.gan import Gan
+from fedray.testing import LocalGrid
 from tests.support.federation import first_state, rounds_of
-from tests.support.local_grid import LocalGrid
 from tests.support.mlflow_models import load_model
 
 

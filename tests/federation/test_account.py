@@ -10,8 +10,8 @@ from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
 from fedray.federation import Account, FederationError, client_app, epsilon_of
+from fedray.testing import LocalGrid
 from tests.support.federation import PRIVATE, failing_app, first_state, run
-from tests.support.local_grid import LocalGrid
 
 DELTA = 1e-5
 

@@ -7,8 +7,8 @@ from fedray.data import Tile, write_store
 from fedray.federation import client_app
 from fedray.federation.budget import step_budget, steps_in_a_row
 from fedray.tasks.gan import GanSteps
+from fedray.testing import LocalGrid
 from tests.support.federation import first_state, rounds_of
-from tests.support.local_grid import LocalGrid
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from fedray.learning import check_finite
 from fedray.randomness import derive_seed, torch_stream
 from fedray.tasks.gan import Gan
 from fedray.tasks.gan import task as gan_task
+from fedray.testing import LocalGrid
 from tests.support.federation import assert_close, failing_app, first_state, plain_pass, run
-from tests.support.local_grid import LocalGrid
 from tests.support.networks import SHAPE
 from tests.support.networks import config as gan_config
 

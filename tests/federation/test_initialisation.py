@@ -5,8 +5,8 @@ import pytest
 from fedray.federation import client_app
 from fedray.learning import ModelError
 from fedray.tasks.gan.fresh import _built
+from fedray.testing import LocalGrid
 from tests.support.federation import first_state, run
-from tests.support.local_grid import LocalGrid
 from tests.support.networks import imagenet_file
 
 

@@ -17,8 +17,8 @@ from fedray.federation import (
 from fedray.federation.messages import from_record
 from fedray.federation.privacy import clip_update
 from fedray.tasks.gan import fresh_gan, shared_parts
+from fedray.testing import LocalGrid
 from tests.support.federation import PRIVATE, assert_close, first_state, run
-from tests.support.local_grid import LocalGrid
 from tests.support.networks import BACKBONES
 
 

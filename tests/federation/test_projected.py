@@ -9,8 +9,8 @@ from fedray.experiment.engines.ray_train import _Average
 from fedray.federation import client_app, shared_arrays
 from fedray.federation.messages import ARRAYS, from_record
 from fedray.tasks.gan import Gan
+from fedray.testing import LocalGrid
 from tests.support.federation import assert_close, first_state, plain_pass, run, run_interrupted
-from tests.support.local_grid import LocalGrid
 
 PROJECTED = {
     "gan__objective": "cgan-hinge", "gan__generator": "residual", "gan__discriminator": "projected",

@@ -4,8 +4,8 @@ import pytest
 from fedray.data import TileShape, client_partition, partitioned_store
 from fedray.federation import DivergedError, FederationError, sample_from_clients, shared_arrays
 from fedray.tasks.gan import Gan, Optimizers, local_pass
+from fedray.testing import LocalGrid
 from tests.support.federation import assert_close, failing_app, first_state, plain_pass, run, run_interrupted
-from tests.support.local_grid import LocalGrid
 
 
 def plain_pass_with_steps(config, steps):

@@ -17,8 +17,8 @@ from fedray.federation import (
     shared_arrays,
 )
 from fedray.federation.sites import merged
+from fedray.testing import LocalGrid
 from tests.support.federation import assert_close, run
-from tests.support.local_grid import LocalGrid
 from tests.support.sites import SiteGrid, site_grid
 
 

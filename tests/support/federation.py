@@ -7,7 +7,7 @@ from fedray.data import TileShape, census_of, partitioned_store, tile_shape
 from fedray.federation import client_app, federate, initial_state, load_checkpoint, make_strategy, save_checkpoint
 from fedray.randomness import derive_seed
 from fedray.tasks.gan import Gan, Optimizers, local_pass
-from tests.support.local_grid import LocalGrid
+from fedray.testing import LocalGrid
 
 PRIVATE = {"gan__generator": "residual", "federation__weighting": "uniform", "federation__num_rounds": 1}
 """What an experiment with differential privacy needs beside its noise."""

@@ -11,7 +11,7 @@ from fedray.federation.messages import from_record, to_record
 from fedray.federation.sampling import SampledGrid
 from fedray.federation.strategies import KeepsState
 from fedray.federation.strategies.base import separated
-from tests.support.local_grid import LocalGrid
+from fedray.testing import LocalGrid
 
 NAME = "discriminator.w"
 RATE = 0.05

@@ -9,7 +9,7 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedray.federation import client_app
-from tests.support.local_grid import LocalGrid
+from fedray.testing import LocalGrid
 
 
 def site_grid(paths):

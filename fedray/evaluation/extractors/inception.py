@@ -68,7 +68,8 @@ def load_inception(store: TileStore, config: EvaluationConfig) -> Extractor:
     buffer = io.BytesIO()
     torch.save(weights, buffer)
     buffer.seek(0)
-    inception = FeatureExtractorInceptionV3(NAME, [str(WIDTH)], feature_extractor_weights_path=buffer)
+    with torch.random.fork_rng(devices=[]):  # its layers draw weights, which are thrown away
+        inception = FeatureExtractorInceptionV3(NAME, [str(WIDTH)], feature_extractor_weights_path=buffer)
     network = ReducedInception(inception).eval().requires_grad_(False)
     return Extractor(NAME, network, WIDTH, WEIGHTS_SHA256)
 

@@ -17,6 +17,7 @@ __all__ = [
     "ClientHalf",
     "KeepsState",
     "TooFewRepliesError",
+    "algorithm_of",
     "client_half",
     "make_strategy",
     "mean_losses",
@@ -30,7 +31,7 @@ def make_strategy(config: ExperimentConfig, shape: TileShape) -> Strategy:
         ConfigError: The configuration does not go with it.
     """
     make = partial(task_of(config).make, config, shape, "cpu", load_weights=False)
-    strategy = _algorithm(config).server(config, make)
+    strategy = algorithm_of(config.federation.strategy).server(config, make)
     if not config.privacy.on:
         return strategy
     assert isinstance(strategy, FedAvg), "the configuration allows privacy with a mean alone"
@@ -39,9 +40,9 @@ def make_strategy(config: ExperimentConfig, shape: TileShape) -> Strategy:
 
 def client_half(config: ExperimentConfig) -> ClientHalf:
     """Build the clients' half of the configured strategy, for one round of one client."""
-    return _algorithm(config).client(config)
+    return algorithm_of(config.federation.strategy).client(config)
 
 
-def _algorithm(config: ExperimentConfig) -> Algorithm:
-    module = config.federation.strategy.replace("-", "_")
-    return cast(Algorithm, import_module(f"{__name__}.{module}"))
+def algorithm_of(name: str) -> Algorithm:
+    """Return the module of a name of :data:`fedray.config.STRATEGIES`."""
+    return cast(Algorithm, import_module(f"{__name__}.{name.replace('-', '_')}"))

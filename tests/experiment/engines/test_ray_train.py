@@ -19,9 +19,9 @@ from fedray.learning import shuffled_batches
 from fedray.randomness import derive_seed
 from fedray.simulation import NoWorkerError, WorkerResources
 from fedray.tasks.gan import Gan, GanSteps, Optimizers, local_pass
+from fedray.testing import LocalGrid
 from tests.support.federation import first_state
 from tests.support.hooks import Seen
-from tests.support.local_grid import LocalGrid
 
 CENTRALISED = {"federation__mode": "centralised", "evaluation__every": 10}
 

@@ -19,9 +19,9 @@ from fedray.experiment.settled import settled
 from fedray.federation import client_app, load_checkpoint, save_checkpoint, shared_arrays
 from fedray.results.pictures import draw_preview
 from fedray.tasks.classification import Classifier, split_validation
+from fedray.testing import LocalGrid
 from tests.support.classifiers import experiment
 from tests.support.federation import first_state
-from tests.support.local_grid import LocalGrid
 
 JOBS = Path(__file__).parents[3] / "jobs"
 

@@ -6,7 +6,9 @@ import torch
 
 from fedray.data import LabelledTiles, TileShape
 from fedray.learning import Condition
-from fedray.tasks.gan import OBJECTIVES, Gan, GanSteps, Optimizers, local_pass
+from fedray.tasks.gan import OBJECTIVES, Gan, Optimizers, local_pass
+from fedray.tasks.gan.generators import GENERATORS
+from tests.support.gans import GanSuite
 from tests.support.hooks import Seen
 from tests.support.networks import BACKBONES, FULL_SIZE, PAIRS, config, imagenet_file
 
@@ -23,75 +25,16 @@ def client(num=6, seed=0):
     return LabelledTiles(tiles, np.arange(num) % 2, np.arange(num) // 2 % 2)
 
 
-@pytest.fixture(scope="module")
-def passed():
-    """Train a GAN for a step of each network, once for each pair."""
-    done = {}
-
-    def train(objective, backbone):
-        if (objective, backbone) not in done:
-            gan = Gan(settings(objective, backbone), SHAPE, seed=0)
-            before = gan.arrays()
-            seen = {"generator": {}, "discriminator": {}}
-
-            def remember(name, network):
-                seen[name] = {key: value.grad for key, value in network.named_parameters()}
-
-            optimizers = Optimizers(gan)
-            report = local_pass(gan, optimizers, client(), num_steps=1, steps_before=0, seed=0, hooks=[Seen(remember)])
-            done.clear()  # one GAN at a time: the large ones have 86 M parameters
-            done[objective, backbone] = gan, optimizers, before, seen, report
-        return done[objective, backbone]
-
-    return train
+# Every objective with a discriminator of each family, and every generator with one of them.
+CASES = {f"{objective}-{backbone}": settings(objective, backbone) for objective, backbone in PAIRS + FULL_SIZE}
+CASES |= {generator: settings("acgan", "cnn", generator=generator, dropout=0.2) for generator in GENERATORS}
+CASES["noise in every layer"] = settings("acgan", "cnn", generator_noise=True)
 
 
-@pytest.mark.parametrize(
-    ("objective", "backbone"), PAIRS + FULL_SIZE, scope="module"
-)  # all tests of a pair, then the next one
-class TestEveryPair:
-    def test_losses_are_finite_and_named(self, passed, objective, backbone):
-        gan, _, _, _, report = passed(objective, backbone)
-        steps = GanSteps(gan, Optimizers(gan), torch.Generator())
-        assert set(report.losses) == {f"{network}/{term}" for network in steps.terms for term in steps.terms[network]}
-        assert all(np.isfinite(value) for value in report.losses.values())
-
-    def test_gradients_reach_every_trained_parameter(self, passed, objective, backbone):
-        _, _, _, seen, _ = passed(objective, backbone)
-        for name, gradients in seen.items():
-            missing = [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
-            assert not missing, (name, missing)
-            assert any(value.abs().sum() > 0 for value in gradients.values())
-
-    def test_both_networks_moved_and_stayed_finite(self, passed, objective, backbone):
-        gan, _, before, _, _ = passed(objective, backbone)
-        after = gan.arrays()
-        for part in ("generator", "discriminator", "generator_ema"):
-            assert any(not np.array_equal(before[key], after[key]) for key in before if key.startswith(f"{part}."))
-        assert all(np.isfinite(value).all() for value in after.values())
-
-    def test_judgements_have_the_heads_of_the_objective(self, passed, objective, backbone):
-        gan, *_ = passed(objective, backbone)
-        steps = GanSteps(gan, Optimizers(gan), torch.Generator().manual_seed(0))
-        condition = Condition(torch.tensor([0, 1, 1]), torch.tensor([1, 0, 1]))
-        with torch.no_grad():
-            judged = gan.discriminator(steps.generate(condition), condition)
-        assert judged.scores.shape[0] == 3
-        classifies = OBJECTIVES[objective].conditioning == "classifier"
-        assert (judged.label_logits is not None) == classifies
-        assert (judged.domain_logits is not None) == classifies
-
-    def test_a_checkpoint_goes_on_to_the_same_arrays(self, passed, objective, backbone):
-        gan, optimizers, *_ = passed(objective, backbone)
-        resumed = Gan(settings(objective, backbone), SHAPE, seed=9)
-        resumed.load(gan.arrays())
-        moments = Optimizers(resumed)
-        moments.load(optimizers.arrays())
-        for either, state in ((gan, optimizers), (resumed, moments)):
-            local_pass(either, state, client(), num_steps=1, steps_before=1, seed=1)
-        expected = gan.arrays()
-        for name, value in resumed.arrays().items():
-            np.testing.assert_allclose(value, expected[name], atol=1e-6, err_msg=name)
+# All tests of a case, then the next one.
+@pytest.mark.parametrize("config", CASES.values(), ids=CASES, scope="module")
+class TestEveryGan(GanSuite):
+    pass
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
