@@ -118,7 +118,7 @@ def run_experiment(
             log_self_test(tracked, evaluator.self_test, out.folder)
             pages = keep_experiment_pages(config, store, tracker, tracked.run_id)
             evaluation = _run_rounds(run, out, store, tracked, on_round)
-            _log_end(run, out, store, tracked, evaluation)
+            _log_end(run, out, store, tracked, evaluation, evaluator.floor)
             out.push()
     outcome = {"scores": evaluation.scores, "floor": evaluator.floor, "quality": quality_line(evaluator),
                "run_id": tracked.run_id, "pages": pages}  # fmt: skip
@@ -228,10 +228,12 @@ def _run_rounds(run: Run, out: Place, store: TileStore, tracked: TrackedRun, on_
     return evaluation or run.evaluate()
 
 
-def _log_end(run: Run, out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation) -> None:
-    """Keep the last round's picture, and log it with the generator, where the server has one, or the classifier."""
+def _log_end(
+    run: Run, out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation, floor: Scores
+) -> None:
+    """Keep the last round's picture, and log it with what was trained, where the server has it."""
     config, rounds = run.config, run.state.round_index
     picture = out.folder / judging_of(config).FILES[0]
     save_samples(picture, store, evaluation.preview, f"{config.family.subject}, round {rounds}")
     tracked.log_artifact(picture)
-    log_model(tracked, config, shared_arrays(run.state), store, rounds, evaluation.scores)
+    log_model(tracked, config, shared_arrays(run.state), store, rounds, evaluation.scores, floor)

@@ -132,7 +132,7 @@ def log_model(
     store: TileStore,
     round_index: int,
     scores: Scores,
-    floor: Scores | None = None,
+    floor: Scores,
 ) -> str | None:
     """Log what was trained as a model that ``mlflow.pytorch.load_model`` brings back; not what stays with the clients.
 
@@ -145,7 +145,7 @@ def log_model(
         store: The tiles that it learned from: the model says which labels and domains its numbers count.
         round_index: The round that it is of.
         scores: Its own, by which it is found.
-        floor: What stands beside them, if it is known.
+        floor: What stands beside them; empty where that is not known.
 
     Returns:
         The model's URI; None where the server has none.

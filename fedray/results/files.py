@@ -20,3 +20,6 @@ ARRAYS = "arrays.safetensors"
 """What a run in MLflow keeps of a checkpoint: the arrays that the server had."""
 FINISHED = "finished.json"
 """What is written last of all: how it ended, and what a table needs beside the results. A run in MLflow has one too."""
+
+FLOOR = "floor/"
+"""Beginning of the columns of a sweep's table that say what stands beside the scores."""

@@ -23,7 +23,7 @@ from fedray.evaluation import Scores, interval_names, mode_of
 from fedray.federation import SERVER_FILES, load_server
 from fedray.learning import Arrays, Learner, check_finite
 from fedray.results.basis import FEDRAY, FOLDER_FORMAT, FORMAT, Basis, ShownTiles, basis_of, shown_tiles
-from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, RESULTS, TUNE_STATE
+from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, FLOOR, RESULTS, TUNE_STATE
 from fedray.results.folder import EXPERIMENT, SWEEP, FolderKind, identity_of, is_started
 from fedray.results.place import Place, results_root
 from fedray.storage import SharedFolder, in_order, is_uri
@@ -31,7 +31,6 @@ from fedray.tasks import Classifier, Sampler, judged_arrays, task_of
 from fedray.tracking import RecordedRun, TrackedRun, recorded_run, resolve_tracking_uri
 
 _RUN_ID = re.compile("[0-9a-f]{32}")
-_FLOOR = "floor/"  # a sweep's table has the floor in columns of its own
 _WHOLE_ROUND = "round-[0-9]*[0-9]"  # no half-written one, which ends in .tmp
 
 
@@ -145,7 +144,7 @@ def log_ending(
     store: TileStore,
     round_index: int,
     scores: Scores,
-    floor: Scores | None = None,
+    floor: Scores,
 ) -> None:
     """Log what :meth:`Finished.open` needs of an MLflow run beside its configuration: no pickle, the ending last.
 
@@ -156,13 +155,13 @@ def log_ending(
         store: The tiles.
         round_index: Rounds done.
         scores: By name.
-        floor: By name, if known.
+        floor: By name; empty where it is not known.
 
     Raises:
         DivergedError: An array is not finite.
     """
     check_finite(arrays, "the arrays to be logged")
-    ending = {"rests_on": basis_of(config, store), "rounds": round_index, "scores": scores, "floor": floor or {}}
+    ending = {"rests_on": basis_of(config, store), "rounds": round_index, "scores": scores, "floor": floor}
     with TemporaryDirectory() as scratch:
         save_file(in_order(arrays), Path(scratch) / ARRAYS)
         (Path(scratch) / FINISHED).write_text(json.dumps(ending, indent=1), encoding="utf-8")
@@ -329,7 +328,7 @@ def _best_scores(table: pd.DataFrame) -> tuple[Scores, Scores]:
     row = {str(name): value for name, value in table.iloc[0].items()}
     names = [name for name in row if mode_of(name) is not None]
     names += [end for name in names for end in interval_names(name) if end in row]
-    floor = {name.removeprefix(_FLOOR): float(value) for name, value in row.items() if name.startswith(_FLOOR)}
+    floor = {name.removeprefix(FLOOR): float(value) for name, value in row.items() if name.startswith(FLOOR)}
     return {name: float(row[name]) for name in row if name in names}, floor
 
 

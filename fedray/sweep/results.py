@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from fedray.config import ExperimentConfig, save_config
 from fedray.evaluation import Scores
 from fedray.federation import Releases, epsilon_of
-from fedray.results.files import BEST, RESULTS
+from fedray.results.files import BEST, FLOOR, RESULTS
 from fedray.results.ledger import Ledger
 from fedray.sweep.searcher import SCORES, SPENT, OptunaSearcher
 from fedray.sweep.space import SearchSpace
@@ -21,9 +21,9 @@ from fedray.tracking import Pages
 PRIVACY_SPENT = "privacy/epsilon"
 """Metric of a sweep's run: epsilon of all its trials together."""
 
-FLOOR, RUN_ID, QUALITY = "floor/", "run_id", "extractor_quality"
-"""Columns of a sweep's table: beginnings of those that say what real tiles score; MLflow's id of each trial's run; how
-well an extractor that was trained on the store tells its labels apart."""
+RUN_ID, QUALITY = "run_id", "extractor_quality"
+"""Columns of a sweep's table: MLflow's id of each trial's run; how well an extractor that was trained on the store
+tells its labels apart."""
 
 OUTCOMES = {
     TrialState.COMPLETE: "complete",

@@ -224,7 +224,7 @@ def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None
         parent.log_artifact(out / name)
     rounds, scores = int(best["rounds"]), _last_scores(grid, best["trial"], sweep.score_names)
     parent.log_round(rounds, {space.goal.metric: float(best["score"])} | scores)
-    log_model(parent, result.best_config, arrays, store, rounds, scores)
+    log_model(parent, result.best_config, arrays, store, rounds, scores, result.floor)
 
 
 def _last_scores(grid: tune.ResultGrid, trial_id: str, names: Sequence[str]) -> Scores:

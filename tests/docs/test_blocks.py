@@ -95,7 +95,7 @@ def logged(reader: Path, new_database: NewDatabase, tmp_path: Path) -> Path:
         scores = {"fid/efficientnet-lite0/256": score}
         run.log_round(3, scores)
         arrays = fresh_gan(config.gan, tile_shape(config.data), number, "cpu").arrays()
-        log_model(run, config, arrays, store, 3, scores)
+        log_model(run, config, arrays, store, 3, scores, {})
         run.finish("FINISHED")
     return reader
 

@@ -167,7 +167,7 @@ def test_no_generator_is_logged_and_no_tile_drawn(small_config, small_store):
     with pytest.raises(
         DivergedError, match=r"the generator to be logged: generator_ema\.body\.0\.weight is not finite"
     ):
-        log_model(None, config, arrays, small_store, 1, {})
+        log_model(None, config, arrays, small_store, 1, {}, {})
     gan = Gan(gan_config(), SHAPE, seed=0)
     gan.generator_ema.get_parameter("project.bias").data.fill_(float("nan"))
     with pytest.raises(DivergedError, match="the generator's tiles are not finite"):

@@ -225,7 +225,7 @@ def run_of_its_own(left):
     """A run in MLflow, to be damaged, and its address."""
     run = Tracker(left.uri, "fedray").start_run("run")
     run.log_config(left.config)
-    log_ending(run, left.config, left.arrays, local_store(left.config.data), 2, SCORES)
+    log_ending(run, left.config, left.arrays, local_store(left.config.data), 2, SCORES, {})
     run.finish("FINISHED")
     return run.run_id, run.uri
 
