@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pyarrow.fs import FileSelector
@@ -34,7 +34,7 @@ from fedray.simulation import WorkerResources
 from fedray.sweep.searcher import COMPLETED, DIVERGED, SCORES, SECONDS, SPENT, STEPS
 from fedray.sweep.space import SearchSpace, Value
 from fedray.tasks import task_of
-from fedray.tracking import Tracker
+from fedray.tracking import Status, Tracker
 
 PREVIEW = "preview.npy"
 """File of a checkpoint: what the last evaluation has to look at."""
@@ -167,8 +167,8 @@ class FederatedTrial(tune.Trainable):
         self._spent = json.loads((Path(checkpoint) / _SPENT_FILE).read_text())
 
     def cleanup(self) -> None:
-        """End the last trial and its workers."""
-        self._end("FINISHED")
+        """End the last trial and its workers. One in the middle counts as killed until its sweep concludes it."""
+        self._end("FINISHED" if self._run.done else "KILLED")
         self._pool.close()
 
     def _begin(self, params: dict[str, Value]) -> None:
@@ -198,7 +198,7 @@ class FederatedTrial(tune.Trainable):
             account.count_at_least(0.0, 1)
         return account
 
-    def _end(self, status: Literal["FINISHED", "FAILED"]) -> None:
+    def _end(self, status: Status) -> None:
         if self._open:
             self._open = False
             self._tracked.finish(status)

@@ -239,7 +239,8 @@ class TaskSuite(Suite):
         """On one batch of two of the inputs that are said, and traceable; what is not finite is refused."""
         arrays = _made(task, config).arrays(list(task.judged(config)))
         exported = task.exported(config, SHAPE, arrays)
-        module = exported.module.eval()
+        module = exported.module
+        assert not module.training, "the exported module must be in evaluation mode"
         assert all(len(value) == 2 for value in exported.inputs), "inputs must be one batch of two"
         with torch.no_grad():
             found = module(*exported.inputs)

@@ -11,7 +11,7 @@ from tests.support.real_ray import RealRay, real_ray
 from tests.support.small import NewDatabase
 from tests.support.spaces import METRIC, write_trials
 
-NUM_TRIALS, NUM_ROUNDS = 3, 8  # two at a time: when it is stopped, two run and one has not begun
+NUM_TRIALS, NUM_ROUNDS = 3, 16  # two at a time: when it is stopped, two run and one has not begun
 
 
 @pytest.mark.timeout(600)

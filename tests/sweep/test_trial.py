@@ -2,6 +2,7 @@ import math
 import shutil
 
 import pytest
+from mlflow import MlflowClient
 from ray import tune
 
 from fedray.config import override
@@ -137,3 +138,15 @@ def test_a_diverged_round_is_reported_and_ends_the_trial(trial):
     assert not result["completed"]
     assert "smaller learning rates" in result["diverged"]
     assert METRIC not in result
+
+
+@pytest.mark.parametrize(("rounds", "status"), [(1, "KILLED"), (2, "FINISHED")])
+def test_a_trial_that_is_ended_in_the_middle_does_not_say_that_it_finished(trial, monkeypatch, rounds, status):
+    """Who stops a sweep ends its trials' processes, before or after the sweep's own process ends their runs."""
+    monkeypatch.setattr(trial._pool, "close", lambda: None)
+    assert trial.reset(dict(VALUES))
+    for _ in range(rounds):
+        trial.train()
+    run_id = trial._tracked.run_id
+    trial.cleanup()
+    assert MlflowClient(trial._tracker.uri).get_run(run_id).info.status == status

@@ -116,7 +116,8 @@ def exported(config: ExperimentConfig, shape: TileShape, arrays: Arrays) -> Expo
     classifier = make(config, shape, "cpu", load_weights=False)
     classifier.load(arrays)
     tiles = torch.zeros(2, shape.channels, shape.size, shape.size)
-    return Exported(PART, classifier.network.to(memory_format=torch.contiguous_format), (tiles,), False, {})
+    network = classifier.network.eval().to(memory_format=torch.contiguous_format)
+    return Exported(PART, network, (tiles,), False, {})
 
 
 def flattered_by(config: ExperimentConfig) -> str | None:

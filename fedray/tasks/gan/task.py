@@ -101,7 +101,7 @@ def exported(config: ExperimentConfig, shape: TileShape, arrays: Arrays) -> Expo
     if takes_domains:
         inputs.append(torch.zeros(2, dtype=torch.int64))
     facts = {"latent-dim": gan.noise_length}
-    return Exported("generator", LabelledGenerator(gan.generator_ema), tuple(inputs), takes_domains, facts)
+    return Exported("generator", LabelledGenerator(gan.generator_ema).eval(), tuple(inputs), takes_domains, facts)
 
 
 def flattered_by(config: ExperimentConfig) -> str | None:
