@@ -27,7 +27,7 @@ def in_a_new_process(code: str, *command: str, **variables: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("first", ["simulation", "experiment.cluster"])
+@pytest.mark.parametrize("first", ["simulation", "cluster.size"])
 def test_libraries_find_their_settings_whatever_is_imported_first(first):
     code = f"""
 import fedray.{first}

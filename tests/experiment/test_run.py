@@ -183,14 +183,13 @@ def test_a_folder_of_another_experiment_is_refused(run_experiment, small_config,
 def test_every_mode_runs_to_scores(run_experiment, small_config, tmp_path, uri, mode):
     change = {
         "discriminator": {"federation__aggregate": "discriminator"},
-        "centralised": {"federation__mode": "centralised", "resources__num_workers": 1},
+        "centralised": {"federation__mode": "centralised", "resources__engine": "workers"},
         "md-gan": {"federation__mode": "md-gan", "federation__local_steps": 2},
         "privacy": {
             "privacy__noise_multiplier": 0.1, "gan__generator": "residual", "federation__weighting": "uniform",
         },
     }[mode]  # fmt: skip
-    own = {"pool": None} if mode == "centralised" else {}  # Ray Train brings its workers: here one
-    result = run_experiment(small_config(**change), out=tmp_path / "run", tracking_uri=uri, **own)
+    result = run_experiment(small_config(**change), out=tmp_path / "run", tracking_uri=uri)
     assert all(np.isfinite(list(result.scores.values())))
     names = (item.path for item in only_run(uri)[0].list_artifacts(result.run_id, "images"))
     assert ("0" in {name.split("+")[2] for name in names}) == (mode != "discriminator"), "where a generator is at hand"

@@ -44,6 +44,11 @@ def train(ray_session):
 @pytest.fixture
 def in_this_process(monkeypatch):
     """The one worker of a training, without the processes that Ray Train starts for it: half a minute in all."""
+    stand_in_for_ray_train(monkeypatch)
+
+
+def stand_in_for_ray_train(monkeypatch):
+    """Run one worker in a thread of this process; two are Ray Train's own below."""
 
     class Trainer:
         def __init__(self, loop, train_loop_config, scaling_config, run_config):
@@ -74,13 +79,15 @@ def finish(run):
 def baseline(ray_session, small_config, tmp_path_factory):
     """Two rounds on one worker: (the run, its results, the folder of the checkpoint after the first)."""
     config, folder = small_config(**CENTRALISED), tmp_path_factory.mktemp("baseline")
-    run = CentralisedRun(config, WorkerResources(1, cpus_per_worker=1), prepare_judge(config)[1])
-    untrained = ExperimentRun(config, LocalGrid(client_app, 1)).preview()
-    assert np.array_equal(run.preview(), untrained) and untrained.shape[:2] == (2, PREVIEW_TILES)
-    results = [run.step()]
-    run.save(folder)
-    results += finish(run)
-    run.close()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stand_in_for_ray_train(monkeypatch)
+        run = CentralisedRun(config, WorkerResources(1, cpus_per_worker=1), prepare_judge(config)[1])
+        untrained = ExperimentRun(config, LocalGrid(client_app, 1)).preview()
+        assert np.array_equal(run.preview(), untrained) and untrained.shape[:2] == (2, PREVIEW_TILES)
+        results = [run.step()]
+        run.save(folder)
+        results += finish(run)
+        run.close()
     return run, results, folder
 
 
