@@ -164,9 +164,7 @@ def test_no_checkpoint_is_written_and_an_old_one_is_not_continued(tmp_path, plac
 def test_no_generator_is_logged_and_no_tile_drawn(small_config, small_store):
     config = small_config()
     arrays = {"generator_ema.body.0.weight": np.array([1.0, np.nan], np.float32)}
-    with pytest.raises(
-        DivergedError, match=r"the arrays to be logged: generator_ema\.body\.0\.weight is not finite"
-    ):
+    with pytest.raises(DivergedError, match=r"the arrays to be logged: generator_ema\.body\.0\.weight is not finite"):
         log_model(None, config, arrays, small_store, 1, {}, {})
     gan = Gan(gan_config(), SHAPE, seed=0)
     gan.generator_ema.get_parameter("project.bias").data.fill_(float("nan"))

@@ -1,5 +1,6 @@
 """Every aggregation rule in a federation of GANs; those with a state against their formulas."""
 
+import logging
 from importlib import import_module
 from itertools import cycle
 from pathlib import Path
@@ -13,10 +14,11 @@ from fedray.config import STRATEGIES, ConfigError, FederationConfig
 from fedray.data import tile_shape
 from fedray.federation import TooFewRepliesError, shared_arrays, strategies
 from fedray.federation.messages import from_record
-from fedray.federation.strategies import algorithm_of
+from fedray.federation.strategies import algorithm_of, make_strategy
 from fedray.federation.weighting import client_weight
 from fedray.tasks.gan import OBJECTIVES, PARTS, Gan
 from fedray.testing import StrategySuite, small_experiment
+from fedray.testing.small import SHAPE
 from tests.support.federation import assert_close, first_state, plain_pass, run, run_interrupted, strategy_of
 from tests.support.networks import PAIRS
 
@@ -58,6 +60,21 @@ def test_every_module_with_two_halves_has_its_line():
     modules = {import_module(f"{strategies.__name__}.{path.stem}") for path in folder.glob("*.py")}
     able = {module.__name__.rpartition(".")[2] for module in modules if hasattr(module, "server")}
     assert able == {name.replace("-", "_") for name in STRATEGIES}
+
+
+@pytest.mark.parametrize(("algorithm", "config"), CASES, ids=STRATEGIES)
+def test_making_one_says_nothing(algorithm, config, monkeypatch):
+    """A job makes dozens before its first round: one for each value that a sweep searches."""
+    told = []
+    flowers = logging.getLogger("flwr")
+    before = flowers.level
+    flowers.setLevel(logging.DEBUG)
+    monkeypatch.setattr(flowers, "handle", told.append)
+    try:
+        make_strategy(config, SHAPE)
+        assert told == [] and flowers.level == logging.DEBUG
+    finally:
+        flowers.setLevel(before)
 
 
 @pytest.mark.parametrize("name", SERVER_OPTIMISERS)

@@ -1,5 +1,8 @@
 """Strategies by name: one module each, with a half for the server and a half for the clients."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import cast
@@ -31,11 +34,24 @@ def make_strategy(config: ExperimentConfig, shape: TileShape) -> Strategy:
         ConfigError: The configuration does not go with it.
     """
     make = partial(task_of(config).make, config, shape, "cpu", load_weights=False)
-    strategy = algorithm_of(config.federation.strategy).server(config, make)
+    with _unwarned():
+        strategy = algorithm_of(config.federation.strategy).server(config, make)
     if not config.privacy.on:
         return strategy
     assert isinstance(strategy, FedAvg), "the configuration allows privacy with a mean alone"
     return NoisyMean(strategy, config)
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Hide that Flower's strategies warn of what is meant: that clients evaluate nothing."""
+    logger = logging.getLogger("flwr")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def client_half(config: ExperimentConfig) -> ClientHalf:
