@@ -86,7 +86,7 @@ def run_experiment(
         on_round: Told after every round.
         on_evaluator: Told what judges, before the first round.
         pool: Workers to run on, which stay for the next experiment (see :func:`start_workers`); unset: own ones,
-            started and ended here. A centralised experiment has Ray Train's own.
+            started and ended here. With ``resources.engine`` 'ray-train' they are Ray Train's own in any case.
 
     Raises:
         ValueError: The data, the partition or the resources are impossible; the message says how.

@@ -26,12 +26,12 @@ def open_experiment(
         resources: How many workers, and what each of them takes.
         prepared: What judges, for them (see :func:`fedray.experiment.prepare.prepare_judge`).
         account: Of what it releases under differential privacy; unset: it begins here, and ends with the process.
-        pool: Workers that are up already and stay: only the engine 'workers' runs on them.
+        pool: Workers that are up already and stay: 'auto' means them then, and 'ray-train' starts its own beside them.
 
     Raises:
         ConfigError: The engine cannot run it on so many workers.
     """
-    if config.engine == "ray-train" and pool is None:
+    if config.engine == "ray-train" and (pool is None or config.resources.engine == "ray-train"):
         from fedray.experiment.engines.ray_train import on_ray_train  # here: Ray Train costs a trial most of a second
 
         return on_ray_train(config, resources, prepared)

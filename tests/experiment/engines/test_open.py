@@ -57,4 +57,7 @@ def test_a_centralised_training_is_one_client_on_workers_or_a_share_of_ray_train
             with open_experiment(config, ONE, prepared, pool=pool) as run:
                 assert isinstance(run, ExperimentRun)
                 assert len(list(run.grid.get_node_ids())) == 1
+        asked = override(central, {"resources.engine": "ray-train"}, "test")
+        with open_experiment(asked, ONE, prepared, pool=pool) as run:
+            assert isinstance(run, CentralisedRun)
         assert pool.run(abs, -3, timeout_s=60) == 3  # it stays for the next experiment
