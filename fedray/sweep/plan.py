@@ -30,9 +30,7 @@ class SweepPlan:
     @property
     def workers_text(self) -> str:
         """Say what a trial gets."""
-        workers = self.workers
-        gpus = f" and {workers.gpus_per_worker:g} GPU" if workers.gpus_per_worker else ""
-        return f"each with {workers.num_workers} worker(s) of {workers.cpus_per_worker:g} CPU{gpus}"
+        return f"each with {self.workers}"
 
     def __str__(self) -> str:
         """Say the plan in one line."""

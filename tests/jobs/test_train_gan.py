@@ -1,5 +1,6 @@
 """jobs/train_gan.py: its configuration file, its folder, and a run from the command line to scores."""
 
+import re
 import shlex
 
 import pandas as pd
@@ -65,7 +66,8 @@ def test_a_dry_run_prints_the_experiment_and_the_plan(train_gan, write_config, f
     shown = ExperimentConfig.model_validate(yaml.safe_load(done.output))
     assert (shown.gan.latent_dim, shown.gan.n_critic, shown.federation.num_clients) == (4, 2, 2)
     plan, *budget = [line for line in done.output.splitlines() if line.startswith("# ")]
-    assert "worker" in plan and all(line[2:].startswith(("budget: ", "warning: ")) for line in budget)
+    assert re.fullmatch(r"# \d+ worker\(s\) of 1 CPU", plan), plan
+    assert all(line[2:].startswith(("budget: ", "warning: ")) for line in budget)
     assert "# budget: 2 client(s) with 10 training tiles each, 0 unused" in budget
     assert list(folder.iterdir()) == []
     no_new_ray()

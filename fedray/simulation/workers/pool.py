@@ -50,6 +50,11 @@ class WorkerResources:
             if not (math.isfinite(value := getattr(self, name)) and value >= 0):
                 raise ValueError(f"{name} must be >= 0, but got {value}")
 
+    def __str__(self) -> str:
+        """Say it for people."""
+        gpus = f" and {self.gpus_per_worker:g} GPU" if self.gpus_per_worker else ""
+        return f"{self.num_workers} worker(s) of {self.cpus_per_worker:g} CPU{gpus}"
+
 
 class WorkerPool:
     """Worker processes (Ray actors) that outlive a grid.
