@@ -33,7 +33,7 @@ class StepTime:
     device: str
 
     def of_all(self, config: ExperimentConfig) -> float:
-        """Seconds from one optimiser step to the next of the network that takes most, the others' in their share."""
+        """Seconds of an optimiser step with its share of the counted network's, which comes every so many of them."""
         task = task_of(config)
         counted_s = self.seconds[task.COUNTED]
         return sum(self.seconds.values()) - counted_s + counted_s / task.steps_between(config)
