@@ -175,8 +175,16 @@ def compare(
 ) -> None:
     wait_for_both_workers(cluster, pool)
     expected, got = run(pool, strategy, None), run(pool, strategy, lose)
-    assert str(node.node_id) not in {known["NodeID"] for known in ray.nodes() if known["Alive"]}, "no node was lost"
+    wait_for_loss(node)
     np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def wait_for_loss(node: Any) -> None:
+    """Wait until Ray says that the node is gone: its workers' sockets may have closed, and the rounds ended, before."""
+    give_up_at = time.monotonic() + 30
+    while str(node.node_id) in {known["NodeID"] for known in ray.nodes() if known["Alive"]}:
+        assert time.monotonic() < give_up_at, "no node was lost"
+        time.sleep(0.1)
 
 
 def wait_for_both_workers(cluster: Cluster, pool: WorkerPool) -> None:
