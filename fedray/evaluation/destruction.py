@@ -20,13 +20,16 @@ Tiles = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 """int64 [n]."""
 
+Apply = Callable[[Tiles, Labels, np.random.Generator], Tiles]
 Order = Callable[[Labels, np.random.Generator], NDArray[np.int64]]
 
 NOISE_LEVEL = 10.0
 """Standard deviation of the noise, in grey levels of 255."""
 JPEG_QUALITY = 30
-SHIFTED_STAIN = Scanner(stains=(1.25, 0.75, 0.75), blur_px=0.0)
+BLUER_STAIN = Scanner(stains=(1.25, 0.75, 0.75), blur_px=0.0)
 """More haematoxylin, less eosin and DAB: as another laboratory's stain bath."""
+REDDER_STAIN = Scanner(stains=(0.75, 1.25, 1.25), blur_px=0.0)
+"""Less haematoxylin, more eosin and DAB."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,16 @@ class Destruction:
         why_not: Says of a tile's shape (H, W, C) and the labels why it does not apply to them; None where it does.
         order: For one that only puts tiles in the place of others: the tile, by index, that stands in each place.
         num_choices: Draws, more than one with an order alone, over which its score is the mean.
+        opposite: The same change the other way round, for one that has a direction: its score is the mean of both. One
+            direction may be that in which the reference lies, and then it brings the tiles nearer.
     """
 
-    apply: Callable[[Tiles, Labels, np.random.Generator], Tiles]
+    apply: Apply
     unseen: str
     why_not: Callable[[tuple[int, int, int], Labels], str | None] = lambda shape, labels: None
     order: Order | None = None
     num_choices: int = 1
+    opposite: Apply | None = None
 
 
 def blur(tiles: Tiles, labels: Labels, rng: np.random.Generator, *, sigma_px: float) -> Tiles:
@@ -124,9 +130,9 @@ def permute_labels(labels: Labels, rng: np.random.Generator) -> NDArray[np.int64
     return chosen
 
 
-def shift_stain(tiles: Tiles, labels: Labels, rng: np.random.Generator) -> Tiles:
-    """Stain each RGB tile with a quarter more haematoxylin, and a quarter less eosin and DAB."""
-    return _each(tiles, lambda tile: render(tile, SHIFTED_STAIN))
+def shift_stain(tiles: Tiles, labels: Labels, rng: np.random.Generator, *, stain: Scanner) -> Tiles:
+    """Stain each RGB tile as another laboratory does."""
+    return _each(tiles, lambda tile: render(tile, stain))
 
 
 def _too_small(shape: tuple[int, int, int], labels: Labels, *, parts: int) -> str | None:
@@ -171,7 +177,12 @@ DESTRUCTIONS: dict[str, Destruction] = {
     "32 repeated": _repeated(32),
     "8 repeated": _repeated(8),
     "labels permuted": _rearranged(permute_labels, "permuted labels", _one_label),
-    "stain shift": Destruction(shift_stain, "another stain", _not_rgb),
+    "stain shift": Destruction(
+        partial(shift_stain, stain=BLUER_STAIN),
+        "another stain",
+        _not_rgb,
+        opposite=partial(shift_stain, stain=REDDER_STAIN),
+    ),
 }
 """By the name under which tables show them."""
 
@@ -191,8 +202,8 @@ def why_skipped(name: str, tile_shape: tuple[int, int, int], labels: Labels) -> 
     return DESTRUCTIONS[name].why_not(tile_shape, labels)
 
 
-def destroy(name: str, tiles: Tiles, labels: Labels, rng: np.random.Generator) -> Tiles:
-    """Destroy real tiles.
+def destroy(name: str, tiles: Tiles, labels: Labels, rng: np.random.Generator) -> list[Tiles]:
+    """Destroy real tiles once, or, where the destruction has a direction, both ways.
 
     Args:
         name: One of :data:`DESTRUCTIONS` that :func:`why_skipped` has nothing against.
@@ -201,10 +212,12 @@ def destroy(name: str, tiles: Tiles, labels: Labels, rng: np.random.Generator) -
         rng: What is random in it is drawn from here.
 
     Returns:
-        As many tiles, for the same labels.
+        As many tiles each time, for the same labels.
     """
-    assert why_skipped(name, (tiles.shape[1], tiles.shape[2], tiles.shape[3]), labels) is None
-    return DESTRUCTIONS[name].apply(tiles, labels, rng)
+    destruction = DESTRUCTIONS[name]
+    assert destruction.why_not((tiles.shape[1], tiles.shape[2], tiles.shape[3]), labels) is None
+    ways = [destruction.apply, *([] if destruction.opposite is None else [destruction.opposite])]
+    return [apply(tiles, labels, rng) for apply in ways]
 
 
 def _each(tiles: Tiles, change: Callable[[Tiles], NDArray[np.generic]]) -> Tiles:

@@ -27,7 +27,7 @@ from fedray.evaluation.reference import Reference, floor_indices, protocol_name
 from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Version of destructions, scores and intervals; a change of any must raise it."""
 
 TESTED: tuple[type[Metric], ...] = (Fid, Kid)
@@ -234,8 +234,8 @@ def _destroyed(
     """Destroy tiles once, or as often as their score is to be the mean of."""
     destruction, labels = DESTRUCTIONS[name], undestroyed.labels
     if destruction.order is None:
-        features = extractor.features(destroy(name, tiles, labels, rng), device)
-        return [Destroyed(Sample(features, labels), np.arange(len(labels)))]
+        ways = (extractor.features(destroyed, device) for destroyed in destroy(name, tiles, labels, rng))
+        return [Destroyed(Sample(features, labels), np.arange(len(labels))) for features in ways]
     # Tiles in the place of others: their features are known.
     return [_in_order(undestroyed, destruction.order(labels, rng)) for _ in range(destruction.num_choices)]
 

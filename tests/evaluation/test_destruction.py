@@ -21,6 +21,12 @@ def random_tiles(num: int, height: int, width: int, channels: int) -> np.ndarray
     return rng(1).integers(0, 256, (num, height, width, channels), dtype=np.uint8)
 
 
+def destroyed(name: str, tiles: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Destroy tiles in the one way there is."""
+    (found,) = destroy(name, tiles, labels, rng)
+    return found
+
+
 @pytest.fixture(scope="module")
 def tiles(store: TileStore) -> np.ndarray:
     return store.tiles(store.indices("train")[::10])
@@ -55,13 +61,13 @@ def test_what_does_not_apply_is_said() -> None:
 
 @pytest.mark.parametrize("sigma", [1, 2])
 def test_blur_is_a_gaussian_of_that_many_pixels(tiles: np.ndarray, labels: np.ndarray, sigma: int) -> None:
-    found = destroy(f"blur {sigma} px", tiles, labels, rng())
+    found = destroyed(f"blur {sigma} px", tiles, labels, rng())
     expected = gaussian_filter(tiles.astype(float), (0, sigma, sigma, 0))
     assert np.abs(found - expected).max() <= 0.5 + 1e-9
 
 
 def test_jpeg_is_what_pillow_writes_and_reads(tiles: np.ndarray, labels: np.ndarray) -> None:
-    found, grey = destroy("JPEG 30", tiles, labels, rng()), destroy("JPEG 30", tiles[..., :1], labels, rng())
+    found, grey = destroyed("JPEG 30", tiles, labels, rng()), destroyed("JPEG 30", tiles[..., :1], labels, rng())
     for result, picture in (
         (found[3], Image.fromarray(tiles[3])),
         (grey[3, ..., 0], Image.fromarray(tiles[3, ..., 0])),
@@ -73,7 +79,7 @@ def test_jpeg_is_what_pillow_writes_and_reads(tiles: np.ndarray, labels: np.ndar
 
 def test_noise_has_its_level_and_no_bias() -> None:
     grey = np.full((20, 32, 32, 3), 128, np.uint8)
-    added = destroy("noise", grey, np.zeros(20, np.int64), rng()).astype(float) - 128
+    added = destroyed("noise", grey, np.zeros(20, np.int64), rng()).astype(float) - 128
     assert added.std() == pytest.approx(NOISE_LEVEL, rel=0.02)
     assert abs(added.mean()) < 0.3
     assert abs(np.corrcoef(added[..., 0].ravel(), added[..., 1].ravel())[0, 1]) < 0.02
@@ -83,7 +89,7 @@ def test_noise_has_its_level_and_no_bias() -> None:
 @pytest.mark.parametrize("edges", [(32, 32), (29, 19)])
 def test_shuffling_moves_whole_patches_and_nothing_else(parts: int, edges: tuple[int, int]) -> None:
     tiles = random_tiles(6, *edges, 3)
-    found = destroy(f"patches 1/{parts}", tiles, np.zeros(6, np.int64), rng())
+    found = destroyed(f"patches 1/{parts}", tiles, np.zeros(6, np.int64), rng())
     height, width = edges[0] // parts, edges[1] // parts
     top, left = (edges[0] - parts * height) // 2, (edges[1] - parts * width) // 2
 
@@ -106,7 +112,7 @@ def test_random_phase_keeps_the_spectrum_the_mean_and_the_colours() -> None:
         [[1.0, 0.8, 0.2], [0, 0.5, 0.1], [0, 0, 0.3]]
     )
     tiles = np.rint(128 + 60 * smooth / np.abs(smooth).max()).astype(np.uint8)  # far from 0 and 255: nothing is clipped
-    found = destroy("random phase", tiles, np.zeros(8, np.int64), rng())
+    found = destroyed("random phase", tiles, np.zeros(8, np.int64), rng())
     spectra = [np.abs(np.fft.fft2(each.astype(float), axes=(1, 2))) for each in (tiles, found)]
     assert np.abs(spectra[0] - spectra[1]).max() < 0.5 * np.sqrt(2) * 32 * 2  # rounding to whole grey levels
     assert np.abs(tiles.mean((1, 2)) - found.mean((1, 2))).max() < 0.05
@@ -119,7 +125,7 @@ def test_random_phase_keeps_the_spectrum_the_mean_and_the_colours() -> None:
 @pytest.mark.parametrize("kept", [8, 32])
 def test_repeating_keeps_a_few_tiles_of_each_label_in_proportion(kept: int) -> None:
     tiles, labels = random_tiles(128, 8, 8, 3), rng().permutation(np.repeat([0, 1, 3], [94, 33, 1]))
-    found = destroy(f"{kept} repeated", tiles, labels, rng())
+    found = destroyed(f"{kept} repeated", tiles, labels, rng())
     num_kept = {}
     for label in (0, 1, 3):
         originals = {tile.tobytes() for tile in tiles[labels == label]}
@@ -135,15 +141,18 @@ def test_repeating_keeps_a_few_tiles_of_each_label_in_proportion(kept: int) -> N
 @pytest.mark.parametrize("counts", [(32, 32), (40, 20, 10), (10, 3), (9, 8, 7, 6)])
 def test_permuting_gives_each_label_tiles_of_other_labels(counts: tuple[int, ...]) -> None:
     tiles, labels = random_tiles(sum(counts), 8, 8, 3), rng().permutation(np.repeat(np.arange(len(counts)), counts))
-    found = destroy("labels permuted", tiles, labels, rng())
+    found = destroyed("labels permuted", tiles, labels, rng())
     assert sorted(tile.tobytes() for tile in found) == sorted(tile.tobytes() for tile in tiles)
     label_of = {tile.tobytes(): label for tile, label in zip(tiles, labels, strict=True)}
     kept = sum(label_of[tile.tobytes()] == label for tile, label in zip(found, labels, strict=True))
     assert kept == max(0, 2 * max(counts) - sum(counts))  # tiles of the others do not suffice for the largest
 
 
-def test_a_stain_shift_strengthens_haematoxylin_and_weakens_the_others(tiles: np.ndarray, labels: np.ndarray) -> None:
-    found = destroy("stain shift", tiles, labels, rng())
-    before, after = (rgb2hed(np.maximum(each, 8)).mean((0, 1, 2)) for each in (tiles, found))
-    assert after[0] / before[0] == pytest.approx(1.25, abs=0.08)
-    assert after[2] / before[2] == pytest.approx(0.75, abs=0.08)
+def test_a_stain_shift_strengthens_haematoxylin_and_weakens_the_others_and_the_other_way_round(
+    tiles: np.ndarray, labels: np.ndarray
+) -> None:
+    bluer, redder = destroy("stain shift", tiles, labels, rng())
+    before, *after = (rgb2hed(np.maximum(each, 8)).mean((0, 1, 2)) for each in (tiles, bluer, redder))
+    for found, haematoxylin, others in zip(after, (1.25, 0.75), (0.75, 1.25), strict=True):
+        assert found[0] / before[0] == pytest.approx(haematoxylin, abs=0.08)
+        assert found[2] / before[2] == pytest.approx(others, abs=0.08)

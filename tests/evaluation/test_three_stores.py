@@ -47,7 +47,7 @@ def test_colon(tile_size: int, num_samples: int | None, num_compared: int, withi
 @pytest.mark.parametrize(
     ("num_samples", "num_compared", "blind", "within"),
     [
-        (64, 64, ["stain shift"], ["noise", "patches 1/2", "32 repeated"]),  # half of the labels come nearer so stained
+        (64, 64, [], ["noise", "patches 1/2", "32 repeated", "stain shift"]),
         (DEFAULT, 190, [], ["patches 1/2", "stain shift"]),  # smooth halves join without seams; stains vary by as much
     ],
 )

@@ -123,6 +123,11 @@ def test_a_correct_metric_passes() -> None:
 
 # Destructions.
 
+
+def backwards(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.arange(len(labels))[::-1]
+
+
 GOOD = Destruction(add_noise, "noise")
 DESTRUCTION_FAULTS = {
     "in place": (
@@ -137,8 +142,13 @@ DESTRUCTION_FAULTS = {
     ),
     "never": (replace(GOOD, why_not=lambda shape, labels: "no"), "has something against every shape"),
     "speechless": (replace(GOOD, why_not=lambda shape, labels: "" if shape[2] == 5 else None), "is '': say why"),
+    "opposite order": (
+        Destruction(lambda tiles, labels, rng: tiles[::-1], "an order", order=backwards, opposite=add_noise),
+        "a destruction with an order has no opposite",
+    ),
     "unnamed": (replace(GOOD, unseen=""), "unseen must say what a score misses"),
     "order": (replace(GOOD, order=lambda labels, rng: rng.permutation(len(labels))), "apply() must be tiles[order]"),
+    "same way": (replace(GOOD, opposite=add_noise), "must go the other way"),
     "draws": (replace(GOOD, num_choices=3), "only a destruction with an order is drawn several times"),
 }  # fmt: skip
 
