@@ -1,8 +1,6 @@
 """A weighted mean of replies, summed where they are made, as they come."""
 
 import math
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,10 +8,8 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from ..wire.arrays import SharedArray, items_of, ndarray_of
-from ..wire.finite import is_finite
 from ..wire.merging import MERGED, MergeRule
-
-_BLAS_SIZES = range(1 << 16, 1 << 31)  # elements: below it does not pay to load SciPy, above BLAS cannot count them
+from .sums import Sums, mean_dtype, sums_of
 
 
 class MeanArray(SharedArray):
@@ -25,15 +21,15 @@ class MeanArray(SharedArray):
 
 
 class RunningMean:
-    """Weighted mean of replies that come one after another, in the memory of one."""
+    """Weighted mean of replies that come one after another, in the memory of one, or of a few where they are small."""
 
     def __init__(self, rule: MergeRule) -> None:
         """Start with no reply."""
         self._rule = rule
         self._like: list[Any] = []  # what replies must have in common
         self._keys: dict[type, str] = {}  # names of the records
-        self._totals: dict[str, NDArray[Any]] = {}
-        self._dtypes: list[np.dtype[Any]] = []
+        self._sums: Sums | None = None
+        self._dtypes: dict[str, np.dtype[Any]] = {}  # of the arrays by name
         self._metrics: list[MetricRecord] = []
         self._weights: list[float] = []
         self.node_ids: list[int] = []
@@ -41,7 +37,7 @@ class RunningMean:
     @property
     def nbytes(self) -> int:
         """Size of the arrays in bytes."""
-        return sum(total.nbytes for total in self._totals.values())
+        return 0 if self._sums is None else self._sums.nbytes
 
     def add(self, node_id: int, content: RecordDict) -> bool:
         """Add a reply's content, or return False: it must stand alone.
@@ -52,17 +48,16 @@ class RunningMean:
         if parts is None:
             return False
         arrays, metrics, weight, like = parts
-        if not self._weights:
-            self._like = like
-            self._keys = {type(record): key for key, record in content.items()}
-            self._dtypes = [array.dtype for array in arrays.values()]
-        elif like != self._like:
+        if self._weights and like != self._like:
             return False
-        for name, array in arrays.items():
-            if name in self._totals:
-                _add_scaled(self._totals[name], array, weight)
-            else:
-                self._totals[name] = _scaled(array, weight)
+        ndarrays = list(arrays.values())
+        sums = self._sums or sums_of(ndarrays)
+        if not sums.add(ndarrays, weight):
+            return False
+        if self._sums is None:
+            self._sums, self._like = sums, like
+            self._keys = {type(record): key for key, record in content.items()}
+            self._dtypes = {name: array.dtype for name, array in arrays.items()}
         self._metrics.append(metrics)
         self._weights.append(weight)
         self.node_ids.append(node_id)
@@ -75,10 +70,11 @@ class RunningMean:
         merged[self._rule.weight_key] = total_weight
         content = RecordDict({self._keys[MetricRecord]: merged, MERGED: ConfigRecord({"node-ids": self.node_ids})})
         if self._rule.with_arrays:
+            assert self._sums is not None, "a mean of one reply at least"
             means = ArrayRecord()
-            for (name, total), dtype in zip(self._totals.items(), self._dtypes, strict=True):
+            for (name, dtype), total in zip(self._dtypes.items(), self._sums.totals(), strict=True):
                 np.divide(total, total_weight, out=total)
-                means[name] = MeanArray(np.asarray(total, _mean_dtype(dtype)))
+                means[name] = MeanArray(np.asarray(total, mean_dtype(dtype)))
             content[self._keys[ArrayRecord]] = means
         return content
 
@@ -110,7 +106,7 @@ class RunningMean:
             like.append(array_key)
             for name, array in items_of(record).items():
                 ndarray = ndarray_of(array)
-                if ndarray is None or ndarray.dtype.kind not in "fiubc" or not is_finite(ndarray):
+                if ndarray is None or ndarray.dtype.kind not in "fiubc":
                     return None
                 arrays[name] = ndarray
                 like += (name, ndarray.shape, ndarray.dtype)
@@ -126,40 +122,3 @@ def _mean_metrics(records: list[MetricRecord], weights: list[float], weight_key:
             mean = shares @ np.array([record[name] for record in records], np.float64)
             means[name] = mean.tolist()
     return means
-
-
-@lru_cache(maxsize=64)
-def _mean_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """What Flower's average makes of a dtype: floats stay, integers become float64."""
-    return np.asarray(np.zeros(1, dtype) * 0.5).dtype
-
-
-@lru_cache(maxsize=64)
-def _total_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    # Sums of weights in the thousands leave float16's range.
-    return np.promote_types(_mean_dtype(dtype), np.float32)
-
-
-def _scaled(array: NDArray[Any], weight: float) -> NDArray[Any]:
-    return np.asarray(np.multiply(array, weight, dtype=_total_dtype(array.dtype)))
-
-
-def _add_scaled(total: NDArray[Any], array: NDArray[Any], weight: float) -> None:
-    """Add ``weight * array`` to ``total`` in place, with BLAS where it can: in one pass over memory, not in three."""
-    if (
-        array.size in _BLAS_SIZES
-        and array.flags.c_contiguous
-        and total.flags.c_contiguous
-        and (axpy := _axpy(total.dtype)) is not None
-    ):
-        axpy(array.astype(total.dtype, copy=False).reshape(-1), total.reshape(-1), a=weight)
-    else:
-        np.add(total, _scaled(array, weight), out=total)
-
-
-@lru_cache(maxsize=64)
-def _axpy(dtype: np.dtype[Any]) -> Callable[..., Any] | None:
-    """Return BLAS's ``y += a * x`` for float32 or float64, None for other dtypes."""
-    from scipy.linalg import blas  # a tenth of a second: not before it is needed
-
-    return {"f": blas.saxpy, "d": blas.daxpy}.get(dtype.char)

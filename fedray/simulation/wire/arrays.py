@@ -81,9 +81,10 @@ class SharedArray(Array):
     @classmethod
     def from_numpy_ndarray(cls, ndarray: NDArray[Any]) -> SharedArray:
         """Hold a copy of ``ndarray``."""
-        return cls(
-            ndarray.copy(order="A")
-        )  # as ``.npy`` bytes have it: in Fortran's order only if it is that as a whole
+        copy = ndarray.copy(order="A")  # as ``.npy`` bytes have it: in Fortran's order only if it is that as a whole
+        shared = object.__new__(cls)  # __init__ makes sure of what a copy has: contiguous memory
+        shared._hold(copy if type(copy) is np.ndarray else copy.view(np.ndarray))
+        return shared
 
     def deflate(self) -> bytes:
         """Return the bytes Flower's ``Array`` has, class name in the header included."""

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, Metadata, MetricRecord, RecordDict
@@ -74,9 +75,14 @@ def _data_of(named: Any = None) -> dict[str, Array] | None:
     if _are(_ARRAYS, named):
         return {name: twin_of(array) for name, array in named.items()}
     torch = sys.modules.get("torch")
-    if torch is not None and _are(frozenset({torch.Tensor, torch.nn.Parameter}), named):
+    if torch is not None and _are(_tensors_of(torch), named):
         return {name: _array_of(tensor) for name, tensor in named.items()}
     return None
+
+
+@cache
+def _tensors_of(torch: Any) -> frozenset[type]:
+    return frozenset({torch.Tensor, torch.nn.Parameter})
 
 
 def _array_of(tensor: Any) -> Array:
@@ -142,18 +148,16 @@ def _init_message(message: Message, *args: Any, **kwargs: Any) -> None:
     if len(args) + len(kwargs) != 2 or not isinstance(content, RecordDict) or not isinstance(asked, Message):
         _flowers_message(message, *args, **kwargs)
         return
-    now, metadata = time.time(), object.__new__(Metadata)
-    fields = metadata.__dict__
-    fields.update(asked.metadata.__dict__)
-    fields.update(
-        _message_id="",
-        _src_node_id=fields["_dst_node_id"],
-        _dst_node_id=fields["_src_node_id"],
-        _src_task_id=fields["_dst_task_id"],
-        _dst_task_id=fields["_src_task_id"],
-        _reply_to_message_id=fields["_message_id"],
-        _created_at=now,
-        _ttl=fields["_created_at"] + fields["_ttl"] - now,
-    )
+    now, metadata, fields = time.time(), object.__new__(Metadata), asked.metadata.__dict__
+    metadata.__dict__ = fields | {
+        "_message_id": "",
+        "_src_node_id": fields["_dst_node_id"],
+        "_dst_node_id": fields["_src_node_id"],
+        "_src_task_id": fields["_dst_task_id"],
+        "_dst_task_id": fields["_src_task_id"],
+        "_reply_to_message_id": fields["_message_id"],
+        "_created_at": now,
+        "_ttl": fields["_created_at"] + fields["_ttl"] - now,
+    }
     metadata.delivered_at = ""
     message.__dict__.update(_metadata=metadata, _content=content, _error=None)
