@@ -4,6 +4,7 @@ from fedray.config.classification import ClassificationConfig
 from fedray.config.data import SITES, DataConfig, PartitionConfig
 from fedray.config.evaluation import EvaluationConfig
 from fedray.config.federation import FederationConfig, PrivacyConfig
+from fedray.config.flow import FlowConfig
 from fedray.config.gan import PROJECTED, RECIPES, GanConfig, Recipe
 from fedray.config.loading import (
     ConfigError,
@@ -35,6 +36,7 @@ __all__ = [
     "ExperimentConfig",
     "Family",
     "FederationConfig",
+    "FlowConfig",
     "GanConfig",
     "PartitionConfig",
     "PrivacyConfig",

@@ -116,8 +116,8 @@ class ClassificationConfig(Family):
             )
         if experiment.privacy.on:
             problems.append(
-                "privacy is for task 'gan': a classifier is judged on the clients' tiles, and its noise was never "
-                "tried; leave it out"
+                "privacy is for tasks that make tiles: a classifier is judged on the clients' tiles, and its noise was "
+                "never tried; leave it out"
             )
         if experiment.evaluation.num_samples is not None or experiment.evaluation.extractor is not None:
             problems.append(

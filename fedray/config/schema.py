@@ -13,6 +13,7 @@ from fedray.config.classification import ClassificationConfig
 from fedray.config.data import SITES, DataConfig, PartitionConfig
 from fedray.config.evaluation import EvaluationConfig
 from fedray.config.federation import FederationConfig, PrivacyConfig
+from fedray.config.flow import FlowConfig
 from fedray.config.gan import GanConfig
 from fedray.config.resources import ResourcesConfig, TrackingConfig
 from fedray.config.section import Family, Section
@@ -29,6 +30,7 @@ class ExperimentConfig(Section):
     partition: PartitionConfig = PartitionConfig()
     gan: GanConfig = GanConfig()
     classification: ClassificationConfig = ClassificationConfig()
+    flow: FlowConfig = FlowConfig()
     federation: FederationConfig = FederationConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -20,7 +20,7 @@ class Section(BaseModel):
 class Family(Section):
     """Base of the sections of the tasks: what is asked of whichever an experiment has.
 
-    A subclass has the fields ``batch_size``, ``clip_norm`` and ``weights``.
+    A subclass has the fields ``batch_size`` and ``clip_norm``, and ``weights`` where it may begin with those of a file.
     """
 
     TELLING: ClassVar[tuple[str, ...]]
@@ -29,7 +29,6 @@ class Family(Section):
     if TYPE_CHECKING:  # declared below, each with its own meaning and range
         batch_size: int
         clip_norm: float | None
-        weights: str | None
 
     @property
     def subject(self) -> str:

@@ -18,6 +18,7 @@ class TaskEntry(NamedTuple):
 TASKS: dict[str, TaskEntry] = {
     "gan": TaskEntry("a generator of tiles", "jobs/train_gan.py"),
     "classification": TaskEntry("a classifier of tiles", "jobs/train_classifier.py"),
+    "flow": TaskEntry("a generator of tiles by flow matching", "jobs/train_flow.py"),
 }
 
 if TYPE_CHECKING:

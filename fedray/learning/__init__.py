@@ -3,7 +3,7 @@
 from fedray.learning.augmentation import DIFF_AUGMENTS, turn_and_flip
 from fedray.learning.averages import warm_decay
 from fedray.learning.conditions import Condition
-from fedray.learning.device import training_device
+from fedray.learning.device import computes_in_bfloat16, training_device
 from fedray.learning.errors import DivergedError, ModelError
 from fedray.learning.finite import check_finite
 from fedray.learning.hooks import Hook, Proximal
@@ -24,6 +24,7 @@ __all__ = [
     "Proximal",
     "RunningMeans",
     "check_finite",
+    "computes_in_bfloat16",
     "shuffled_batches",
     "steps_per_round",
     "to_float",

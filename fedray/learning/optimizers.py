@@ -1,9 +1,14 @@
 """PyTorch's optimisers as they are needed here: fast to start, and with moments that can be put back."""
 
 import inspect
+from collections.abc import Mapping
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fedray.learning.learner import Arrays
 
 
 class Adam(torch.optim.Adam):
@@ -27,6 +32,32 @@ class Sgd(torch.optim.SGD):
     state_dict = inspect.unwrap(torch.optim.SGD.state_dict)
     zero_grad = inspect.unwrap(torch.optim.SGD.zero_grad)
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+def moments_of(optimizers: Mapping[str, torch.optim.Optimizer]) -> Arrays:
+    """Return copies of the moments and step counts of optimisers, by the name of what they train.
+
+    Keys are ``name.parameter-index.moment``; SGD has none.
+    """
+    return {
+        f"{name}.{index}.{moment}": value.detach().cpu().numpy().copy()
+        for name, optimizer in optimizers.items()
+        for index, moments in optimizer.state_dict()["state"].items()
+        for moment, value in moments.items()
+        if value is not None
+    }
+
+
+def load_moments(optimizers: Mapping[str, torch.optim.Optimizer], arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Continue with the moments that :func:`moments_of` returned for optimisers of these names."""
+    for name, optimizer in optimizers.items():
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in arrays.items():
+            owner, index, moment = key.split(".")
+            if owner == name:
+                moments.setdefault(int(index), {})[moment] = torch.from_numpy(np.array(value))
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        lay_out_alike(optimizer)
 
 
 def lay_out_alike(optimizer: torch.optim.Optimizer) -> None:

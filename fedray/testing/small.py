@@ -12,6 +12,7 @@ SHAPE = TileShape(size=16, channels=3, num_labels=2)
 _SMALL = {
     "gan": {"latent_dim": 8, "generator_channels": 4, "discriminator_channels": 8, "n_critic": 1, "batch_size": 4},
     "classification": {"channels": 8, "batch_size": 4},
+    "flow": {"channels": 8, "blocks": 1, "batch_size": 4, "steps": 2},
     "federation": {"num_clients": 3, "num_rounds": 3},
     "resources": {"device": "cpu"},
 }

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fedray.config.classification import ClassificationConfig
 from fedray.learning import Arrays
-from fedray.learning.optimizers import Adam, Sgd, lay_out_alike
+from fedray.learning.optimizers import Adam, Sgd, load_moments, moments_of
 from fedray.tasks.classification.classifier import PART, Classifier
 
 
@@ -38,20 +37,11 @@ class ClassifierOptimizer:
 
     def arrays(self) -> Arrays:
         """Return copies of the moments and step counts, none of SGD, keyed ``classifier.parameter-index.moment``."""
-        return {
-            f"{PART}.{index}.{moment}": value.detach().cpu().numpy().copy()
-            for index, moments in self.steps.state_dict()["state"].items()
-            for moment, value in moments.items()
-        }
+        return moments_of({PART: self.steps})
 
     def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Continue with the moments that :meth:`arrays` returned."""
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in arrays.items():
-            _, index, moment = name.split(".")
-            moments.setdefault(int(index), {})[moment] = torch.from_numpy(np.array(value))
-        self.steps.load_state_dict({"state": moments, "param_groups": self.steps.state_dict()["param_groups"]})
-        lay_out_alike(self.steps)
+        load_moments({PART: self.steps}, arrays)
 
 
 def learning_rate(config: ClassificationConfig, rounds: float, num_rounds: int) -> float:

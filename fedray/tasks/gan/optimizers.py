@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fedray.learning import Arrays
-from fedray.learning.optimizers import Adam, Sgd, lay_out_alike
+from fedray.learning.optimizers import Adam, Sgd, load_moments, moments_of
 from fedray.tasks.gan.gan import Gan
 
 NETWORKS = ("generator", "discriminator")
@@ -25,25 +24,14 @@ class Optimizers:
 
     def arrays(self) -> Arrays:
         """Return copies of the moments and step counts, keyed ``network.parameter-index.moment``; SGD has none."""
-        return {
-            f"{network}.{index}.{moment}": value.detach().cpu().numpy().copy()
-            for network in NETWORKS
-            for index, moments in getattr(self, network).state_dict()["state"].items()
-            for moment, value in moments.items()
-            if value is not None
-        }
+        return moments_of(self._by_network())
 
     def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Continue with the moments that :meth:`arrays` returned."""
-        for network in NETWORKS:
-            optimizer: torch.optim.Optimizer = getattr(self, network)
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in arrays.items():
-                owner, index, moment = name.split(".")
-                if owner == network:
-                    moments.setdefault(int(index), {})[moment] = torch.from_numpy(np.array(value))
-            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-            lay_out_alike(optimizer)
+        load_moments(self._by_network(), arrays)
+
+    def _by_network(self) -> dict[str, torch.optim.Optimizer]:
+        return {network: getattr(self, network) for network in NETWORKS}
 
 
 def _optimizer(gan: Gan, network: str, lr: float) -> torch.optim.Optimizer:

@@ -145,10 +145,10 @@ def test_without_patience_all_rounds_run(small_store):
             "must be 'federated' or 'centralised' for task 'classification', but got 'md-gan'",
         ),
         ({"federation__aggregate": "generator"}, "federation.aggregate is which network of a GAN is averaged"),
-        ({"privacy__noise_multiplier": 1.0}, "privacy is for task 'gan'"),
+        ({"privacy__noise_multiplier": 1.0}, "privacy is for tasks that make tiles"),
         ({"evaluation__num_samples": 32}, "evaluation.num_samples and evaluation.extractor are for generated tiles"),
         ({"classification__patience": 1, "data__store": "sites"}, "classification.patience needs a data.store"),
-        ({"task": "regression"}, "task: input should be 'gan' or 'classification'"),
+        ({"task": "regression"}, "task: input should be 'gan', 'classification' or 'flow'"),
     ],
 )
 def test_what_is_made_for_gans_is_refused(small_store, changes, rule):

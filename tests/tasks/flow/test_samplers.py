@@ -1,0 +1,84 @@
+"""Samplers against exact solutions, and guidance against its formula."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+
+from fedray.learning import Condition
+from fedray.tasks.flow.samplers import SAMPLERS, guided, midpoint
+from tests.support.flows import ONE, TWO, Gaussians, flow, shaken
+
+EXACT = Gaussians([[2.0, 0.0], [-1.0, 1.0]], [0.5, 0.6], [0.7, 0.3], torch.float64)
+
+
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2), ("midpoint", 2)])
+def test_errors_fall_with_the_order_of_the_method(name, order):
+    """Where paths of a mixture end is SciPy's solution."""
+    noise = torch.randn(16, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def flat(time, points):
+        times = torch.full((16,), time, dtype=torch.float64)
+        return EXACT.velocity(torch.from_numpy(points).view(16, 2), times).flatten().numpy()
+
+    exact = torch.from_numpy(solve_ivp(flat, (0, 1), noise.flatten(), rtol=1e-10, atol=1e-10).y[:, -1]).view(16, 2)
+    errors = [(SAMPLERS[name](EXACT.velocity, noise, steps) - exact).abs().max().item() for steps in (40, 80, 160)]
+    assert [math.log2(first / second) for first, second in pairwise(errors)] == pytest.approx([order] * 2, abs=0.2)
+
+
+def test_of_one_gaussian_paths_end_at_its_mean_and_deviation_times_the_noise():
+    noise = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        midpoint(ONE.velocity, noise, 200), ONE.means + ONE.deviations * noise, atol=1e-3, rtol=0
+    )
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("known", [ONE, TWO], ids=["gaussian", "mixture"])
+def test_samples_have_the_moments_of_what_was_learned(name, known):
+    random = torch.Generator().manual_seed(0)
+    made = SAMPLERS[name](known.velocity, torch.randn(10_000, 2, generator=random), 100 if name == "euler" else 30)
+    real = known.draw(10_000, random)
+    torch.testing.assert_close(made.mean(0), real.mean(0), atol=0.06, rtol=0)
+    torch.testing.assert_close(made.T.cov(), real.T.cov(), atol=0.06, rtol=0)
+    nearest = torch.cdist(made, known.means).argmin(1).bincount(minlength=len(known.means)) / len(made)
+    there = torch.cdist(real, known.means).argmin(1).bincount(minlength=len(known.means)) / len(real)
+    torch.testing.assert_close(nearest, there, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "calls"), [("euler", 5), ("heun", 9), ("midpoint", 10)])
+def test_as_many_calls_as_are_said(name, calls):
+    asked = []
+
+    def velocity(points, times):
+        asked.append(times)
+        return torch.zeros_like(points)
+
+    SAMPLERS[name](velocity, torch.zeros(3, 2), 5)
+    assert len(asked) == calls and all(times.shape == (3,) and 0 <= times[0] < 1 for times in asked)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 2.5])
+def test_guidance_is_its_formula_in_one_call(guidance):
+    """v_0 + w (v - v_0), and of the network's own answer, digit for digit, where w is 1."""
+    one = flow(label_dropout=0.5)
+    network, calls = shaken(one.network), []
+
+    def counted(points, times, condition):
+        calls.append(len(points))
+        return network(points, times, condition)
+
+    random = torch.Generator().manual_seed(0)
+    points, times = torch.randn(3, 3, 16, 16, generator=random), torch.rand(3, generator=random)
+    condition = Condition(torch.tensor([0, 1, 1]), torch.zeros(3, dtype=torch.int64))
+    with torch.no_grad():
+        found = guided(counted, condition, guidance)(points, times)
+        towards = network(points, times, condition)
+        without = network(points, times, condition._replace(labels=torch.full((3,), -1)))
+    assert not torch.allclose(towards, without)
+    torch.testing.assert_close(found, without + guidance * (towards - without), atol=1e-5, rtol=1e-5)
+    assert calls == [3 if guidance == 1 else 6]
+    if guidance == 1:
+        assert torch.equal(found, towards)
