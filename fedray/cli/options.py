@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from fedray.config.loading import ConfigError, override, validate
 from fedray.config.paths import flatten
 from fedray.config.schema import ExperimentConfig
+from fedray.config.tasks import TASKS
 from fedray.errors import UserError
 
 
@@ -63,7 +64,8 @@ def parse_job(
     first.add_argument(f"--{base_option}", type=Path, dest="base", metavar="FILE")
     base = first.parse_known_args(list(argv))[0].base
     default = options(experiment=read_base(base))
-    parsed = tyro.cli(options, args=argv, default=default, description=description, registry=_UNVALIDATED)
+    registry = _unvalidated(tyro.constructors.ConstructorRegistry(), default.experiment.task)
+    parsed = tyro.cli(options, args=argv, default=default, description=description, registry=registry)
     _check_resume_alone(parsed, default)
     experiment = validate(ExperimentConfig, parsed.experiment.model_dump(warnings=False), source="the command line")
     if parsed.data is not None:
@@ -89,7 +91,8 @@ def parse_options(options: type[Model], argv: Sequence[str], description: str) -
         ConfigError: A value breaks a rule. (An unknown option, or one that is no number where one belongs, prints its
             error and exits with status 2.)
     """
-    parsed = tyro.cli(options, args=argv, default=options(), description=description, registry=_UNVALIDATED)
+    registry = _unvalidated(tyro.constructors.ConstructorRegistry())
+    parsed = tyro.cli(options, args=argv, default=options(), description=description, registry=registry)
     return validate(options, parsed.model_dump(warnings=False), source="the command line")
 
 
@@ -112,30 +115,44 @@ def _check_resume_alone(parsed: JobOptions, default: JobOptions) -> None:
         )
 
 
-_UNVALIDATED = tyro.constructors.ConstructorRegistry()
-"""Parses options without their ranges: the whole configuration is validated after it, in the same words as a file."""
+def _unvalidated(
+    registry: tyro.constructors.ConstructorRegistry, task: str | None = None
+) -> tyro.constructors.ConstructorRegistry:
+    """Have models parsed without their rules: the whole is validated after it, in the same words as a file.
 
+    Args:
+        registry: Where it is told how.
+        task: Of the experiment, if there is one; the sections of other tasks have no options, as nothing would read
+            them.
+    """
 
-@_UNVALIDATED.struct_rule
-def _unvalidated(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.StructConstructorSpec | None:
-    model: type[BaseModel] = info.type
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return None
+    @registry.struct_rule
+    def fields_of(info: tyro.constructors.StructTypeInfo) -> tyro.constructors.StructConstructorSpec | None:
+        model: type[BaseModel] = info.type
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return None
 
-    def construct(**values: Any) -> BaseModel:
-        return model.model_construct(**values)
+        def construct(**values: Any) -> BaseModel:
+            return model.model_construct(**values)
 
-    construct.__doc__ = model.__doc__  # tyro prints it above the section's options
-    hints = get_type_hints(model, include_extras=True)
-    return tyro.constructors.StructConstructorSpec(
-        instantiate=construct,
-        fields=tuple(
-            tyro.constructors.StructFieldSpec(
-                name=name, type=hints[name], default=getattr(info.default, name), helptext=field.description
-            )
-            for name, field in model.model_fields.items()
-        ),
-    )
+        construct.__doc__ = model.__doc__  # tyro prints it above the section's options
+        hints: dict[str, Any] = get_type_hints(model, include_extras=True)
+        for other in TASKS.keys() - {task} if issubclass(model, ExperimentConfig) else ():
+            hints[other] = Annotated[hints[other], tyro.conf.Suppress]
+        return tyro.constructors.StructConstructorSpec(
+            instantiate=construct,
+            fields=tuple(
+                tyro.constructors.StructFieldSpec(
+                    name=name,
+                    type=hints[name],
+                    default=getattr(info.default, name),
+                    helptext=field.description,
+                )
+                for name, field in model.model_fields.items()
+            ),
+        )
+
+    return registry
 
 
 def run_job(main: Callable[[Sequence[str]], int | None]) -> int:

@@ -17,7 +17,7 @@ from fedray.config.flow import FlowConfig
 from fedray.config.gan import GanConfig
 from fedray.config.resources import ResourcesConfig, TrackingConfig
 from fedray.config.section import Family, Section
-from fedray.config.tasks import TaskName, described_tasks
+from fedray.config.tasks import TASKS, TaskName, described_tasks
 
 
 class ExperimentConfig(Section):
@@ -39,12 +39,26 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _sections_that_go_together(self) -> Self:
-        problems = [*self._mode_problems(), *self._robustness_problems(), *self._site_problems()]
+        problems = [
+            *self._task_problems(),
+            *self._mode_problems(),
+            *self._robustness_problems(),
+            *self._site_problems(),
+        ]
         problems += self._privacy_problems() if self.privacy.on else []
         problems += self.family.problems(self)
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _task_problems(self) -> list[str]:
+        """Refuse values in the sections of other tasks: nothing would read them."""
+        others = [name for name in TASKS if name != self.task and getattr(self, name) != type(getattr(self, name))()]
+        return [
+            f"section {name} is for task {name!r}, but task is {self.task!r} and nothing would read it; leave its "
+            f"values out, or set task {name!r}, which {TASKS[name].job} trains"
+            for name in others
+        ]
 
     def _mode_problems(self) -> list[str]:
         federation, problems = self.federation, []

@@ -10,12 +10,15 @@ from fedray.data import LabelledTiles, TileShape
 
 SHAPE = TileShape(size=16, channels=3, num_labels=2)
 _SMALL = {
-    "gan": {"latent_dim": 8, "generator_channels": 4, "discriminator_channels": 8, "n_critic": 1, "batch_size": 4},
-    "classification": {"channels": 8, "batch_size": 4},
-    "flow": {"channels": 8, "blocks": 1, "batch_size": 4, "steps": 2},
     "federation": {"num_clients": 3, "num_rounds": 3},
     "resources": {"device": "cpu"},
 }
+_SMALL_NETWORKS = {
+    "gan": {"latent_dim": 8, "generator_channels": 4, "discriminator_channels": 8, "n_critic": 1, "batch_size": 4},
+    "classification": {"channels": 8, "batch_size": 4},
+    "flow": {"channels": 8, "blocks": 1, "batch_size": 4, "steps": 2},
+}
+"""By task: what makes its networks small."""
 
 
 def small_experiment(changes: Mapping[str, Any] | None = None) -> ExperimentConfig:
@@ -27,7 +30,10 @@ def small_experiment(changes: Mapping[str, Any] | None = None) -> ExperimentConf
     Raises:
         ConfigError: They do not go together.
     """
-    return override(ExperimentConfig(), {**flatten(_SMALL), **(changes or {})}, "test")
+    changes = changes or {}
+    task = str(changes.get("task", ExperimentConfig().task))
+    small = {**_SMALL, task: _SMALL_NETWORKS.get(task, {})}
+    return override(ExperimentConfig(), {**flatten(small), **changes}, "test")
 
 
 def noise_tiles(num: int = 9, shape: TileShape = SHAPE, seed: int = 0) -> LabelledTiles:

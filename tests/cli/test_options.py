@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedray.cli.options import JobOptions, parse_job, run_job
-from fedray.config import ConfigError, ExperimentConfig, load_config
+from fedray.config import TASKS, ConfigError, ExperimentConfig, load_config
 from fedray.terminal import plain_console
 
 
@@ -50,6 +50,25 @@ def test_a_wrong_option_says_what_is_right(argv, expected, capsys):
         parse(*argv)
     assert caught.value.code == 2
     assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_sections_of_other_tasks_have_neither_options_nor_values(task, capsys, tmp_path):
+    def parse(*argv):
+        return parse_job(Options, argv, "config", lambda path: ExperimentConfig(task=task), "A job.")
+
+    assert getattr(parse(f"--{task}.batch-size", "3").experiment, task).batch_size == 3
+    for other in TASKS.keys() - {task}:
+        with pytest.raises(SystemExit):
+            parse(f"--{other}.batch-size", "3")
+        (tmp_path / "base.yaml").write_text(f"task: {task}\n{other}: {{batch_size: 3}}\n")
+        with pytest.raises(ConfigError, match=f"section {other} is for task '{other}', but task is '{task}'"):
+            load_config(tmp_path / "base.yaml")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        parse("--help")
+    shown = capsys.readouterr().out
+    assert [name for name in TASKS if f"--{name}." in shown] == [task]
 
 
 def test_values_out_of_range_are_all_named_as_those_of_a_file_are():
