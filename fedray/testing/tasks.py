@@ -236,7 +236,7 @@ class TaskSuite(Suite):
         )
 
     def test_what_is_exported_computes_without_fedray(self, task: Task, config: ExperimentConfig) -> None:
-        """On one batch of two of the inputs that are said, and traceable; what is not finite is refused."""
+        """On batches of the inputs that are said, of any size, and as a graph; what is not finite is refused."""
         arrays = _made(task, config).arrays(list(task.judged(config)))
         exported = task.exported(config, SHAPE, arrays)
         module = exported.module
@@ -245,7 +245,11 @@ class TaskSuite(Suite):
         with torch.no_grad():
             found = module(*exported.inputs)
         assert len(found) == 2 and torch.isfinite(found).all(), "the exported module must answer a batch of two"
-        torch.export.export(module, exported.inputs)
+        any_size = tuple({0: torch.export.Dim.DYNAMIC} for _ in exported.inputs)
+        program = torch.export.export(module, exported.inputs, dynamic_shapes=any_size).module()
+        three = tuple(torch.cat([value, value[:1]]) for value in exported.inputs)
+        with torch.no_grad():
+            assert torch.allclose(program(*three), module(*three), atol=1e-4), "a batch of three must be answered alike"
         name = next(name for name, value in arrays.items() if value.dtype.kind == "f")
         try:
             task.exported(config, SHAPE, arrays | {name: np.full_like(arrays[name], np.nan)})

@@ -180,4 +180,5 @@ class LabelledSampler(nn.Module):
             domains: [N] int64; -1 is no domain.
         """
         condition = Condition(labels, torch.zeros_like(labels) if domains is None else domains)
-        return self._sampler(guided(self.network, condition, self._guidance), noise, self._steps)
+        solve = self._sampler.as_graph if torch.compiler.is_exporting() else self._sampler
+        return solve(guided(self.network, condition, self._guidance), noise, self._steps)

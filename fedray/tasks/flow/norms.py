@@ -73,7 +73,7 @@ def _moments(pixels: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
 
 def _group_mean(sums: Tensor, num_pixels: int, num_groups: int) -> Tensor:
     """Turn sums over pixels, [N, C], into means over pixels and the channels of a group, given to each of those."""
-    grouped = sums.view(len(sums), num_groups, -1)
+    grouped = sums.view(sums.shape[0], num_groups, -1)
     return (grouped.mean(2, keepdim=True) / num_pixels).expand_as(grouped).flatten(1)
 
 

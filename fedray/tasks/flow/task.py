@@ -108,7 +108,12 @@ def exported(config: ExperimentConfig, shape: TileShape, arrays: Arrays) -> Expo
     if takes_domains:
         inputs.append(torch.zeros(2, dtype=torch.int64))
     options = config.flow
-    facts = {"sampler": options.sampler, "steps": options.steps, "guidance": options.guidance}
+    facts = {
+        "noise-shape": list(inputs[0].shape[1:]),
+        "sampler": options.sampler,
+        "steps": options.steps,
+        "guidance": options.guidance,
+    }
     return Exported("generator", LabelledSampler(flow).eval(), tuple(inputs), takes_domains, facts)
 
 

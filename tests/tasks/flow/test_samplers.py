@@ -8,7 +8,8 @@ import torch
 from scipy.integrate import solve_ivp
 
 from fedray.learning import Condition
-from fedray.tasks.flow.samplers import SAMPLERS, guided, midpoint
+from fedray.tasks.flow import samplers
+from fedray.tasks.flow.samplers import SAMPLERS, guided
 from tests.support.flows import ONE, TWO, Gaussians, flow, shaken
 
 EXACT = Gaussians([[2.0, 0.0], [-1.0, 1.0]], [0.5, 0.6], [0.7, 0.3], torch.float64)
@@ -31,7 +32,7 @@ def test_errors_fall_with_the_order_of_the_method(name, order):
 def test_of_one_gaussian_paths_end_at_its_mean_and_deviation_times_the_noise():
     noise = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
-        midpoint(ONE.velocity, noise, 200), ONE.means + ONE.deviations * noise, atol=1e-3, rtol=0
+        SAMPLERS["midpoint"](ONE.velocity, noise, 200), ONE.means + ONE.deviations * noise, atol=1e-3, rtol=0
     )
 
 
@@ -57,7 +58,25 @@ def test_as_many_calls_as_are_said(name, calls):
         return torch.zeros_like(points)
 
     SAMPLERS[name](velocity, torch.zeros(3, 2), 5)
-    assert len(asked) == calls and all(times.shape == (3,) and 0 <= times[0] < 1 for times in asked)
+    assert len(asked) == calls == SAMPLERS[name].calls(5) and all(
+        times.shape == (3,) and 0 <= times[0] < 1 for times in asked
+    )
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("steps", [1, 4])
+def test_as_a_graph_it_is_the_same(name, steps, monkeypatch):
+    """The loop over calls, run step by step here; that it can be exported is tested with the task."""
+
+    def while_loop(again, onwards, state):
+        while again(*state):
+            state = onwards(*state)
+        return state
+
+    monkeypatch.setattr(samplers, "while_loop", while_loop)
+    noise = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
+    expected = SAMPLERS[name](TWO.velocity, noise, steps)
+    torch.testing.assert_close(SAMPLERS[name].as_graph(TWO.velocity, noise, steps), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 2.5])

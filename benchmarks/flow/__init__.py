@@ -1,0 +1,1 @@
+"""How fast velocity networks train and make tiles."""
