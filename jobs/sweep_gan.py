@@ -1,6 +1,7 @@
 """Search GAN hyperparameters over whole federated runs: python jobs/sweep_gan.py --space acgan [--data STORE] [--help].
 
---space names a file of search_spaces/ (wgan_gp, acgan, cgan, cgan_hinge, md_gan), or is the path of one's own.
+--space names a file of search_spaces/ (wgan_gp, acgan, cgan, cgan_hinge, md_gan, projected,
+flow_matching, classifier), or is the path of one's own.
 """
 
 import sys

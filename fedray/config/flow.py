@@ -20,7 +20,7 @@ class FlowConfig(Family):
     attention on its smallest maps, of 8 px or less."""
     channels: int = Field(32, ge=8, le=1024, multiple_of=8)
     """Channels of the largest maps, 8 to 1024, a multiple of 8; maps of half the size have 2x, all smaller ones 4x."""
-    blocks: int = Field(2, ge=1, le=8)
+    blocks: int = Field(1, ge=1, le=8)
     """Residual blocks for each size of maps on the way down, and as many on the way up, 1 to 8."""
     patch: Literal[1, 2, 4] = 1
     """Edge in pixels of the squares that are folded into channels before the network and unfolded after it: 2 makes a

@@ -7,9 +7,10 @@ from fedray.learning.device import computes_in_bfloat16, training_device
 from fedray.learning.errors import DivergedError, ModelError
 from fedray.learning.finite import check_finite
 from fedray.learning.hooks import Hook, Proximal
-from fedray.learning.learner import Arrays, Learner
+from fedray.learning.learner import Arrays, Learner, copy_in
 from fedray.learning.passes import Losses, PassReport, RunningMeans, shuffled_batches, steps_per_round
 from fedray.learning.pixels import to_float, to_uint8
+from fedray.learning.sampling import make_tiles, wanted_condition
 
 __all__ = [
     "DIFF_AUGMENTS",
@@ -25,11 +26,14 @@ __all__ = [
     "RunningMeans",
     "check_finite",
     "computes_in_bfloat16",
+    "copy_in",
+    "make_tiles",
     "shuffled_batches",
     "steps_per_round",
     "to_float",
     "to_uint8",
     "training_device",
     "turn_and_flip",
+    "wanted_condition",
     "warm_decay",
 ]

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 Arrays = dict[str, NDArray[np.generic]]
 """Arrays by name."""
@@ -37,3 +38,26 @@ class Learner(Protocol):
     def rates(self) -> dict[str, float]:
         """Return the learning rate of each of them."""
         ...
+
+
+def copy_in(own: Mapping[str, Tensor], arrays: Mapping[str, NDArray[np.generic]], of: str) -> None:
+    """Copy arrays into a learner's tensors by their names, all or none.
+
+    Args:
+        own: All that there are, on any device.
+        arrays: Any of them.
+        of: What they belong to, for the message.
+
+    Raises:
+        ValueError: There is no tensor of a name, or it has another shape.
+    """
+    for name, value in arrays.items():
+        if name not in own or tuple(own[name].shape) != value.shape:
+            have = f"of shape {tuple(own[name].shape)}" if name in own else "not there"
+            raise ValueError(
+                f"the arrays do not fit {of}: {name} has the shape {value.shape}, but in this configuration it is "
+                f"{have}"
+            )
+    with torch.no_grad():
+        for name, value in arrays.items():
+            own[name].copy_(torch.from_numpy(np.array(value)))

@@ -9,7 +9,7 @@ from torch import nn
 
 from fedray.config.classification import ClassificationConfig
 from fedray.data import TileShape
-from fedray.learning import Arrays, DivergedError, to_float
+from fedray.learning import Arrays, DivergedError, copy_in, to_float
 from fedray.randomness import derive_seed
 from fedray.tasks.classification.networks import make_network
 
@@ -92,16 +92,7 @@ class Classifier:
             ValueError: An array has a name that is none of these, or another shape.
         """
         own = {f"{PART}.{name}": value for name, value in self.network.state_dict().items()}
-        for name, value in arrays.items():
-            if name not in own or tuple(own[name].shape) != value.shape:
-                have = f"of shape {tuple(own[name].shape)}" if name in own else "not there"
-                raise ValueError(
-                    f"the arrays do not fit classification.network {self.config.network!r}: {name} has the shape "
-                    f"{value.shape}, but in this configuration it is {have}"
-                )
-        with torch.no_grad():
-            for name, value in arrays.items():
-                own[name].copy_(torch.from_numpy(np.array(value)))
+        copy_in(own, arrays, f"classification.network {self.config.network!r}")
 
     def logits(self, tiles: NDArray[np.uint8], batch_size: int = 256) -> NDArray[np.float32]:
         """Judge tiles as they are, without augmentation, dropout or statistics of their batch.

@@ -1,7 +1,7 @@
 """What a federation asks of classifiers: see :class:`fedray.tasks.Task`."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -10,13 +10,13 @@ from fedray.config import ClassificationConfig, ExperimentConfig
 from fedray.config.classification import OWN_NETWORKS
 from fedray.data import LabelledTiles, TileShape
 from fedray.learning import Arrays, Hook, PassReport, check_finite, steps_per_round
+from fedray.learning.timed import PassStepper
 from fedray.learning.timm_models import weights_file as file_of
 from fedray.tasks.base import Exported, Pass
 from fedray.tasks.classification.classifier import PART, Classifier
 from fedray.tasks.classification.local_pass import local_pass
 from fedray.tasks.classification.networks import choice_of
 from fedray.tasks.classification.optimizer import ClassifierOptimizer
-from fedray.tasks.classification.timed import ClassifierStepper
 from fedray.tasks.classification.validation import split_validation
 
 ABILITY = "labels"
@@ -135,6 +135,16 @@ def fewer(config: ExperimentConfig) -> Mapping[str, range]:
     return {"batch_size": range(config.classification.batch_size - 1, 1, -1)}
 
 
-def stepper(config: ExperimentConfig, learner: Classifier, hooks: Sequence[Hook]) -> ClassifierStepper:
+def stepper(config: ExperimentConfig, learner: Classifier, hooks: Sequence[Hook]) -> PassStepper:
     """Return what takes single steps of the network."""
-    return ClassifierStepper(learner, hooks)
+    step = partial(
+        local_pass,
+        learner,
+        ClassifierOptimizer(learner),
+        num_steps=1,
+        steps_before=0,
+        num_rounds=1,
+        seed=0,
+        hooks=hooks,
+    )
+    return PassStepper(PART, learner.network, learner.shape, learner.device, step)

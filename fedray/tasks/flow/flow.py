@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedray.config import FlowConfig
 from fedray.data import TileShape
-from fedray.learning import Arrays, Condition, DivergedError, computes_in_bfloat16, to_uint8, warm_decay
+from fedray.learning import Arrays, Condition, computes_in_bfloat16, copy_in, make_tiles, wanted_condition, warm_decay
 from fedray.randomness import derive_seed
 from fedray.tasks.flow.network import NETWORKS
 from fedray.tasks.flow.samplers import SAMPLERS, guided
@@ -92,16 +92,7 @@ class Flow:
             for part, network in self.parts().items()
             for name, value in network.state_dict().items()
         }
-        for name, value in arrays.items():
-            if name not in own or tuple(own[name].shape) != value.shape:
-                have = f"of shape {tuple(own[name].shape)}" if name in own else "not there"
-                raise ValueError(
-                    f"the arrays do not fit flow.network {self.config.network!r}: {name} has the shape {value.shape}, "
-                    f"but in this configuration it is {have}"
-                )
-        with torch.no_grad():
-            for name, value in arrays.items():
-                own[name].copy_(torch.from_numpy(np.array(value)))
+        copy_in(own, arrays, f"flow.network {self.config.network!r}")
 
     def update_average(self, num_updates: int) -> None:
         """Move the average towards the network.
@@ -128,8 +119,7 @@ class Flow:
             labels: [N] int64; -1 is no label.
             random: CPU stream for the noise, so that every device draws the same.
             domains: [N] int64, -1 is no domain; unset: all in turn.
-            batch_size: Tiles at a time; does not change the result but to rounding. Unset: 256, or 64 on a CPU, whose
-                cache holds the maps of so many.
+            batch_size: Tiles at a time (:func:`make_tiles`).
 
         Returns:
             [N, H, W, C] uint8.
@@ -137,21 +127,12 @@ class Flow:
         Raises:
             DivergedError: A tile is not finite, which no uint8 can say.
         """
-        batch_size = batch_size or (64 if self.device.type == "cpu" else 256)
         size = self.shape.size
         noise = torch.randn(len(labels), self.shape.channels, size, size, generator=random)
-        if domains is None:
-            domains = np.arange(len(labels)) % self.shape.num_domains
-        wanted = Condition(*(torch.from_numpy(np.asarray(part, dtype=np.int64)) for part in (labels, domains)))
-        tiles = np.empty((len(labels), size, size, self.shape.channels), np.uint8)
+        wanted = wanted_condition(labels, domains, self.shape.num_domains)
         with torch.inference_mode(), self.autocast():
-            for start in range(0, len(noise), batch_size):
-                part = slice(start, start + batch_size)
-                made = self._made(noise[part].to(self.device), wanted.chosen(part).to(self.device))
-                if not made.sum().isfinite():
-                    raise DivergedError("the network's tiles are not finite; a smaller flow.lr may help")
-                tiles[part] = to_uint8(made)
-        return tiles
+            diverged = "the network's tiles are not finite; a smaller flow.lr may help"
+            return make_tiles(self._made, noise, wanted, self.device, batch_size, diverged=diverged)
 
     def _made(self, noise: Tensor, condition: Condition) -> Tensor:
         velocity = guided(self.network_ema, condition, self.config.guidance)

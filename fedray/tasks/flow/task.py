@@ -1,7 +1,7 @@
 """What a federation asks of flow matching: see :class:`fedray.tasks.Task`."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -9,11 +9,11 @@ import torch
 from fedray.config import ExperimentConfig, FlowConfig
 from fedray.data import LabelledTiles, TileShape
 from fedray.learning import Arrays, Hook, PassReport, check_finite, steps_per_round
+from fedray.learning.timed import PassStepper
 from fedray.tasks.base import Exported, Pass
 from fedray.tasks.flow.flow import AVERAGE, PART, PARTS, Flow, LabelledSampler
 from fedray.tasks.flow.local_pass import local_pass
 from fedray.tasks.flow.optimizer import FlowOptimizer
-from fedray.tasks.flow.timed import FlowStepper
 
 ABILITY = "samples"
 COUNTED = PART
@@ -132,6 +132,9 @@ def fewer(config: ExperimentConfig) -> Mapping[str, range]:
     return {"batch_size": range(config.flow.batch_size - 1, 1, -1)}
 
 
-def stepper(config: ExperimentConfig, learner: Flow, hooks: Sequence[Hook]) -> FlowStepper:
+def stepper(config: ExperimentConfig, learner: Flow, hooks: Sequence[Hook]) -> PassStepper:
     """Return what takes single steps of the network."""
-    return FlowStepper(learner, hooks)
+    step = partial(
+        local_pass, learner, FlowOptimizer(learner), num_steps=1, steps_before=0, num_rounds=1, seed=0, hooks=hooks
+    )
+    return PassStepper(PART, learner.network, learner.shape, learner.device, step)
