@@ -87,7 +87,7 @@ class RayGrid(Grid):
         self._sent = SentArrays()
         self._finished: dict[str, Delivery] = {}  # those with a reply, in the order in which they finished
         self._waves: dict[str, Wave] = {}  # by message id, until finished
-        self._queues: dict[int, deque[partial[None]]] = {}  # nodes at work, and the waves that wait for each
+        self._queues: dict[int, deque[partial[None]] | None] = {}  # nodes at work; the waves that wait for one, if any
         self._changed = threading.Condition()
         self._closed = False
         self.timing: RoundTiming | None = None
@@ -242,11 +242,13 @@ class RayGrid(Grid):
             deliveries = self._deliveries_of(messages)
             for delivery in deliveries:
                 self._deliveries[delivery.message_id] = delivery
-                if (waiting := self._queues.get(delivery.node_id)) is None:
-                    self._queues[delivery.node_id] = deque()
+                if delivery.node_id not in self._queues:
+                    self._queues[delivery.node_id] = None  # an empty queue for each of 100,000 takes 80 MB
                     waves[delivery.kind].append(delivery)
                 else:
+                    waiting = self._queues[delivery.node_id] or deque()
                     waiting.append(partial(self._start_wave, [delivery], strategy, clock, lot_limit_s))
+                    self._queues[delivery.node_id] = waiting
             for members in waves.values():
                 self._start_wave(members, strategy, clock, lot_limit_s)
         return [delivery.message_id for delivery in deliveries]
