@@ -34,7 +34,7 @@ class FlowConfig(Family):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """Optimiser: 'adamw', or 'sgd' without momentum, which 'scaffold' and 'fednova' need, with decay 'constant' and
     warmup_share 0; its learning rates are larger by orders of magnitude."""
-    lr: Positive = 1e-3
+    lr: Positive = 3e-3
     """Largest learning rate, > 0."""
     warmup_share: float = Field(0.05, ge=0.0, lt=1.0)
     """Share of all steps, of all rounds together, over which the learning rate rises from 0, in [0, 1)."""

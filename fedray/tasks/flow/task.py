@@ -10,7 +10,7 @@ from fedray.config import ExperimentConfig, FlowConfig
 from fedray.data import LabelledTiles, TileShape
 from fedray.learning import Arrays, Hook, PassReport, check_finite, steps_per_round
 from fedray.learning.timed import PassStepper
-from fedray.tasks.base import Exported, Pass
+from fedray.tasks.base import Enough, Exported, Pass
 from fedray.tasks.flow.flow import AVERAGE, PART, PARTS, Flow, LabelledSampler
 from fedray.tasks.flow.local_pass import local_pass
 from fedray.tasks.flow.optimizer import FlowOptimizer
@@ -20,7 +20,8 @@ COUNTED = PART
 LOSSES = {"loss": PART}
 INITIALISED = PART
 STEP_FIELDS = ("batch_size",)
-ENOUGH = None
+# On `colon`, centralised: 100 steps gave blots of the right colours, 1,250 stained tissue with nuclei in its stroma.
+ENOUGH = Enough("nuclei", steps=1250, noise=100)
 
 
 def make(config: ExperimentConfig, shape: TileShape, device: str, *, load_weights: bool = True) -> Flow:
