@@ -73,8 +73,6 @@ SGD = {
     [
         ("fedprox", {}),
         ("fedadam", {}),
-        ("fedyogi", {}),
-        ("fedavgm", {}),
         ("fedmedian", {"federation__num_clients": 3}),
         ("scaffold", SGD),
         ("fednova", SGD),
