@@ -53,6 +53,11 @@ class Destruction:
     num_choices: int = 1
     opposite: Apply | None = None
 
+    @property
+    def ways(self) -> tuple[Apply, ...]:
+        """The change, and its opposite if it has one."""
+        return (self.apply,) if self.opposite is None else (self.apply, self.opposite)
+
 
 def blur(tiles: Tiles, labels: Labels, rng: np.random.Generator, *, sigma_px: float) -> Tiles:
     """Blur each tile with a Gaussian; edges are mirrored."""
@@ -216,8 +221,7 @@ def destroy(name: str, tiles: Tiles, labels: Labels, rng: np.random.Generator) -
     """
     destruction = DESTRUCTIONS[name]
     assert destruction.why_not((tiles.shape[1], tiles.shape[2], tiles.shape[3]), labels) is None
-    ways = [destruction.apply, *([] if destruction.opposite is None else [destruction.opposite])]
-    return [apply(tiles, labels, rng) for apply in ways]
+    return [apply(tiles, labels, rng) for apply in destruction.ways]
 
 
 def _each(tiles: Tiles, change: Callable[[Tiles], NDArray[np.generic]]) -> Tiles:

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from fedray.evaluation.destruction import Apply, Destruction
+from fedray.evaluation.destruction import Destruction
 from fedray.testing.suite import Suite
 
 NUM_TILES = 70
@@ -28,7 +28,7 @@ class DestructionSuite(Suite):
             assert reason is None or (isinstance(reason, str) and reason), f"why_not of {what} is {reason!r}: say why"
             if reason is None:
                 taken += 1
-                for apply in _ways(destruction):
+                for apply in destruction.ways:
                     found = apply(tiles, labels, _rng())
                     assert np.array_equal(tiles, untouched), f"{what} must stay as they were: change a copy"
                     _check(found, untouched, what)
@@ -37,7 +37,7 @@ class DestructionSuite(Suite):
     def test_what_is_random_comes_from_the_generator_alone(self, destruction: Destruction) -> None:
         """The same generator gives the same tiles, whatever the global state of NumPy is."""
         tiles, labels = _noise(SHAPES[0]), np.arange(NUM_TILES) % 3
-        for apply in _ways(destruction):
+        for apply in destruction.ways:
             first = apply(tiles, labels, _rng())
             np.random.random(3)  # noqa: NPY002  # what it must not depend on
             again = apply(tiles, labels, _rng())
@@ -49,7 +49,7 @@ class DestructionSuite(Suite):
             return
         assert destruction.order is None, "a destruction with an order has no opposite"
         tiles, labels = _noise(SHAPES[0]), np.arange(NUM_TILES) % 3
-        one, other = (apply(tiles, labels, _rng()) for apply in _ways(destruction))
+        one, other = (apply(tiles, labels, _rng()) for apply in destruction.ways)
         assert not np.array_equal(one, other), "opposite() makes what apply() makes: it must go the other way"
 
     def test_an_order_says_which_tile_stands_where(self, destruction: Destruction) -> None:
@@ -67,10 +67,6 @@ class DestructionSuite(Suite):
         """It follows 'blind to' in tables."""
         assert destruction.unseen.strip(), "unseen must say what a score misses, to follow 'blind to'"
         assert not destruction.unseen.endswith("."), "unseen stands within a line: no full stop"
-
-
-def _ways(destruction: Destruction) -> list[Apply]:
-    return [destruction.apply, *([] if destruction.opposite is None else [destruction.opposite])]
 
 
 def _check(found: NDArray[np.uint8], tiles: NDArray[np.uint8], what: str) -> None:
