@@ -34,6 +34,44 @@ class Sgd(torch.optim.SGD):
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
+class NetworkOptimizer:
+    """AdamW of one network (Loshchilov and Hutter 2019), or SGD without momentum: biases and norms do not decay."""
+
+    def __init__(
+        self,
+        part: str,
+        network: nn.Module,
+        *,
+        sgd: bool,
+        lr: float,
+        weight_decay: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        """Make a fresh one of what is trained of a network, which is named ``part`` in its moments' names."""
+        trained = [value for value in network.parameters() if value.requires_grad]
+        groups = [
+            {"params": [value for value in trained if value.dim() > 1], "weight_decay": weight_decay},
+            {"params": [value for value in trained if value.dim() <= 1], "weight_decay": 0.0},
+        ]
+        self._part = part
+        self.steps: torch.optim.Optimizer = (
+            Sgd(groups, lr) if sgd else Adam(groups, lr, betas, decoupled_weight_decay=True, fused=True)
+        )
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the steps to come."""
+        for group in self.steps.param_groups:
+            group["lr"] = lr
+
+    def arrays(self) -> Arrays:
+        """Return copies of the moments and step counts, none of SGD, keyed ``part.parameter-index.moment``."""
+        return moments_of({self._part: self.steps})
+
+    def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Continue with the moments that :meth:`arrays` returned."""
+        load_moments({self._part: self.steps}, arrays)
+
+
 def moments_of(optimizers: Mapping[str, torch.optim.Optimizer]) -> Arrays:
     """Return copies of the moments and step counts of optimisers, by the name of what they train.
 

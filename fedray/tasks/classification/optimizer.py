@@ -1,47 +1,25 @@
-"""The optimiser, with a learning rate that falls along cosines and starts anew, and its moments as named arrays."""
+"""The optimiser, with a learning rate that falls along cosines and starts anew."""
 
 import math
-from collections.abc import Mapping
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from fedray.config.classification import ClassificationConfig
-from fedray.learning import Arrays
-from fedray.learning.optimizers import Adam, Sgd, load_moments, moments_of
+from fedray.learning.optimizers import NetworkOptimizer
 from fedray.tasks.classification.classifier import PART, Classifier
 
 
-class ClassifierOptimizer:
-    """AdamW of a classifier (Loshchilov and Hutter 2019), or SGD: biases and norms do not decay."""
+class ClassifierOptimizer(NetworkOptimizer):
+    """That of a classifier."""
 
     def __init__(self, classifier: Classifier) -> None:
         """Make a fresh one with the configured learning rate and decay."""
         config = classifier.config
-        trained = [value for value in classifier.network.parameters() if value.requires_grad]
-        groups = [
-            {"params": [value for value in trained if value.dim() > 1], "weight_decay": config.weight_decay},
-            {"params": [value for value in trained if value.dim() <= 1], "weight_decay": 0.0},
-        ]
-        self.steps: torch.optim.Optimizer = (
-            Sgd(groups, config.lr)
-            if config.optimizer == "sgd"
-            else Adam(groups, config.lr, decoupled_weight_decay=True, fused=True)
+        super().__init__(
+            PART,
+            classifier.network,
+            sgd=config.optimizer == "sgd",
+            lr=config.lr,
+            weight_decay=config.weight_decay,
         )
-
-    def set_lr(self, lr: float) -> None:
-        """Set the learning rate of the steps to come."""
-        for group in self.steps.param_groups:
-            group["lr"] = lr
-
-    def arrays(self) -> Arrays:
-        """Return copies of the moments and step counts, none of SGD, keyed ``classifier.parameter-index.moment``."""
-        return moments_of({PART: self.steps})
-
-    def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-        """Continue with the moments that :meth:`arrays` returned."""
-        load_moments({PART: self.steps}, arrays)
 
 
 def learning_rate(config: ClassificationConfig, rounds: float, num_rounds: int) -> float:
