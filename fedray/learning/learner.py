@@ -40,6 +40,22 @@ class Learner(Protocol):
         ...
 
 
+def copies_of(parts: Mapping[str, nn.Module], names: Iterable[str]) -> Arrays:
+    """Return copies of parameters and buffers, keyed ``part.name``.
+
+    Args:
+        parts: Networks by their names.
+        names: Of arrays, or of parts, which stand for all their arrays.
+    """
+    wanted = set(names)
+    return {
+        f"{part}.{name}": value.detach().cpu().numpy().copy()
+        for part, network in parts.items()
+        for name, value in network.state_dict().items()
+        if part in wanted or f"{part}.{name}" in wanted
+    }
+
+
 def copy_in(own: Mapping[str, Tensor], arrays: Mapping[str, NDArray[np.generic]], of: str) -> None:
     """Copy arrays into a learner's tensors by their names, all or none.
 

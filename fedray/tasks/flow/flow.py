@@ -10,7 +10,16 @@ from torch import Tensor, nn
 
 from fedray.config import FlowConfig
 from fedray.data import TileShape
-from fedray.learning import Arrays, Condition, computes_in_bfloat16, copy_in, make_tiles, wanted_condition, warm_decay
+from fedray.learning import (
+    Arrays,
+    Condition,
+    computes_in_bfloat16,
+    copies_of,
+    copy_in,
+    make_tiles,
+    wanted_condition,
+    warm_decay,
+)
 from fedray.randomness import derive_seed
 from fedray.tasks.flow.network import NETWORKS
 from fedray.tasks.flow.samplers import SAMPLERS, guided
@@ -57,13 +66,7 @@ class Flow:
         Args:
             names: Of arrays, or of parts, which stand for all their arrays.
         """
-        wanted = set(names)
-        return {
-            f"{part}.{name}": value.detach().cpu().numpy().copy()
-            for part, network in self.parts().items()
-            for name, value in network.state_dict().items()
-            if part in wanted or f"{part}.{name}" in wanted
-        }
+        return copies_of(self.parts(), names)
 
     def trained(self, parts: Iterable[str] = PARTS) -> list[str]:
         """Return the names of the named parts' parameters that an optimiser trains: none of the average's."""

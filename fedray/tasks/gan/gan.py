@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedray.config import GanConfig
 from fedray.data import TileShape
-from fedray.learning import Arrays, make_tiles, wanted_condition, warm_decay
+from fedray.learning import Arrays, copies_of, make_tiles, wanted_condition, warm_decay
 from fedray.randomness import derive_seed
 from fedray.tasks.gan.conditions import sample_noise
 from fedray.tasks.gan.discriminators import make_discriminator
@@ -81,13 +81,7 @@ class Gan:
         Args:
             names: Of arrays, or of parts, which stand for all their arrays.
         """
-        wanted = set(names)
-        return {
-            f"{part}.{name}": value.detach().cpu().numpy().copy()
-            for part in PARTS
-            for name, value in getattr(self, part).state_dict().items()
-            if part in wanted or f"{part}.{name}" in wanted
-        }
+        return copies_of(self.parts(), names)
 
     def trained(self, parts: Iterable[str] = PARTS) -> list[str]:
         """Return the names of the named parts' parameters that optimisers train, keyed ``part.name``.
