@@ -31,8 +31,9 @@ class FlowConfig(Family):
     times: Literal["logit-normal", "uniform"] = "logit-normal"
     """How times between noise (0) and tile (1) are drawn in training: 'logit-normal' takes more from the middle (Esser
     et al. 2024), 'uniform' all alike."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """Optimiser: 'adamw', or 'sgd' without momentum, which 'scaffold' and 'fednova' need, with decay 'constant' and
+    optimizer: Literal["muon", "adamw", "sgd"] = "muon"
+    """Optimiser: 'muon' for the convolutions between the first and the last (Jordan et al. 2024), with AdamW for all
+    else; 'adamw'; or 'sgd' without momentum, which 'scaffold' and 'fednova' need, with decay 'constant' and
     warmup_share 0; its learning rates are larger by orders of magnitude."""
     lr: Positive = 3e-3
     """Largest learning rate, > 0."""

@@ -91,7 +91,7 @@ def test_strategies_know_nothing_of_what_is_trained(small_store, strategy, chang
 @pytest.mark.parametrize(
     ("strategy", "changes", "lacking"),
     [
-        ("scaffold", {}, "'scaffold' needs flow.optimizer 'sgd', but got 'adamw'"),
+        ("scaffold", {}, "'scaffold' needs flow.optimizer 'sgd', but got 'muon'"),
         ("fednova", SGD | {"flow__decay": "cosine"}, "'fednova' needs flow.decay 'constant' and flow.warmup_share 0"),
         ("scaffold", SGD | {"flow__clip_norm": 1.0}, "'scaffold' needs flow.clip_norm unset, but got 1"),
         ("fedbn", {}, "no network that is averaged has one"),

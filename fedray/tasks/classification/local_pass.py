@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from fedray.data import LabelledTiles
 from fedray.learning import Condition, Hook, PassReport, RunningMeans, to_float
-from fedray.learning.optimizers import lay_out_gradients
 from fedray.learning.passes import batch_bounds
 from fedray.randomness import derive_seed
 from fedray.tasks.classification.augmentation import AUGMENTS
@@ -60,14 +59,11 @@ def local_pass(
                 terms = [hook.loss(PART, network, batch, condition) for hook in hooks]
             loss = loss_of(logits.float(), condition.labels, weights, config.label_smoothing)
             loss = loss + sum(term for term in terms if term is not None)
-            optimizer.steps.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             for hook in hooks:
                 hook.gradient(PART, network)
-            lay_out_gradients(network)
-            if config.clip_norm is not None:
-                nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-            optimizer.steps.step()
+            optimizer.step(config.clip_norm)
             if not means.add(PART, {"loss": loss.detach()}):
                 break
     return means.report(len(tiles.tiles))

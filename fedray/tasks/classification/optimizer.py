@@ -16,7 +16,7 @@ class ClassifierOptimizer(NetworkOptimizer):
         super().__init__(
             PART,
             classifier.network,
-            sgd=config.optimizer == "sgd",
+            kind=config.optimizer,
             lr=config.lr,
             weight_decay=config.weight_decay,
         )

@@ -21,7 +21,7 @@ from fedray.learning import (
     warm_decay,
 )
 from fedray.randomness import derive_seed
-from fedray.tasks.flow.network import NETWORKS
+from fedray.tasks.flow.network import NETWORKS, UNet
 from fedray.tasks.flow.samplers import SAMPLERS, guided
 
 PART, AVERAGE = "network", "network_ema"
@@ -50,8 +50,8 @@ class Flow:
         # Layers initialise themselves from PyTorch's global state; the fork keeps that state ours alone.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
-            network: nn.Module = NETWORKS[config.network](config, shape)
-        self.network: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network = NETWORKS[config.network](config, shape)
+        self.network: UNet = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network_ema: nn.Module = copy.deepcopy(self.network).eval().requires_grad_(False)
 
     def autocast(self) -> torch.autocast:

@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 
 import torch
-from torch import nn
 
 from fedray.data import LabelledTiles
 from fedray.learning import Hook, PassReport, RunningMeans, shuffled_batches
-from fedray.learning.optimizers import lay_out_gradients
 from fedray.randomness import derive_seed
 from fedray.tasks.flow.conditions import withheld
 from fedray.tasks.flow.flow import PART, Flow
@@ -53,14 +51,11 @@ def local_pass(
             losses = losses_of(lambda points, at, known=known: network(points, at, known), batch, noise, times)  # type: ignore[misc]
             terms = [hook.loss(PART, network, batch, condition) for hook in hooks]
         loss = losses.mean() + sum(term for term in terms if term is not None)
-        optimizer.steps.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for hook in hooks:
             hook.gradient(PART, network)
-        lay_out_gradients(network)
-        if config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-        optimizer.steps.step()
+        optimizer.step(config.clip_norm)
         flow.update_average(step)
         if not means.add(PART, {"loss": loss.detach()}):
             break

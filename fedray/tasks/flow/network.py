@@ -96,6 +96,13 @@ class UNet(nn.Module):
         features = modulated_silu(features, *next(films), _groups(features))
         return functional.pixel_shuffle(self.leave(features), self._patch)
 
+    def hidden(self) -> Iterator[nn.Parameter]:
+        """Yield the weights of the convolutions between the first and the last."""
+        ends = (self.enter, self.leave)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d) and layer not in ends:
+                yield layer.get_parameter("weight")
+
     def _films(self, times: Tensor, condition: Condition) -> Iterator[tuple[Tensor, Tensor]]:
         """Make the scale and the shift, [N, C] both, of every norm in the order of their use."""
         vector = self.time(_waves(times)) + self.label(condition.labels)
@@ -182,5 +189,5 @@ def _zeroed(layer: Layer) -> Layer:
     return layer
 
 
-NETWORKS = {"unet": UNet}
+NETWORKS: dict[str, type[UNet]] = {"unet": UNet}
 """By ``flow.network``."""

@@ -19,10 +19,11 @@ class FlowOptimizer(NetworkOptimizer):
         super().__init__(
             PART,
             flow.network,
-            sgd=config.optimizer == "sgd",
+            kind=config.optimizer,
             lr=config.lr,
             weight_decay=config.weight_decay,
             betas=_BETAS,
+            hidden=flow.network.hidden(),
         )
 
 

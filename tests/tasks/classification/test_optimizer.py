@@ -37,7 +37,7 @@ def test_steps_are_adamws_and_norms_and_biases_do_not_decay():
     )
     batch = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     for _ in range(3):
-        for network, optimizer in ((ours.network, own.steps), (theirs.network, plain)):
+        for network, optimizer in ((ours.network, own), (theirs.network, plain)):
             optimizer.zero_grad()
             network.train()(batch).square().sum().backward()
             optimizer.step()
@@ -49,9 +49,9 @@ def test_moments_go_on_where_they_were():
     batch = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
     def step(one, optimizer):
-        optimizer.steps.zero_grad()
+        optimizer.zero_grad()
         one.network(batch).square().sum().backward()
-        optimizer.steps.step()
+        optimizer.step()
 
     whole, first, second = (classifier() for _ in range(3))
     going = ClassifierOptimizer(whole)

@@ -30,6 +30,6 @@ def test_matrices_decay_alone():
     before = {name: value.detach().clone() for name, value in one.network.named_parameters()}
     for value in one.network.parameters():
         value.grad = torch.zeros_like(value)
-    optimizer.steps.step()
+    optimizer.step()
     for name, value in one.network.named_parameters():
         torch.testing.assert_close(value.detach(), before[name] * (0.9 if value.dim() > 1 else 1.0))
