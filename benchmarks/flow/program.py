@@ -1,8 +1,8 @@
 """One side's training steps and calls of the network, in this process: ``program.py SIDE SIZE STEPS RESULT``.
 
-Both sides train on the same tiles by flow matching on straight paths, clip the gradient, take a step of AdamW and move
-an average. FedRay's is its local pass, batches and reports included; the peer's is written plainly around diffusers'
-``UNet2DModel``, whose channels are chosen so that it has as many parameters.
+Both sides train on the same tiles by flow matching on straight paths, clip the gradient, take a step and move an
+average. FedRay's is its local pass, with its own optimiser, batches and reports; the peer's is written plainly around
+AdamW and diffusers' ``UNet2DModel``, whose channels are chosen so that it has as many parameters.
 """
 
 import json
