@@ -55,7 +55,7 @@ def run_memorisation(asked: Asked) -> str:
         if name in _DRAWN:
             most = np.argsort(found.distances)[:_PAIRS]
             neighbours = turned[found.orientations[most], found.places[most]]
-            pairs += [(f"nearest in {name}:\ngenerated", generated[most]), ("training tile", neighbours)]
+            pairs += [(f"generated, nearest in {name}", generated[most]), ("training tile", neighbours)]
     frame = pd.DataFrame(rows)
     frame.to_parquet(asked.out / "memorisation.parquet")
     title = "The generated tiles that are nearest to training tiles, and those, turned as they are nearest"
