@@ -9,7 +9,7 @@ import numpy as np
 
 from fedray.config import ExperimentConfig
 from fedray.data import client_partition
-from fedray.experiment.timed import StepTime, time_steps
+from fedray.experiment.timed import StepTime, time_steps, time_tiles
 from fedray.federation.budget import StepBudget, step_budget, steps_in_a_row
 from fedray.federation.rounds import round_of
 from fedray.federation.sampling import num_sampled
@@ -20,6 +20,7 @@ from fedray.terminal import clock
 ON_TOP = "start, averaging and evaluation come on top"
 
 _LARGEST = 10**7  # a remedy beyond it is none
+_NOTABLE_S, _NOTABLE = 1.0, 0.1  # and share of the training: from there on the tiles of an evaluation are told of
 
 
 def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done: int = 0) -> Iterator[str]:
@@ -39,6 +40,7 @@ def budget_lines(config: ExperimentConfig, workers: WorkerResources, rounds_done
         f"{workers.num_workers} worker(s); {ON_TOP}"
     )
     yield time_basis(step, workers)
+    yield from sampling_lines(config, round_s)
     yield from short_training([config])
 
 
@@ -86,13 +88,32 @@ def round_seconds(config: ExperimentConfig, budget: StepBudget, step: StepTime, 
 def time_basis(step: StepTime, workers: WorkerResources) -> str:
     """Say what an estimate of seconds rests on."""
     place = "GPU" if step.device == "cuda" else f"CPU, {max(1, int(workers.cpus_per_worker))} thread(s)"
-    some = "" if step.timed_tiles == step.batch_size else f" (by proportion, from {step.timed_tiles} tiles)"
+    some = "" if step.timed_tiles == step.batch_size else f" (estimated from steps of up to {step.timed_tiles})"
     steps = ", ".join(f"{_short(seconds)} a {network} step" for network, seconds in step.seconds.items())
     gpus = "; the workers will have GPUs, which are faster" if workers.gpus_per_worker and step.device == "cpu" else ""
     return (
         f"budget: timed on {platform.node()} ({place}): {steps} of {step.batch_size} tiles{some}; another machine "
         f"takes its own time{gpus}"
     )
+
+
+def sampling_lines(config: ExperimentConfig, round_s: float) -> Iterator[str]:
+    """Say how long the tiles of an evaluation take to be made, where that is much beside the training before it.
+
+    Args:
+        config: With all that was unset filled in.
+        round_s: Seconds of a round's training.
+    """
+    if task_of(config).ABILITY != "samples":
+        return
+    num_tiles, every = config.evaluation.num_samples or 0, config.evaluation.every
+    seconds = time_tiles(config, num_tiles)
+    if seconds > max(_NOTABLE_S, _NOTABLE * every * round_s):
+        rounds = "round" if every == 1 else f"{every} rounds"
+        yield (
+            f"budget: about {_short(seconds)} more every {rounds} to make the {num_tiles} tiles that are scored; "
+            "--evaluation.every and --evaluation.num-samples change that"
+        )
 
 
 def short_training(configs: Sequence[ExperimentConfig], searched: Collection[str] = ()) -> Iterator[str]:

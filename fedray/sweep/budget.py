@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from itertools import islice, product
 
 from fedray.config import ExperimentConfig
-from fedray.experiment.budget import ON_TOP, round_seconds, short_training, step_lines, time_basis, timed_step
+from fedray.experiment.budget import (
+    ON_TOP,
+    round_seconds,
+    sampling_lines,
+    short_training,
+    step_lines,
+    time_basis,
+    timed_step,
+)
 from fedray.federation.budget import step_budget
 from fedray.sweep.plan import SweepPlan
 from fedray.sweep.space import SearchSpace
@@ -29,7 +37,8 @@ def sweep_budget_lines(space: SearchSpace, plan: SweepPlan) -> Iterator[str]:
     first, num_rounds = trials[0], space.fixed.federation.num_rounds
     budget = step_budget(first)
     step = timed_step(first, budget, plan.workers)
-    trial_s = num_rounds * round_seconds(first, budget, step, plan.workers)
+    round_s = round_seconds(first, budget, step, plan.workers)
+    trial_s = num_rounds * round_s
     total_s = math.ceil(space.num_trials / plan.concurrent_trials) * trial_s
     like = "the first start point" if space.start_points else "what is fixed"
     yield (
@@ -37,6 +46,7 @@ def sweep_budget_lines(space: SearchSpace, plan: SweepPlan) -> Iterator[str]:
         f"{plan.concurrent_trials} at a time, if all are like {like} and none is stopped early; {ON_TOP}"
     )
     yield time_basis(step, plan.workers)
+    yield from sampling_lines(first, round_s)
     yield from short_training(trials, space.search)
 
 

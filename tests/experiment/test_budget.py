@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from fedray.config import override
+from fedray.config import ExperimentConfig, override
 from fedray.data import tile_shape
-from fedray.experiment.budget import budget_lines, round_seconds, short_training
-from fedray.experiment.timed import StepTime, time_steps
+from fedray.experiment import budget
+from fedray.experiment.budget import budget_lines, round_seconds, sampling_lines, short_training
+from fedray.experiment.timed import StepTime, time_steps, time_tiles
 from fedray.federation.budget import StepBudget, step_budget
 from fedray.simulation import WorkerResources
 from fedray.tasks.gan import fresh_gan
@@ -100,6 +101,33 @@ def test_a_large_batch_is_timed_on_fewer_tiles_and_extrapolated(
     assert step.seconds["discriminator"] == pytest.approx(0.001 * batch_size)
     assert step.seconds["generator"] == pytest.approx(0.0005 * batch_size)
     assert len(clockwork) <= 10 and 0.0015 * sum(clockwork) <= max(0.003, 4 * patience_s)
+
+
+def test_what_a_step_takes_whatever_its_tiles_is_not_multiplied_by_them(small_config, monkeypatch):
+    monkeypatch.setattr(
+        GanStepper, "take", lambda stepper, num: {"discriminator": 0.02 + 0.001 * num, "generator": 0.03}
+    )
+    step = time_steps(small_config(), 4096, 1, patience_s=0.25)
+    assert step.timed_tiles == 128
+    assert step.seconds == pytest.approx({"discriminator": 0.02 + 4.096, "generator": 0.03})
+
+
+def test_how_long_tiles_take_is_told_where_it_is_much_beside_training(small_config, monkeypatch):
+    monkeypatch.setattr(budget, "time_tiles", lambda config, num: 0.5 * num)  # of 16 tiles: 8 s
+    often, seldom = resolved(small_config), resolved(small_config, evaluation__every=2)
+    [line] = sampling_lines(often, round_s=10.0)
+    assert line.startswith("budget: about 8 s more every round to make the 16 tiles that are scored")
+    assert "8 s more every 2 rounds to make" in next(sampling_lines(seldom, round_s=39.0))
+    assert list(sampling_lines(seldom, round_s=41.0)) == []
+    monkeypatch.setattr(budget, "time_tiles", lambda config, num: 0.9)
+    assert list(sampling_lines(often, round_s=0.1)) == [], "less than a second is not worth a line"
+    assert list(sampling_lines(ExperimentConfig(task="classification"), round_s=0.0)) == []
+
+
+def test_making_tiles_is_timed_for_real(small_config):
+    random = torch.get_rng_state()
+    assert 0 < time_tiles(small_config(), 16) < 60
+    assert torch.equal(torch.get_rng_state(), random)
 
 
 @pytest.mark.parametrize(
