@@ -68,7 +68,9 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--minutes", type=float, default=10.0, help="CPU minutes of a training (default: %(default)g)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=10.0, help="CPU minutes of a training (default: %(default)g)")
+    length.add_argument("--steps", type=int, help="in a row instead, of each client: multiples of ten")
     parser.add_argument("--store", help="a tile store in the place of the embedded one")
     parser.add_argument("--tile-size", type=int, default=32, help="of the embedded store (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "benchmarks" / "families")
@@ -86,7 +88,7 @@ def main() -> None:
             **{f"data.{name}": value for name, value in data.items()},
         }
         config = override(ExperimentConfig(), {**changes, "seed": seed, "resources.device": "cpu"}, "benchmark")
-        trained = train(config, store, arguments.minutes * 60)
+        trained = train(config, store, arguments.minutes * 60, arguments.steps)
         about = {"recipe": recipe, "way": way, "seed": seed, "CPU seconds": trained.seconds, "steps": trained.steps}
         rows.append({**about, **_judged(trained, store, judges, arguments.out / f"{recipe}, {way}, {seed}.png")})
         frame = pd.DataFrame(rows)
@@ -96,16 +98,24 @@ def main() -> None:
         print(text, flush=True)
 
 
-def train(config: ExperimentConfig, store: TileStore, budget_s: float) -> Trained:
-    """Train for about so many CPU seconds of all clients together; what is averaged is evaluated."""
+def train(config: ExperimentConfig, store: TileStore, budget_s: float, num_steps: int | None = None) -> Trained:
+    """Train for about so many CPU seconds of all clients together; what is averaged is evaluated.
+
+    Args:
+        config: Of the experiment.
+        store: All tiles.
+        budget_s: CPU seconds.
+        num_steps: Of each client in a row, in the place of seconds.
+    """
     shape = TileShape(store.tile_size, store.channels, len(store.label_names), len(store.domain_names))
     task, num_clients = task_of(config), config.federation.num_clients
     clients = [
         LabelledTiles(store.tiles(own), store.labels[own].astype(np.int64), store.domains[own].astype(np.int64))
         for own in partition_store(store, config.partition, num_clients, config.seed).clients
     ]
-    each_s = _seconds_of_a_step(task, config, shape, clients[0])
-    rounds = max(1, round(budget_s / each_s / _LOCAL_STEPS / num_clients))
+    if num_steps is None:
+        num_steps = int(budget_s / _seconds_of_a_step(task, config, shape, clients[0]) / num_clients)
+    rounds = max(1, round(num_steps / _LOCAL_STEPS))
     config = override(config, {"federation.num_rounds": rounds, "federation.local_steps": _LOCAL_STEPS}, "benchmark")
     learner, spent, steps = task.make(config, shape, "cpu"), 0.0, 0
     optimizers = [task.optimizers(learner) for _ in clients]
