@@ -34,17 +34,24 @@ class Asked(NamedTuple):
     """Of the section ``data``: the store."""
 
 
-def trained_flow(store: TileStore, asked: Asked) -> Trained:
-    """Train on all training tiles in one place, or load what an earlier call trained on them with the same options."""
+def trained_flow(store: TileStore, asked: Asked, num_steps: int | None = None) -> Trained:
+    """Train on all training tiles in one place, or load what an earlier call trained on them with the same options.
+
+    Args:
+        store: All tiles.
+        asked: What for.
+        num_steps: Of the training, in the place of minutes.
+    """
     size = store.tile_size
     changes = {**RECIPES["flow"](size), **WAYS["centralised"], "seed": asked.seed, "resources.device": "cpu"}
     config = override(ExperimentConfig(), changes, "benchmark")
     path = asked.out / f"{store.name}-{asked.minutes:g}-minutes-seed-{asked.seed}.safetensors"
     same = {"flow": config.flow.model_dump_json(), "fingerprint": store.fingerprint}
-    if (found := _loaded(path, config, store, same)) is not None:
+    found = _loaded(path, config, store, same)
+    if found is not None and num_steps in (None, found.steps):
         print(f"trained before, for {found.seconds:.0f} CPU seconds: {path}", flush=True)
         return found
-    trained = train(config, store, asked.minutes * 60)
+    trained = train(config, store, asked.minutes * 60, num_steps)
     told = same | {"trained": json.dumps([trained.seconds, trained.steps])}
     save_file(in_order(trained.learner.arrays([AVERAGE])), path, metadata=told)
     return trained
