@@ -1,6 +1,7 @@
 """The tile store: a directory of memory-mapped Arrow tiles that is whole or absent, named by its content."""
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -88,6 +89,7 @@ class TileStore:
         group_kind: What a group is, 'patient' (or slide) or 'region'.
         client_names: Name of each client code; empty where no tile names one.
         clients: Client codes, int64 [N]; -1 where a tile names none.
+        origin: What made the tiles, where they are synthetic; empty of others.
     """
 
     def __init__(self, path: Path, metadata: dict[str, Any], batches: list[Any]) -> None:
@@ -110,6 +112,7 @@ class TileStore:
         self.client_names: tuple[str, ...] = tuple(metadata["client_names"])
         self.clients = self._codes("client") if self.client_names else np.full(len(self.labels), -1, np.int64)
         self._split_codes = self._codes("split")
+        self.origin: Mapping[str, Any] = metadata.get("origin", {})
 
     @classmethod
     def open(cls, path: str | Path) -> "TileStore":

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def write_store(
     name: str | None = None,
     source: str = "",
     group_kind: GroupKind = "patient",
+    origin: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     batch_rows: int | None = None,
 ) -> TileStore:
@@ -56,6 +57,7 @@ def write_store(
         name: Name for people; the directory's name where it is unset.
         source: Where the pictures come from, for people.
         group_kind: What a group is: 'patient' (or slide), or 'region' of a picture of one patient.
+        origin: Of tiles that were made: by what, as JSON has it.
         overwrite: Replace a store that is there already, once the new one is complete.
         batch_rows: Tiles per record batch; unset: as many as fit 16 MiB.
 
@@ -68,6 +70,8 @@ def write_store(
     with partial_directory(path) as partial:
         metadata = _write_tiles(partial / TILES_FILE, iter(tiles), batch_rows, [*label_names], [*domain_names])
         metadata |= {"name": name or path.name, "source": source, "group_kind": group_kind}
+        if origin is not None:
+            metadata["origin"] = dict(origin)
         (partial / METADATA_FILE).write_text(json.dumps(metadata, indent=1), encoding="utf-8")
         for written in (partial / TILES_FILE, partial / METADATA_FILE, partial):
             _sync(written)
@@ -218,7 +222,7 @@ def partial_directory(path: Path) -> Iterator[Path]:
     try:
         _lock(descriptor, partial, path)
         for stale in partial.iterdir():
-            stale.unlink()
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         try:
             yield partial
         except BaseException:  # Ctrl-C included: nothing half-written stays

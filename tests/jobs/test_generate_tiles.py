@@ -1,0 +1,60 @@
+"""jobs/generate_tiles.py: a finished run in; a store that other jobs take, or pictures, out."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fedray.data import TileStore
+from tests.support.left import leave
+
+
+@pytest.fixture(scope="module")
+def left(small_config, new_database, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("left")
+    return leave(small_config(), folder / "run", new_database(folder))
+
+
+@pytest.fixture
+def generate_tiles(run, left):
+    return lambda *arguments: run("generate_tiles", "--run", left.folder, *arguments)
+
+
+def test_from_a_run_to_a_store_that_the_next_command_scores(generate_tiles, run, left, folder, small_store):
+    done = generate_tiles("--out", "made", "--counts", "dark=12", "bright=9", "--seed", 3)
+    assert done.status == 0, done.errors
+    made = TileStore.open(folder / "made")
+    assert np.bincount(made.labels).tolist() == [12, 9] and made.origin["seed"] == 3
+    assert (
+        "21 synthetic tiles of 16 px" in done.output and f"made by run {left.run_id} after 2 round(s): " in done.output
+    )
+    command = done.output.partition("next: python jobs/")[2].split()
+    assert command == ["score_tiles.py", "--data", str(small_store.path), "--tiles", str(folder / "made")]
+    scored = run("score_tiles", *command[1:], "--num-samples", 16, "--out", "scores")
+    assert scored.status == 0, scored.errors
+    again = generate_tiles("--out", "made", "--counts", "2", "--overwrite")
+    assert again.status == 0 and len(TileStore.open(folder / "made")) == 4
+
+
+def test_pictures_are_those_of_the_store(generate_tiles, folder):
+    assert generate_tiles("--out", "store", "--counts", 2).status == 0
+    done = generate_tiles("--out", "pictures", "--counts", 2, "--png")
+    assert done.status == 0 and "what made them is in " in done.output and "origin.json" in done.output
+    store = TileStore.open(folder / "store")
+    paths = sorted((folder / "pictures").glob("*/*.png"), key=lambda path: path.name)
+    assert [path.parent.name for path in paths] == ["dark", "dark", "bright", "bright"]
+    assert np.array_equal(np.stack([np.asarray(Image.open(path)) for path in paths]), store.tiles(slice(None)))
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], "--run RUN --out DIR"),
+        (["--out", "made", "--counts", "drak=1"], "did you mean 'dark'?"),
+        (["--out", "s3://bucket/made"], "--out must be a folder of this machine"),
+        (["--out", "made", "--png", "--overwrite"], "--overwrite replaces tile stores alone"),
+        (["--out", ".", "--overwrite"], "is not a tile store, so it is not overwritten"),
+        (["--out", "made", "--run", "nowhere"], "there is no results folder nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_made(generate_tiles, refused, argv, expected):
+    assert expected in refused(generate_tiles, *argv)
