@@ -90,7 +90,8 @@ def _draw(frame: pd.DataFrame) -> Figure:
         for sampler, of_sampler in frame.dropna(subset="calls").groupby("sampler", sort=False):
             axes.plot(of_sampler["calls"], of_sampler[name], "o-", label=str(sampler), markersize=4)
         axes.axhline(float(frame.loc[frame["sampler"] == _REAL, name].iloc[0]), color="grey", ls="--", label=_REAL)
-        axes.axvline(SAMPLERS[default.sampler].calls(default.steps), color="grey", lw=0.6)
+        calls = SAMPLERS[default.sampler].calls(default.steps)
+        axes.axvline(calls, color="grey", lw=0.6, label=f"{default.steps} steps of {default.sampler}: the default")
         axes.set_xscale("log", base=2)
         axes.set_xticks([2, 4, 8, 16, 32, 64], ["2", "4", "8", "16", "32", "64"])
         axes.set_title(name, fontsize=9, loc="left")
