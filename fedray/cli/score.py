@@ -13,8 +13,9 @@ from fedray.config import ConfigError, DataConfig, EvaluationConfig, ExperimentC
 from fedray.data import local_store
 from fedray.data.given import given_tiles
 from fedray.evaluation import Evaluator, check_compared, check_extractor
+from fedray.evaluation.differences import difference_lines
 from fedray.experiment.judging import judging_of
-from fedray.experiment.scoring import PICTURE, TABLE, choose, score_given, write_scored
+from fedray.experiment.scoring import DIFFERENCES, PICTURE, TABLE, choose, score_given, write_scored
 from fedray.experiment.self_tested import quality_line
 from fedray.experiment.settled import from_store
 from fedray.learning import training_device
@@ -89,7 +90,9 @@ def score(argv: Sequence[str], description: str) -> None:
     show_self_test(console, evaluator, out.folder)
     heading = judging_of(config).heading(config)._replace(title=f"Scores of {options.tiles} against {store.name}")
     print_scores(console, scored.scores, scored.floor, heading, quality=quality_line(evaluator))
-    console.print(f"Results: {out}/: {TABLE}, {PICTURE}", soft_wrap=True)
+    for line in difference_lines(scored.differences):
+        console.print(line, soft_wrap=True)
+    console.print(f"Results: {out}/: {TABLE}, {DIFFERENCES}, {PICTURE}", soft_wrap=True)
 
 
 def _in_full(word: str) -> str:
@@ -105,5 +108,5 @@ def _check_free(out: Place) -> None:
     """
     if (problem := why_not_made(Path(out.folder))) is not None:
         raise ConfigError(f"--out {out} cannot be used: {problem}; name another folder")
-    if taken := [name for name in (TABLE, PICTURE) if (out.folder / name).exists()]:
+    if taken := [name for name in (TABLE, DIFFERENCES, PICTURE) if (out.folder / name).exists()]:
         raise ConfigError(f"--out {out} holds {' and '.join(taken)} already; name another folder")

@@ -11,12 +11,13 @@ from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.data.given import GivenTiles
 from fedray.evaluation import EvaluationError, Evaluator, Scores, compared_indices, interval_names, mode_of
+from fedray.evaluation.differences import differences
 from fedray.experiment.judging.samples import PREVIEW_TILES
 from fedray.experiment.self_tested import keep_self_test
 from fedray.randomness import stream
 from fedray.results.pictures import save_samples
 
-TABLE, PICTURE = "scores.parquet", "samples.png"
+TABLE, PICTURE, DIFFERENCES = "scores.parquet", "samples.png", "differences.parquet"
 """Files of the results."""
 
 _LEAST = 16
@@ -32,12 +33,14 @@ class Scored:
         floor: What other real tiles score in their place, by name; empty where the store has too few.
         tiles: Those compared, uint8 [n, H, W, C].
         labels: Theirs, int64 [n].
+        differences: In which statistics they differ from the real ones (:func:`fedray.evaluation.differences`).
     """
 
     scores: Scores
     floor: Scores
     tiles: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    differences: pd.DataFrame
 
 
 def score_given(
@@ -58,7 +61,8 @@ def score_given(
     """
     chosen = choose(given.labels, store, config, seed)
     tiles, labels = given.read(chosen), given.labels[chosen]
-    return Scored(evaluator.scores(tiles, labels), evaluator.floor, tiles, labels)
+    scores = evaluator.scores(tiles, labels)
+    return Scored(scores, evaluator.floor, tiles, labels, differences(tiles, store, config))
 
 
 def choose(labels: NDArray[np.int64], store: TileStore, config: EvaluationConfig, seed: int) -> NDArray[np.int64]:
@@ -124,9 +128,10 @@ def score_table(scores: Scores, floor: Scores) -> pd.DataFrame:
 
 
 def write_scored(scored: Scored, store: TileStore, evaluator: Evaluator, title: str, folder: Path) -> None:
-    """Write the table, a picture, real tiles above those that were scored, and the self-test into a folder."""
+    """Write both tables, a picture, real tiles above those that were scored, and the self-test into a folder."""
     keep_self_test(evaluator.self_test, folder)
     score_table(scored.scores, scored.floor).to_parquet(folder / TABLE)
+    scored.differences.to_parquet(folder / DIFFERENCES)
     save_samples(folder / PICTURE, store, _preview(scored, len(store.label_names)), title)
 
 
