@@ -35,6 +35,9 @@ def print_first(console: Console, package: Package | None, notes: Iterable[str],
         console.print(line, soft_wrap=True)
 
 
+_USUAL_WIDTH, _NAME_WIDTH = 80, len("coverage/efficientnet-lite0/256")
+
+
 def print_scores(
     console: Console,
     scores: dict[str, float],
@@ -43,7 +46,7 @@ def print_scores(
     spent: tuple[float, float] | None = None,
     quality: str = "",
 ) -> None:
-    """Print the final scores beside what they are to be compared with.
+    """Print the final scores beside what they are to be compared with; labels' names continue that of all tiles.
 
     Args:
         console: Where to.
@@ -53,18 +56,29 @@ def print_scores(
         spent: Epsilon and delta of all that was released, with differential privacy.
         quality: How far to trust an extractor that was trained on the store, for the line below the table.
     """
-    table = Table(title=heading.title, caption=quality or None, caption_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("score", overflow="fold")  # cut off, names of labels were all alike in 80 columns
+    table = Table(
+        title=heading.title,
+        caption=quality or None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    # Scores of all tiles have whole names in 80 columns, and long labels are folded: cut off, they were all alike.
+    whole = [len(name) for name in scores if "/label/" not in name]
+    widest = min(_NAME_WIDTH, max(whole, default=0)) if console.width >= _USUAL_WIDTH else None
+    table.add_column("score", overflow="fold", min_width=widest)
     table.add_column("better")
     table.add_column(heading.judged, justify="right")
     table.add_column("95 % interval", justify="right")
-    table.add_column(heading.beside, justify="right")
+    table.add_column(heading.beside, justify="right", max_width=max(10, *map(len, heading.beside.split())))
     goals = [name for name in scores if mode_of(name) is not None]  # the others are ends of intervals
-    for _, names in groupby(goals, lambda name: name.partition("/label/")[0]):
+    for whole, names in groupby(goals, lambda name: name.partition("/label/")[0]):
         for name in names:
+            shown = name if name == whole or whole not in scores else f"  .../{name.removeprefix(f'{whole}/')}"
             better = "lower" if mode_of(name) == "min" else "higher"
             reached = f"{floor[name]:.4g}" if name in floor else ""
-            table.add_row(name, better, f"{scores[name]:.4g}", _interval(name, scores), reached)
+            table.add_row(shown, better, f"{scores[name]:.4g}", _interval(name, scores), reached)
         table.add_section()
     if spent is not None:
         epsilon, delta = spent

@@ -87,18 +87,25 @@ def test_the_final_table_says_direction_interval_and_floor_of_every_score():
         "c2st-high/texture/64": 0.97, "c2st-high/texture/64/label/a": 0.86,
     }  # fmt: skip
     text = printed(scores, {"fid/domain-cnn/64": 1.5, "coverage/domain-cnn/64": 0.9375, "c2st/texture/64": 0.5625})
-    assert "fid/domain-cnn/64 lower 3.142 1.5 kid/domain-cnn/64 lower 0.5 kid/domain-cnn/64/label/a lower 0.25" in text
+    assert "fid/domain-cnn/64 lower 3.142 1.5 kid/domain-cnn/64 lower 0.5 .../label/a lower 0.25" in text
     assert "coverage/domain-cnn/64 higher 0.125 0.9375 c2st" in text
     assert "c2st/texture/64 lower 0.9375 0.870 to 0.970 0.5625" in text
-    assert "c2st/texture/64/label/a lower 0.8 0.710 to 0.860" in text
+    assert ".../label/a lower 0.8 0.710 to 0.860" in text
     assert "c2st-" not in text
 
 
-def test_names_are_whole_in_80_columns():
-    names = [f"kid/efficientnet-lite0/190/label/{label}" for label in ("adenocarcinoma", "adenoma")]
-    console = Console(width=80, record=True)
-    print_scores(console, dict.fromkeys(names, 1.0), dict.fromkeys(names, 2.0), HEADING)
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_names_of_labels_are_whole_whatever_the_width_and_those_of_all_tiles_in_one_line_of_80(width):
+    labels = ("adenocarcinoma of the ascending colon", "adenoma")
+    whole = ["kid/efficientnet-lite0/190", "coverage/efficientnet-lite0/190"]
+    names = [name for score in whole for name in (score, *(f"{score}/label/{label}" for label in labels))]
+    console = Console(width=width, record=True)
+    print_scores(console, dict.fromkeys(names, 0.04688), dict.fromkeys(names, 0.1003), HEADING)
     lines = console.export_text().splitlines()
-    assert max(map(len, lines)) <= 80
-    first_column = "".join(line[:30].split(" lower ")[0].strip() for line in lines[4:])
-    assert first_column == "".join(names)
+    assert max(map(len, lines)) <= width
+    assert sum("0.1003" in line for line in lines) == len(names), "no column is cut off"
+    heads = [line.split()[0] for line in lines if "0.1003" in line]
+    if width >= 80:
+        assert [head for head in heads if head[0] != "."] == whole
+    words = "".join("".join(line.split(" lower ")[0].split(" higher ")[0].split()) for line in lines)
+    assert words.count(".../label/adenocarcinomaoftheascendingcolon") == words.count(".../label/adenoma") == 2
