@@ -69,7 +69,10 @@ def run_recombination(asked: Asked, names: tuple[str, str] = LEFT_OUT) -> str:
     held_out = see(store.tiles(cell.of(store, "test")))
     real = {words: see(store.tiles(indices)) for words, indices in _real(store, cell).items()}
     drawn = {words: see(_made(trained, cell)) for words, trained in networks.items()}
-    scored = _scored(held_out, real | drawn, asked.seed)
+    elsewhere = next(domain for domain in range(len(DOMAIN_NAMES)) if domain != cell.domain)
+    words = f"made for {DOMAIN_NAMES[elsewhere]}, the cell never seen"
+    control = {words: see(_made(never, Cell(cell.label, elsewhere)))}  # does asking for the domain change anything?
+    scored = _scored(held_out, real | control | drawn, asked.seed)
     scored.to_parquet(asked.out / "recombination.parquet")
     floor, *controls = real
     rows = [("real, held out", held_out), *((words, drawn[words]) for words in drawn)]
