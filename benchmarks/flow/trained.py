@@ -21,6 +21,9 @@ from fedray.tasks.flow import AVERAGE, Flow
 JUDGES = ("efficientnet-lite0", "domain-cnn")
 """Extractors."""
 
+_AFTERWARDS = {"sampler", "steps", "guidance"}
+"""Options of tiles that are made, and not of the training."""
+
 
 class Asked(NamedTuple):
     """What a look is asked for."""
@@ -46,7 +49,7 @@ def trained_flow(store: TileStore, asked: Asked, num_steps: int | None = None) -
     changes = {**RECIPES["flow"](size), **WAYS["centralised"], "seed": asked.seed, "resources.device": "cpu"}
     config = override(ExperimentConfig(), changes, "benchmark")
     path = asked.out / f"{store.name}-{asked.minutes:g}-minutes-seed-{asked.seed}.safetensors"
-    same = {"flow": config.flow.model_dump_json(), "fingerprint": store.fingerprint}
+    same = {"flow": config.flow.model_dump_json(exclude=_AFTERWARDS), "fingerprint": store.fingerprint}
     found = _loaded(path, config, store, same)
     if found is not None and num_steps in (None, found.steps):
         print(f"trained before, for {found.seconds:.0f} CPU seconds: {path}", flush=True)

@@ -53,10 +53,10 @@ class FlowConfig(Family):
     """Share of training tiles whose domain is withheld, where there are several, in [0, 1): for tiles of no domain."""
     augment: bool = True
     """Draw a random flip and quarter turn of every training tile (label-safe in histology)."""
-    sampler: Literal["euler", "heun", "midpoint"] = "heun"
+    sampler: Literal["euler", "heun", "midpoint"] = "midpoint"
     """How tiles are made of noise: 'euler' calls the network once a step, 'heun' and 'midpoint' twice and are of second
     order (the last step of 'heun' calls it once)."""
-    steps: int = Field(20, ge=1, le=1000)
+    steps: int = Field(10, ge=1, le=1000)
     """Steps from noise to tile, all of one length, 1 to 1000."""
     guidance: NonNegative = 1.0
     """How far towards its label a tile is pushed, away from tiles of no label (Ho and Salimans 2022), >= 0: 1 is the
