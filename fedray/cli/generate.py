@@ -94,7 +94,10 @@ def _run_and_out(options: GenerateOptions) -> tuple[str, Path]:
     if options.png and options.overwrite:
         raise ConfigError("--overwrite replaces tile stores alone; name another folder for --png")
     out = Path(options.out).expanduser().resolve()
-    check_target(out, options.overwrite)
+    if not options.png:
+        check_target(out, options.overwrite)
+    elif out.exists():
+        raise ConfigError(f"--out {out} exists already; name another folder for --png")
     return options.run, out
 
 

@@ -52,6 +52,7 @@ def test_pictures_are_those_of_the_store(generate_tiles, folder):
         (["--out", "made", "--counts", "drak=1"], "did you mean 'dark'?"),
         (["--out", "s3://bucket/made"], "--out must be a folder of this machine"),
         (["--out", "made", "--png", "--overwrite"], "--overwrite replaces tile stores alone"),
+        (["--out", ".", "--png"], "exists already; name another folder for --png"),
         (["--out", ".", "--overwrite"], "is not a tile store, so it is not overwritten"),
         (["--out", "made", "--run", "nowhere"], "there is no results folder nowhere"),
     ],
