@@ -1,6 +1,8 @@
 """Whole experiments on real Ray, real MLflow and real tiles."""
 
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from fedray import experiment
-from fedray.config import ConfigError, load_config
+from fedray.config import ConfigError, ExperimentConfig, load_config
 from fedray.data import TileShape
 from fedray.evaluation import score_names
 from fedray.federation import (
@@ -33,9 +35,44 @@ class StoppedError(Exception):
     """Stands for whatever ends a process between two rounds."""
 
 
-@pytest.fixture
+class Left(NamedTuple):
+    """A whole experiment and what it left."""
+
+    config: ExperimentConfig
+    result: experiment.Result
+    seen: list[experiment.RoundResult]
+    out: Path
+    uri: str
+
+
+@pytest.fixture(scope="module")
 def run_experiment(workers):
     return partial(experiment.run_experiment, pool=workers)
+
+
+@pytest.fixture(scope="module")
+def leave(run_experiment, new_database, tmp_path_factory):
+    """Return ``leave(config)``: an experiment in a folder and a database of its own."""
+
+    def leave(config):
+        folder, seen = tmp_path_factory.mktemp("left"), []
+        uri = new_database(folder)
+        result = run_experiment(config, out=folder / "run", tracking_uri=uri, on_round=seen.append)
+        return Left(config, result, seen, folder / "run", uri)
+
+    return leave
+
+
+@pytest.fixture(scope="module")
+def left(leave, small_config):
+    """Two rounds, for all tests that look at what such an experiment leaves."""
+    return leave(small_config())
+
+
+@pytest.fixture(scope="module")
+def whole(leave, small_config):
+    """Three rounds that nobody stopped."""
+    return leave(small_config(federation__num_rounds=3))
 
 
 @pytest.fixture
@@ -65,20 +102,15 @@ def only_run(uri):
     return client, run
 
 
-def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(
-    run_experiment, small_config, small_store, tmp_path, uri
-):
-    config = small_config()
-    seen = []
-    result = run_experiment(config, out=tmp_path / "run", tracking_uri=uri, on_round=seen.append)
-
+def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(left, small_store):
+    config, result, seen, out, uri = left
     assert list(result.scores) == score_names(config.evaluation, small_store)
     assert [round_result.report.round_index for round_result in seen] == [1, 2]
-    history = pd.read_parquet(tmp_path / "run" / "results.parquet")
+    history = pd.read_parquet(out / "results.parquet")
     assert history["round"].tolist() == [1, 2]
     assert history["fid/efficientnet-lite0/16"].iloc[-1] == result.scores["fid/efficientnet-lite0/16"]
-    assert load_config(tmp_path / "run" / "config.yaml") == experiment.settled(config)
-    assert Image.open(tmp_path / "run" / "samples.png").width > 300
+    assert load_config(out / "config.yaml") == experiment.settled(config)
+    assert Image.open(out / "samples.png").width > 300
 
     client, run = only_run(uri)
     assert (run.info.run_id, run.info.status) == (result.run_id, "FINISHED")
@@ -91,21 +123,21 @@ def test_an_experiment_leaves_scores_pictures_history_and_a_tracked_run(
     pictures = {item.path.split("+")[2] for item in client.list_artifacts(result.run_id, "images")}
     assert pictures == {"0", "1", "2"}, "from the untrained generator on"
 
-    for left in (Finished.open(tmp_path / "run"), Finished.open(result.run_id, uri)):
-        assert (left.config, left.scores, left.run_id) == (result.config, result.scores, result.run_id)
-        assert_same(left.arrays, final_arrays(tmp_path / "run"))
-        pd.testing.assert_frame_equal(left.history, history, check_like=True, check_dtype=False)
-        assert left.floor == result.floor != {}
+    for found in (Finished.open(out), Finished.open(result.run_id, uri)):
+        assert (found.config, found.scores, found.run_id) == (result.config, result.scores, result.run_id)
+        assert_same(found.arrays, final_arrays(out))
+        pd.testing.assert_frame_equal(found.history, history, check_like=True, check_dtype=False)
+        assert found.floor == result.floor != {}
 
 
-def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(run_experiment, small_config, tmp_path, uri):
-    result = run_experiment(small_config(), out=tmp_path / "run", tracking_uri=uri)
+def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(left):
+    _, result, _, out, uri = left
     _, run = only_run(uri)
     (output,) = run.outputs.model_outputs
     model_uri = f"models:/{output.model_id}"
     loaded = load_model(uri, model_uri)
     gan = Gan(result.config.gan, TileShape(16, 3, 2), seed=9)
-    gan.load(final_arrays(tmp_path / "run"))
+    gan.load(final_arrays(out))
     noise, labels = torch.randn(5, 8), torch.tensor([0, 1, 1, 0, 1])
     with torch.inference_mode():
         expected = gan.generator_ema(noise, Condition(labels, torch.zeros_like(labels)))
@@ -114,10 +146,11 @@ def test_the_tracked_generator_comes_back_as_the_one_that_was_evaluated(run_expe
 
 @pytest.mark.parametrize("aggregate", ["both", "generator"])
 def test_a_stopped_experiment_continues_to_the_same_end_in_the_same_run(
-    run_experiment, small_config, tmp_path, uri, aggregate
+    run_experiment, leave, whole, small_config, tmp_path, uri, aggregate
 ):
-    config = small_config(federation__num_rounds=3, federation__aggregate=aggregate)
-    whole = run_experiment(config, out=tmp_path / "whole", tracking_uri=f"sqlite:///{tmp_path / 'other.db'}")
+    if aggregate != "both":
+        whole = leave(small_config(federation__num_rounds=3, federation__aggregate=aggregate))
+    config = whole.config
 
     def stop_after_two(result):
         if result.report.round_index == 2:
@@ -128,8 +161,8 @@ def test_a_stopped_experiment_continues_to_the_same_end_in_the_same_run(
     assert only_run(uri)[1].info.status == "FAILED"
     resumed = run_experiment(config, out=tmp_path / "run", tracking_uri=uri)
 
-    assert_close(final_arrays(tmp_path / "whole"), final_arrays(tmp_path / "run"))
-    assert resumed.scores == pytest.approx(whole.scores, rel=1e-4)
+    assert_close(final_arrays(whole.out), final_arrays(tmp_path / "run"))
+    assert resumed.scores == pytest.approx(whole.result.scores, rel=1e-4)
     assert resumed.history["round"].tolist() == [1, 2, 3]
     client, run = only_run(uri)
     assert run.info.status == "FINISHED"
@@ -151,9 +184,8 @@ def test_replies_merged_on_the_workers_change_rounding_only(run_experiment, smal
     assert reports[0].times["merge"] == 0 < reports[1].times["merge"]
 
 
-def test_a_round_says_where_its_time_went(run_experiment, small_config, tmp_path, uri):
-    run_experiment(small_config(federation__num_rounds=1), out=tmp_path / "run", tracking_uri=uri)
-    _, run = only_run(uri)
+def test_a_round_says_where_its_time_went(left):
+    _, run = only_run(left.uri)
     parts = {name.removeprefix("round-seconds/") for name in run.data.metrics if name.startswith("round-seconds/")}
     assert parts == {"dispatch", "compute", "merge", "transfer", "aggregation"}
     assert 0 < run.data.metrics["worker-utilisation"] <= 1
@@ -173,10 +205,9 @@ def test_resuming_a_finished_experiment_changes_nothing(run_experiment, small_co
     assert run.data.tags["fedray.extractor-quality"] == first.quality
 
 
-def test_a_folder_of_another_experiment_is_refused(run_experiment, small_config, tmp_path, uri):
-    run_experiment(small_config(federation__num_rounds=1), out=tmp_path / "run", tracking_uri=uri)
+def test_a_folder_of_another_experiment_is_refused(run_experiment, small_config, left):
     with pytest.raises(ConfigError, match="holds another experiment"):
-        run_experiment(small_config(seed=5), out=tmp_path / "run", tracking_uri=uri)
+        run_experiment(small_config(seed=5), out=left.out, tracking_uri=left.uri)
 
 
 @pytest.mark.parametrize("mode", ["discriminator", "centralised", "md-gan", "privacy"])
@@ -223,14 +254,13 @@ def test_an_experiment_brings_its_own_workers_where_none_are_given(small_config,
 
 
 def test_results_on_shared_storage_are_continued_on_another_machine(
-    run_experiment, small_config, tmp_path, uri, bucket, monkeypatch
+    run_experiment, whole, tmp_path, uri, bucket, monkeypatch
 ):
     def stop(result):
         if result.report.round_index == 1:
             raise StoppedError
 
-    config, place = small_config(federation__num_rounds=3), f"{bucket.uri}/runs/first"
-    undisturbed = run_experiment(config, out=tmp_path / "here", tracking_uri=uri)
+    config, place = whole.config, f"{bucket.uri}/runs/first"
     monkeypatch.setenv("FEDRAY_RESULTS", str(tmp_path / "one head"))
     with pytest.raises(StoppedError):
         run_experiment(config, out=place, tracking_uri=uri, on_round=stop)
@@ -242,5 +272,5 @@ def test_results_on_shared_storage_are_continued_on_another_machine(
     )
     assert rounds == [2, 3]
     assert result.history["round"].tolist() == [1, 2, 3]
-    assert_close(final_arrays(result.out), final_arrays(undisturbed.out))
+    assert_close(final_arrays(result.out), final_arrays(whole.out))
     assert "runs/first/samples.png" in bucket.names() and not any("round-00001" in name for name in bucket.names())
