@@ -14,6 +14,7 @@ from fedray.tasks.classification import Classifier
 from tests.support import classifiers
 from tests.support.federation import run as run_in_process
 from tests.support.mlflow_models import load_model
+from tests.support.ray_train import stand_in_for_ray_train
 
 
 class StoppedError(Exception):
@@ -62,7 +63,10 @@ def test_a_federated_classifier_stops_resumes_and_leaves_all_there_is(workers, s
     np.testing.assert_allclose(loaded(as_floats).detach().numpy(), one.logits(pixels), atol=1e-4)
 
 
-def test_a_centralised_classifier_is_one_client_with_all_tiles(ray_session, small_store, tmp_path, new_database):
+def test_a_centralised_classifier_is_one_client_with_all_tiles(
+    ray_session, small_store, tmp_path, new_database, monkeypatch
+):
+    stand_in_for_ray_train(monkeypatch)
     config = classifiers.experiment(
         small_store, federation__mode="centralised", resources__num_workers=1, classification__patience=1
     )

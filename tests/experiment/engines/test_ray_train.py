@@ -1,9 +1,5 @@
 """The centralised baseline on Ray Train against the plain local pass and against the sum of its parts."""
 
-import queue
-from functools import partial
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +7,6 @@ import torch
 from fedray.config import ConfigError
 from fedray.data import partitioned_store, tile_shape
 from fedray.experiment import ExperimentRun, prepare_judge
-from fedray.experiment.engines import ray_train
 from fedray.experiment.engines.ray_train import CentralisedRun
 from fedray.experiment.judging.samples import PREVIEW_TILES
 from fedray.federation import DivergedError, client_app, shared_arrays
@@ -22,6 +17,7 @@ from fedray.tasks.gan import Gan, GanSteps, Optimizers, local_pass
 from fedray.testing import LocalGrid
 from tests.support.federation import first_state
 from tests.support.hooks import Seen
+from tests.support.ray_train import stand_in_for_ray_train
 
 CENTRALISED = {"federation__mode": "centralised", "evaluation__every": 10}
 
@@ -43,29 +39,8 @@ def train(ray_session):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """The one worker of a training, without the processes that Ray Train starts for it: half a minute in all."""
+    """The one worker of a training, without the processes that Ray Train starts for it; two are its own below."""
     stand_in_for_ray_train(monkeypatch)
-
-
-def stand_in_for_ray_train(monkeypatch):
-    """Run one worker in a thread of this process; two are Ray Train's own below."""
-
-    class Trainer:
-        def __init__(self, loop, train_loop_config, scaling_config, run_config):
-            assert scaling_config.num_workers == 1
-            self.fit = partial(loop, train_loop_config)
-
-    class Rounds(queue.Queue):
-        def __init__(self, actor_options):
-            super().__init__()
-
-        def shutdown(self, force):
-            pass
-
-    alone = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
-    stand_ins = {"TorchTrainer": Trainer, "Queue": Rounds, "Empty": queue.Empty, "get_context": lambda: alone}
-    for name, stand_in in stand_ins.items():
-        monkeypatch.setattr(ray_train, name, stand_in)
 
 
 def finish(run):
