@@ -63,12 +63,21 @@ def ray_session() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def ray_address(ray_session: None) -> str:
+    """Where another process joins the suite's Ray: to start one takes longer than most tests."""
+    import ray
+
+    address: str = ray.get_runtime_context().gcs_address
+    return address
+
+
+@pytest.fixture(scope="session")
 def workers(ray_session: None, cache: Path) -> Iterator[Any]:
-    """Two warm workers for the experiments of a module; other modules may need all the CPUs."""
+    """Two warm workers for all tests that do not kill them; they take none of the CPUs, which other tests may need."""
     from fedray.simulation import WorkerPool, WorkerResources
 
-    with WorkerPool(WorkerResources(num_workers=2)) as pool:
+    with WorkerPool(WorkerResources(num_workers=2, cpus_per_worker=0)) as pool:
         yield pool
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "flower_digits.py"
 
 
-def test_the_plain_flower_app_learns_digits():
+def test_the_plain_flower_app_learns_digits(ray_address):
     done = subprocess.run(
         [sys.executable, str(EXAMPLE)],
-        env=os.environ | {"RAY_ADDRESS": "local"},
+        env=os.environ | {"RAY_ADDRESS": ray_address},
         capture_output=True,
         text=True,
         timeout=240,

@@ -13,15 +13,15 @@ from fedray.simulation import RayGrid
 from tests.support.federation import first_state, rounds_of
 
 
-def test_ray_grid_equals_flowers_stock_simulation(small_config, workers, tmp_path):
+def test_ray_grid_equals_flowers_stock_simulation(small_config, workers, ray_address, tmp_path):
     # With private discriminators: each client's state must survive between its rounds on both engines.
     config = small_config(
         federation__num_clients=3, federation__aggregate="generator", partition__scheme="dirichlet"
     )  # fmt: skip
     save_config(config, tmp_path / "config.yaml")
     script = Path(__file__).parents[1] / "support" / "stock_simulation.py"
-    # An engine of its own: the stock one would join this suite's Ray and shut it down.
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    # In a process of its own, because it leaves Ray at its end.
+    environment = os.environ | {"RAY_ADDRESS": ray_address}
     subprocess.run(
         [sys.executable, str(script), str(tmp_path / "config.yaml"), str(tmp_path / "stock.npz")],
         env=environment,

@@ -167,11 +167,13 @@ def test_jobs_lose_nothing_when_the_server_is_killed(server) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_sweep_loses_no_metric_when_the_server_is_away_for_three_rounds(server, small_store, tmp_path: Path) -> None:
+def test_a_sweep_loses_no_metric_when_the_server_is_away_for_three_rounds(
+    server, small_store, tmp_path: Path, ray_address: str
+) -> None:
     write_trials(small_store, tmp_path / "space.yaml", num_trials=NUM_TRIALS, num_rounds=NUM_ROUNDS)
     script = REPOSITORY / "tests" / "support" / "run_small_sweep.py"
     command = [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), server.uri]
-    command += [str(NUM_TRIALS)]
+    command += [ray_address]
     sweep = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         shown = [next(line for line in sweep.stdout if " round 2: " in line)]

@@ -1,4 +1,4 @@
-"""One pool of two workers for the tests that do not kill it, and how a test module's apps reach the workers."""
+"""The suite's two workers for the tests that do not kill them, and how a test module's apps reach the workers."""
 
 import sys
 from collections.abc import Iterator
@@ -7,13 +7,12 @@ from types import ModuleType
 import pytest
 from ray import cloudpickle
 
-from fedray.simulation import WorkerPool, WorkerResources
+from fedray.simulation import WorkerPool
 
 
 @pytest.fixture(scope="session")
-def pool(ray_session: None) -> Iterator[WorkerPool]:
-    with WorkerPool(WorkerResources(num_workers=2, cpus_per_worker=0.5)) as pool:
-        yield pool
+def pool(workers: WorkerPool) -> WorkerPool:
+    return workers
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -27,9 +27,8 @@ def federation():
     del sys.modules["federation_app"]
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess:
-    # Flower's engine shuts Ray down at its end, and must find neither ours nor one that somebody runs on this machine.
-    environment = os.environ | {"RAY_ADDRESS": "local"}
+def python(*arguments: str, ray_address: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"RAY_ADDRESS": ray_address}
     return subprocess.run(
         [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
     )
@@ -43,8 +42,8 @@ def assert_same(ours: Path, theirs: Path) -> None:
             np.testing.assert_allclose(a[name], b[name], rtol=1e-6, atol=1e-6, err_msg=name)
 
 
-def test_equals_flowers_own_simulation_and_leaves_ray_alone(ray_session, federation, tmp_path):
-    done = python(str(APP_FILE), str(tmp_path / "stock.npz"))
+def test_equals_flowers_own_simulation_and_leaves_ray_alone(ray_address, federation, tmp_path):
+    done = python(str(APP_FILE), str(tmp_path / "stock.npz"), ray_address=ray_address)
     assert (tmp_path / "stock.npz").exists(), done.stderr[-3000:]
     ours = tmp_path / "ours.npz"
     config = {"client-resources": {"num-cpus": 1, "num-gpus": 0.0}}
@@ -54,26 +53,27 @@ def test_equals_flowers_own_simulation_and_leaves_ray_alone(ray_session, federat
     assert ray.get(ray.put(1)) == 1
 
 
-def test_starts_and_ends_a_ray_of_its_own_where_there_is_none(federation, tmp_path):
+def test_starts_and_ends_a_ray_of_its_own_where_there_is_none(ray_address, federation, tmp_path):
+    """One that it joins, it leaves at the end; here after an error."""
     script = f"""
-import sys; sys.path.insert(0, {str(APP_FILE.parent)!r})
+import os, sys; sys.path.insert(0, {str(APP_FILE.parent)!r})
 import ray
 from federation_app import client_app, make_server_app
 from fedray.simulation import NoWorkerError, run_simulation
-init = {{"num_cpus": 2, "object_store_memory": 100 * 1024**2}}
+init = {{"num_cpus": 1, "object_store_memory": 100 * 1024**2}}
 config = {{"client_resources": {{"num_cpus": 1}}, "init_args": init}}
 run_simulation(make_server_app({str(tmp_path / "own.npz")!r}), client_app, 5, backend_config=config)
 assert not ray.is_initialized()
+os.environ["RAY_ADDRESS"] = {ray_address!r}
 try:
-    too_big = {{"client_resources": {{"num_cpus": 3}}, "init_args": init}}
-    run_simulation(make_server_app("never"), client_app, 5, backend_config=too_big)
+    run_simulation(make_server_app("never"), client_app, 5, backend_config={{"client_resources": {{"num_cpus": 65}}}})
 except NoWorkerError as error:
     print("refused:", error)
 assert not ray.is_initialized()
 """
-    done = python("-c", script)
+    done = python("-c", script, ray_address="local")  # never the one that somebody runs on this machine
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "refused: no worker can start: asked for 1 worker(s) of 3 CPU" in done.stdout
+    assert "refused: no worker can start: asked for 1 worker(s) of 65 CPU" in done.stdout
     assert (tmp_path / "own.npz").exists()
 
 

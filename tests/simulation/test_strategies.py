@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from flwr.app import Context, RecordDict
 from ray import cloudpickle
 
-from fedray.simulation import RayGrid, WorkerPool, WorkerResources, run_simulation
+from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from tests.support import strategies_app as app
 
 Results = dict[str, np.ndarray]  # by strategy/arrays/name or strategy/train or evaluate/round/metric
@@ -30,10 +29,12 @@ def load(path: Path) -> Results:
 
 
 @pytest.fixture(scope="module")
-def stock_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """Flower's own engine at work, in a process of its own because it shuts Ray down at its end."""
+def stock_process(
+    ray_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """Flower's own engine at work, in a process of its own because it leaves Ray at its end."""
     folder = tmp_path_factory.mktemp("stock")
-    environment = os.environ | {"RAY_ADDRESS": "local"}  # never the Ray that somebody runs on this machine
+    environment = os.environ | {"RAY_ADDRESS": ray_address}
     command = [sys.executable, app.__file__, str(folder / "found.npz")]
     with (
         (folder / "log").open("w") as log,
@@ -44,13 +45,18 @@ def stock_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[su
             process.terminate()
 
 
-@pytest.fixture(scope="module")
-def ours(ray_session: None, stock_process: object, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """What our engine finds, on two workers, while Flower's is at it (and mostly waits)."""
-    out = tmp_path_factory.mktemp("ours") / "found.npz"
-    config = {"client_resources": {"num_cpus": 1.5}}
-    run_simulation(app.make_server_app(str(out)), app.client_app, app.NUM_CLIENTS, backend_config=config)
+def run_on(pool: WorkerPool, out: Path) -> Results:
+    grid = RayGrid(app.client_app, app.NUM_CLIENTS, pool)
+    app.make_server_app(str(out))(grid=grid, context=Context(grid.run.run_id, 0, {}, RecordDict(), {}))
+    grid.close()
     return load(out)
+
+
+@pytest.fixture(scope="module")
+def ours(stock_process: object, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """What our engine finds, on three workers, while Flower's is at it (and mostly waits)."""
+    with WorkerPool(WorkerResources(num_workers=3, cpus_per_worker=0.25)) as pool:
+        return run_on(pool, tmp_path_factory.mktemp("ours") / "found.npz")
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +100,6 @@ def test_each_round_draws_some_of_the_clients_anew(stock):
         assert len(set(drawn)) > 1
 
 
-def test_the_number_of_workers_changes_nothing(ray_session, tmp_path):
-    found = []
-    with ExitStack() as stack:
-        sizes = (WorkerResources(num_workers, cpus_per_worker=0.25) for num_workers in (1, 3))
-        for pool in [stack.enter_context(WorkerPool(size)) for size in sizes]:  # they start all at once
-            out = tmp_path / f"{pool.resources.num_workers}.npz"
-            grid = RayGrid(app.client_app, app.NUM_CLIENTS, pool)
-            context = Context(grid.run.run_id, 0, {}, RecordDict(), {})
-            app.make_server_app(str(out))(grid=grid, context=context)
-            grid.close()
-            found.append(load(out))
-    alone, together = found
-    assert_same(together, alone, rtol=1e-9, atol=1e-12)
+def test_the_number_of_workers_changes_nothing(ours, tmp_path):
+    with WorkerPool(WorkerResources(num_workers=1, cpus_per_worker=0.25)) as pool:
+        assert_same(ours, run_on(pool, tmp_path / "alone.npz"), rtol=1e-9, atol=1e-12)

@@ -1,5 +1,9 @@
-"""Run a saved search space on a Ray of its own: python run_small_sweep.py SPACE.yaml OUT TRACKING_URI CPUS."""
+"""Run a saved search space in a process of its own: python run_small_sweep.py SPACE.yaml OUT TRACKING_URI RAY_ADDRESS.
 
+The logins of the tracking server reach its trials, whose Ray was started without them.
+"""
+
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +11,7 @@ import ray
 
 from fedray.sweep import load_space, run_sweep
 
-num_cpus = int(sys.argv[4])
-ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-run_sweep(load_space(Path(sys.argv[1])), out=Path(sys.argv[2]), tracking_uri=sys.argv[3])
+space, out, tracking_uri, address = sys.argv[1:]
+logins = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_TRACKING_")}
+ray.init(address=address, runtime_env={"env_vars": logins}, log_to_driver=False, logging_level="ERROR")
+run_sweep(load_space(Path(space)), out=Path(out), tracking_uri=tracking_uri)

@@ -39,13 +39,14 @@ def small_space(store: Any, num_rounds: int = 3, **changes: Any) -> SearchSpace:
     )
 
 
-def write_trials(store: Any, path: Path, *, num_trials: int, num_rounds: int) -> None:
+def write_trials(store: Any, path: Path, *, num_trials: int, num_rounds: int, max_concurrent: int = 4) -> None:
     """Write a space of trials of one worker each, all of which run all their rounds."""
     good = {"gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
     space = small_space(
         store,
         num_rounds=num_rounds,
         num_trials=num_trials,
+        max_concurrent=max_concurrent,
         early_stopping={"grace_rounds": num_rounds},
         start_points=[good | {"gan.n_critic": 1 + number % 3} for number in range(num_trials)],
     )

@@ -26,5 +26,6 @@ def main(grid, context):
     np.savez(sys.argv[2], **shared_arrays(state))
 
 
-resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}, "init_args": {"num_cpus": 1, "address": "local"}}
+# Of the four CPUs of the suite's Ray: one actor, and room for others beside it.
+resources = {"client_resources": {"num_cpus": 2.5, "num_gpus": 0.0}}
 run_simulation(server_app, client_app, num_supernodes=config.num_clients, backend_config=resources)

@@ -180,6 +180,6 @@ def make_server_app(out: str) -> ServerApp:
 if __name__ == "__main__":
     from flwr.simulation import run_simulation
 
-    resources = {"num_cpus": 1, "num_gpus": 0.0}
-    config = {"client_resources": resources, "init_args": {"num_cpus": 2, "object_store_memory": 100 * 1024**2}}
+    # Of the four CPUs of the suite's Ray: one actor, and room for others beside it.
+    config = {"client_resources": {"num_cpus": 2.5, "num_gpus": 0.0}}
     run_simulation(make_server_app(sys.argv[1]), client_app, NUM_CLIENTS, backend_config=config)

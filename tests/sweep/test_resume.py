@@ -12,11 +12,10 @@ from mlflow import MlflowClient
 from tests.support.spaces import METRIC, write_trials
 
 
-def start(tmp_path, uri):
-    """One trial at a time: half as many processes that import everything."""
+def start(tmp_path, uri, ray_address):
     script = Path(__file__).parents[1] / "support" / "run_small_sweep.py"
     return subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), uri, "1"],
+        [sys.executable, str(script), str(tmp_path / "space.yaml"), str(tmp_path / "out"), uri, ray_address],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -24,11 +23,12 @@ def start(tmp_path, uri):
     )
 
 
-def test_a_killed_sweep_resumes_without_repeating_or_losing_a_trial(small_store, new_database, tmp_path):
+def test_a_killed_sweep_resumes_without_repeating_or_losing_a_trial(small_store, new_database, tmp_path, ray_address):
+    """One trial at a time: half as many processes that import everything."""
     uri = new_database(tmp_path)
-    write_trials(small_store, tmp_path / "space.yaml", num_trials=3, num_rounds=3)
+    write_trials(small_store, tmp_path / "space.yaml", num_trials=3, num_rounds=3, max_concurrent=1)
 
-    driver = start(tmp_path, uri)
+    driver = start(tmp_path, uri, ray_address)
     shown = []
     for line in driver.stdout:  # kill it in the middle of a trial, with at least one trial done
         shown.append(line)
@@ -49,7 +49,7 @@ def test_a_killed_sweep_resumes_without_repeating_or_losing_a_trial(small_store,
     done_before = set(re.findall(r"trial (\w+) round 3", "".join(shown[:-1])))
     assert done_before
 
-    resumed = start(tmp_path, uri)
+    resumed = start(tmp_path, uri, ray_address)
     output, _ = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, output
     for key in done_before:
