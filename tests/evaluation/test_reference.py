@@ -67,18 +67,25 @@ def test_a_damaged_file_is_built_again(cache: Path, make_store: MakeStore) -> No
 def test_two_processes_build_once_and_agree(cache: Path, make_store: MakeStore) -> None:
     store = make_store(SMALL, 16, seed=3)
     script = textwrap.dedent(f"""
-        import fedray.evaluation.extractors.lite0 as lite0
+        import multiprocessing
+        import fedray.evaluation.extractors.lite0 as lite0  # once for both, for it takes seconds
         from fedray.config import EvaluationConfig
         from fedray.data import TileStore
         from fedray.evaluation import Evaluator
         measure, measured = lite0.measure, []
         lite0.measure = lambda network, store: measured.append(1) or measure(network, store)
-        evaluator = Evaluator.prepare(TileStore.open({str(store.path)!r}), EvaluationConfig(num_samples=20))
-        print(len(measured), evaluator.extractor.identity, evaluator.floor)
+        def prepare():
+            evaluator = Evaluator.prepare(TileStore.open({str(store.path)!r}), EvaluationConfig(num_samples=20))
+            print(len(measured), evaluator.extractor.identity, evaluator.floor, flush=True)
+        processes = [multiprocessing.get_context("fork").Process(target=prepare) for _ in range(2)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
     """)
     command, environment = [sys.executable, "-c", script], os.environ | {"OMP_NUM_THREADS": "1"}
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
-    answers = [process.communicate(timeout=200)[0].strip().split(" ", 1) for process in started]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, timeout=200, check=True)
+    answers = [line.split(" ", 1) for line in done.stdout.splitlines()]
     assert sorted(answer[0] for answer in answers) == ["0", "1"]
     assert answers[0][1] == answers[1][1]
     assert len(files(cache, store)) == 3
