@@ -118,4 +118,9 @@ def _tell(console: Console, finished: Finished, cells: Sequence[Cell], out: Path
     console.print(f"what made them is in {kept}")
     data = finished.config.data
     size = f" --data.tile-size {data.tile_size}" if data.store in DATASETS else ""
+    if not png:
+        console.print(
+            f"to train a classifier on them too: python jobs/train_classifier.py --data {quote(data.store)}{size} "
+            f"--classification.tiles both --classification.synthetic {quote(str(out))}"
+        )
     console.print(f"next: python jobs/score_tiles.py --data {quote(data.store)}{size} --tiles {quote(str(out))}")

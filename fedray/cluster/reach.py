@@ -74,6 +74,7 @@ def _paths_in(config: ExperimentConfig, folder: Path | None) -> Iterator[dict[st
     """Give the paths of this machine that others need; a folder for results stands for a small file in it."""
     named = {
         "data.store": None if config.data.store in DATASETS else config.data.store,
+        **{f"{config.task}.{field}": path for field, path in config.family.other_stores.items()},
         f"{config.task}.weights": getattr(config.family, "weights", None),
         "evaluation.extractor_weights": config.evaluation.extractor_weights,
     }

@@ -1,5 +1,6 @@
 """The section ``classification``: the network, its loss, one local training step, and when to stop."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -39,8 +40,20 @@ class ClassificationConfig(Family):
     label_weights: Literal["none", "balanced"] = "none"
     """What a tile weighs in the loss: 'none': 1; 'balanced': inversely to how many tiles the client has of its label,
     so that its labels count alike."""
+    label_sampling: Literal["data", "balanced"] = "data"
+    """Tiles that fill the batches: 'data': each tile once an epoch; 'balanced': as many of each label that the client
+    has, so tiles of a rare label come again and again (oversampling) while an epoch stays as long as it is."""
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of the target that is spread over all labels (Szegedy et al. 2016), in [0, 1)."""
+    tiles: Literal["real", "synthetic", "both"] = "real"
+    """What is trained on: the clients' tiles ('real'), those of classification.synthetic ('synthetic'), or 'both'. What
+    validates and what is tested are real tiles in any case."""
+    synthetic: str | None = None
+    """Tile store of synthetic tiles (jobs/generate_tiles.py makes one), its s3:// or gs:// address, with the labels and
+    the tile size of data.store. For tiles 'synthetic' and 'both'."""
+    synthetic_per_real: Positive | None = None
+    """Synthetic tiles for each real training tile, > 0: 0.5 is half as many, drawn from each label alike, and what is
+    drawn for less is among what is drawn for more. Unset: all that the store has."""
     batch_size: int = Field(32, ge=2, le=65536)
     """Tiles per optimiser step on a client, >= 2; a client with fewer tiles uses all it has, and a tile that is left
     over alone at the end of an epoch joins the batch before it."""
@@ -88,6 +101,35 @@ class ClassificationConfig(Family):
             )
         return self
 
+    @model_validator(mode="after")
+    def _synthetic_tiles_that_are_used(self) -> Self:
+        if self.tiles != "real" and self.synthetic is None:
+            raise ValueError(
+                f"classification.tiles {self.tiles!r} needs classification.synthetic, a store of synthetic tiles "
+                "(jobs/generate_tiles.py makes one), but got none"
+            )
+        if self.tiles == "real" and (self.synthetic or self.synthetic_per_real):
+            given = "synthetic" if self.synthetic else "synthetic_per_real"
+            raise ValueError(
+                f"classification.{given} is {getattr(self, given)!r}, but classification.tiles is 'real' and nothing "
+                "would read it; set classification.tiles to 'both' or 'synthetic', or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_balanced_once(self) -> Self:
+        if self.label_sampling == "balanced" and self.label_weights == "balanced":
+            raise ValueError(
+                "classification.label_sampling and classification.label_weights are both 'balanced', and each alone "
+                "makes the labels count alike; leave one of them out"
+            )
+        return self
+
+    @property
+    def other_stores(self) -> Mapping[str, str]:
+        """The synthetic tiles, if any."""
+        return {"synthetic": self.synthetic} if self.synthetic else {}
+
     @property
     def stops_after(self) -> int | None:
         """The patience."""
@@ -128,5 +170,10 @@ class ClassificationConfig(Family):
             problems.append(
                 f"classification.patience needs a data.store that the server has too, but got {SITES!r}: it has no "
                 "tile to validate on"
+            )
+        if self.tiles != "real" and experiment.data.store == SITES:
+            problems.append(
+                f"classification.tiles {self.tiles!r} needs a data.store that the server has too, but got {SITES!r}: "
+                "no site has the synthetic tiles; leave it out"
             )
         return problems

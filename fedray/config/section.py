@@ -1,5 +1,6 @@
 """What all sections of the configuration are made of."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,6 +45,11 @@ class Family(Section):
     def stops_after(self) -> int | None:
         """Evaluations in a row without a smaller validation loss after which the training stops; None: it does not."""
         return None
+
+    @property
+    def other_stores(self) -> Mapping[str, str]:
+        """Tile stores that are read beside ``data.store``, by the fields that name them."""
+        return {}
 
     @property
     def lacks_plain_sgd(self) -> str:

@@ -31,6 +31,7 @@ from fedray.data.sources import (
     tile_shape,
 )
 from fedray.data.store import SPLITS, StoreError, Tile, TileStore
+from fedray.data.synthetic import synthetic_store, training_sizes, with_synthetic
 from fedray.data.tiles import LabelledTiles, TileShape
 from fedray.data.writing import write_store
 
@@ -72,8 +73,11 @@ __all__ = [
     "partitioned_store",
     "site_store",
     "store_shape",
+    "synthetic_store",
     "tile_shape",
+    "training_sizes",
     "training_tiles",
     "upload_store",
+    "with_synthetic",
     "write_store",
 ]

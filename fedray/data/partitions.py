@@ -145,8 +145,22 @@ def iid(tiles: TrainingTiles, num_clients: int, config: PartitionConfig, rng: np
     if tiles.keep_groups:
         totals = np.bincount(tiles.labels)
         return deal_groups(tiles.labels, tiles.groups, np.tile(totals / num_clients, (num_clients, 1)), rng)
-    shuffled = rng.permutation(len(tiles))
-    by_label = shuffled[np.argsort(tiles.labels[shuffled], kind="stable")]
+    return deal_evenly(tiles.labels, num_clients, rng)
+
+
+def deal_evenly(labels: Codes, num_clients: int, rng: np.random.Generator) -> list[Codes]:
+    """Deal shuffled tiles label by label: sizes, and the counts of each label, differ by at most 1.
+
+    Args:
+        labels: [N].
+        num_clients: At least 1; those beyond N get nothing.
+        rng: Of the order.
+
+    Returns:
+        Positions of each client's tiles in ``labels``.
+    """
+    shuffled = rng.permutation(len(labels))
+    by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
     return [by_label[client::num_clients] for client in range(num_clients)]
 
 

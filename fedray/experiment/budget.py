@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import numpy as np
 
 from fedray.config import ExperimentConfig
-from fedray.data import client_partition
+from fedray.data import training_sizes
 from fedray.experiment.timed import StepTime, time_steps, time_tiles
 from fedray.federation.budget import StepBudget, step_budget, steps_in_a_row
 from fedray.federation.rounds import round_of
@@ -145,7 +145,7 @@ def _usual_steps(config: ExperimentConfig) -> Callable[..., float]:
 
     It takes a path and another value for it, or nothing.
     """
-    sizes, counts = np.unique(client_partition(config).sizes(), return_counts=True)
+    sizes, counts = np.unique(training_sizes(config), return_counts=True)
 
     def count(path: str | None = None, value: int = 0) -> float:
         changed = config if path is None else _changed(config, path, value)

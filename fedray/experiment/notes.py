@@ -1,7 +1,7 @@
 """What a user should know of an experiment before it starts, though nothing is wrong with it."""
 
 from fedray.config import ExperimentConfig
-from fedray.data import TileStore, client_partition
+from fedray.data import TileStore, client_partition, synthetic_store, training_sizes
 
 
 def notes(config: ExperimentConfig, store: TileStore) -> list[str]:
@@ -11,6 +11,10 @@ def notes(config: ExperimentConfig, store: TileStore) -> list[str]:
         config: With all that was unset filled in.
         store: Its tiles.
     """
+    return [*_unused(config, store), *(_synthetic(config, store) if config.family.other_stores else ())]
+
+
+def _unused(config: ExperimentConfig, store: TileStore) -> list[str]:
     partition, num_train = client_partition(config), len(store.indices("train"))
     if not partition.unused:
         return []
@@ -18,3 +22,21 @@ def notes(config: ExperimentConfig, store: TileStore) -> list[str]:
         f"partition {partition.scheme!r} leaves {partition.unused} of {num_train} training tiles unused: all clients "
         "are as large as the rarest label allows"
     ]
+
+
+def _synthetic(config: ExperimentConfig, store: TileStore) -> list[str]:
+    """Say how many tiles of either kind are trained on, and what is not known of those that somebody made."""
+    num_real, num_all = (int(sizes.sum()) for sizes in (client_partition(config).sizes(), training_sizes(config)))
+    synthetic = synthetic_store(config)
+    kinds = f"{num_all} synthetic tiles alone"
+    if config.classification.tiles == "both":
+        kinds = f"{num_real} real and {num_all - num_real} synthetic tiles"
+    told = [f"trains on {kinds}, and is tested on real ones"]
+    learned_from = synthetic.origin.get("learned-from")
+    if learned_from != store.fingerprint:
+        said = "does not say what they were learned from" if learned_from is None else "learned from another store"
+        told.append(
+            f"what made the synthetic tiles in {synthetic.path} {said}: it may have seen the tiles that this is tested "
+            "on, and a score would flatter"
+        )
+    return told

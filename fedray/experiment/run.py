@@ -10,7 +10,7 @@ import pandas as pd
 from fedray.cluster.reach import check_reach
 from fedray.cluster.size import cluster_name, connect, plan_workers
 from fedray.config import ExperimentConfig, load_config
-from fedray.data import TileStore, absolute_store, client_partition, local_store, store_shape
+from fedray.data import TileStore, absolute_store, local_store, store_shape, training_sizes
 from fedray.evaluation import Scores
 from fedray.experiment.engines import RoundResult, Run, open_experiment
 from fedray.experiment.judging import Evaluation, Judge, judging_of
@@ -160,7 +160,7 @@ def check_config(config: ExperimentConfig, store: TileStore) -> None:
     Raises:
         ValueError: The message names the value, the rule and the remedy.
     """
-    client_partition(config)
+    training_sizes(config)
     judging_of(config).check(config, store)
     # Networks that cannot be built and weights that are missing are refused.
     task_of(config).fresh(config, store_shape(store), "cpu")

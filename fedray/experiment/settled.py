@@ -1,6 +1,6 @@
 """A configuration that says what runs: what the tile store decides is filled in, what contradicts it is refused."""
 
-from fedray.config import ExperimentConfig
+from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import absolute_store, local_store, training_tiles
 from fedray.experiment.judging import judging_of
 
@@ -13,7 +13,7 @@ def settled(config: ExperimentConfig) -> ExperimentConfig:
 def from_store(config: ExperimentConfig) -> ExperimentConfig:
     """Fill in what the store decides.
 
-    The store's path becomes absolute, ``data.tile_size`` and ``data.num_domains`` are the store's,
+    Paths of stores become absolute, ``data.tile_size`` and ``data.num_domains`` are those of ``data.store``,
     ``partition.keep_groups`` and ``evaluation.num_samples`` what they come to with it; ``evaluation.extractor``
     gets its name.
 
@@ -26,7 +26,9 @@ def from_store(config: ExperimentConfig) -> ExperimentConfig:
     store = local_store(data)
     keep = config.partition.keep_groups
     keep = training_tiles(store, config.partition).keep_groups if keep is None else keep
-    return config.model_copy(
+    others = config.family.other_stores
+    paths = {field: absolute_store(DataConfig(store=path)).store for field, path in others.items()}
+    return config.with_family(**paths).model_copy(
         update={
             "data": data.model_copy(update={"tile_size": store.tile_size, "num_domains": len(store.domain_names)}),
             "partition": config.partition.model_copy(update={"keep_groups": keep}),

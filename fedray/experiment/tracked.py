@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from fedray.config import ExperimentConfig, flatten
-from fedray.data import TileStore, client_partition, draw_partition, store_shape
+from fedray.config import DataConfig, ExperimentConfig, flatten
+from fedray.data import TileStore, client_partition, draw_partition, local_store, store_shape
 from fedray.evaluation import Scores
 from fedray.experiment.engines import RoundResult
 from fedray.learning import Arrays
@@ -58,7 +58,8 @@ def open_run(
         tags={**describe(config, store), **kind, **(tags or {})},
     )
     run.log_config(config)
-    run.log_dataset(store)
+    for each in (store, *(local_store(DataConfig(store=path)) for path in config.family.other_stores.values())):
+        run.log_dataset(each)
     run.log_figure(draw_partition(store, client_partition(config)), "partition.png")
     return run
 
@@ -177,7 +178,8 @@ def _distinctions(config: ExperimentConfig) -> list[str]:
     named = _DISTINGUISHING | {config.task}
     ours, usual = (flatten(each.resolved().model_dump(include=named)) for each in (config, default))
     changed = {path.rpartition(".")[2]: value for path, value in ours.items() if value != usual[path]}
-    choices = [value for name, value in changed.items() if isinstance(value, str) and name != "weights"]
+    files = {"weights", *config.family.other_stores}
+    choices = [value for name, value in changed.items() if isinstance(value, str) and name not in files]
     switches = [name if value else f"no {name}" for name, value in changed.items() if isinstance(value, bool)]
     numbers = [
         f"{name} {value:g}"

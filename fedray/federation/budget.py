@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig
-from fedray.data import client_partition
+from fedray.data import client_partition, training_sizes
 from fedray.federation.rounds import round_of
 from fedray.federation.sampling import sample_clients
 from fedray.tasks import task_of
@@ -44,7 +44,7 @@ def step_budget(config: ExperimentConfig) -> StepBudget:
         ValueError: The partition is impossible.
     """
     partition, federation = client_partition(config), config.federation
-    tiles, rounds = partition.sizes(), federation.num_rounds
+    tiles, rounds = training_sizes(config), federation.num_rounds
     steps, row = round_of(config).client_steps(config, tiles), steps_in_a_row(config, tiles)
     between = task_of(config).steps_between(config)
     if round_of(config).LOCKSTEP:

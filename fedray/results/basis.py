@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import fedray
-from fedray.config import ExperimentConfig
-from fedray.data import TileShape, TileStore
+from fedray.config import DataConfig, ExperimentConfig
+from fedray.data import TileShape, TileStore, local_store
 from fedray.evaluation.extractors.base import Extractor
 from fedray.tasks import task_of
 
@@ -19,6 +19,8 @@ Basis = Mapping[str, str]
 """Values by what they are of, in words for people: those below."""
 
 FEDRAY, FORMAT, TILES = "version of FedRay", "format of the folder", "fingerprint of the tile store"
+OTHER_TILES = "fingerprint of the other tile store"
+"""Of tiles that are trained on beside those of ``data.store``."""
 SHOWN = "what the tiles show"
 """Not compared: where it changes, the fingerprint does too. It lets networks be built where the store is not."""
 WEIGHTS, EXTRACTOR = "checksum of the ImageNet weights", "checksum of the extractor's weights"
@@ -27,6 +29,7 @@ REMEDIES = {
     FEDRAY: "go on with that version of FedRay",
     FORMAT: "go on with the FedRay that started it",
     TILES: "put the tile store back as it was",
+    OTHER_TILES: "put that store back as it was",
     WEIGHTS: "put the weight file back as it was",
     EXTRACTOR: "set FEDRAY_CACHE to an empty folder: the extractor of the start is kept with the results, and is taken "
     "from there",
@@ -38,7 +41,9 @@ def basis_of(config: ExperimentConfig, store: TileStore) -> Basis:
     """Say what a job rests on that is known before anything starts; the extractor is known once it is prepared."""
     weights = task_of(config).weights_file(config)
     checksum = {WEIGHTS: _digest(weights.read_bytes())} if weights else {}
-    return {**this_fedray(), TILES: store.fingerprint, SHOWN: _shown(store), **checksum}
+    others = [local_store(DataConfig(store=path)).fingerprint for path in config.family.other_stores.values()]
+    beside = {OTHER_TILES: ", ".join(others)} if others else {}
+    return {**this_fedray(), TILES: store.fingerprint, **beside, SHOWN: _shown(store), **checksum}
 
 
 def judged_by(extractor: Extractor | None) -> Basis:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import yaml
 
@@ -69,6 +71,28 @@ def test_scientific_notation_is_a_number(tmp_path):
 def test_rules_across_sections_are_checked():
     with pytest.raises(ConfigError, match=r"federation\.aggregate must be 'both' in mode 'centralised'"):
         validate(ExperimentConfig, {"federation": {"mode": "centralised", "aggregate": "generator"}}, "test")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"tiles": "both"}, "'both' needs classification.synthetic"),
+        ({"synthetic": "tiles"}, "classification.synthetic is 'tiles', but classification.tiles is 'real'"),
+        ({"synthetic_per_real": 0.5}, "classification.synthetic_per_real is 0.5, but classification.tiles is 'real'"),
+        ({"tiles": "both", "synthetic": "tiles", "synthetic_per_real": 0}, "greater than 0"),
+        ({"label_sampling": "balanced", "label_weights": "balanced"}, "leave one of them out"),
+    ],
+)
+def test_what_would_not_be_read_or_counts_twice_is_refused(values, told):
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        validate(ExperimentConfig, {"task": "classification", "classification": values}, "test")
+
+
+def test_no_site_has_synthetic_tiles():
+    synthetic = {"tiles": "synthetic", "synthetic": "tiles"}
+    values = {"task": "classification", "classification": synthetic, "data": {"store": "sites"}}
+    with pytest.raises(ConfigError, match="no site has the synthetic tiles"):
+        validate(ExperimentConfig, values, "test")
 
 
 def test_paths_are_the_leaves_of_the_yaml():

@@ -17,6 +17,7 @@ from fedray.evaluation import score_names
 from fedray.experiment import from_store, settled
 from fedray.experiment.notes import notes
 from fedray.experiment.tracked import describe
+from fedray.results.basis import OTHER_TILES, basis_of, changes
 from tests.support.small import random_tiles
 
 
@@ -119,3 +120,27 @@ def test_features_that_a_discriminator_trains_against_do_not_judge_it(discrimina
     gan = GanConfig(objective="cgan-hinge", discriminator=discriminator)
     evaluation = EvaluationConfig(extractor=asked)
     assert settled(ExperimentConfig(gan=gan, evaluation=evaluation)).evaluation.extractor == expected
+
+
+def test_synthetic_tiles_are_part_of_what_runs_and_what_is_not_known_of_them_is_said(
+    small_store, tmp_path, monkeypatch
+):
+    made = [tile._replace(split="train") for tile in random_tiles(30, seed=1)]
+    origins = {"nothing": {}, "elsewhere": {"learned-from": "0"}, "here": {"learned-from": small_store.fingerprint}}
+    for name, origin in origins.items():
+        write_store(tmp_path / name, iter(made), label_names=["dark", "bright"], origin=origin)
+    monkeypatch.chdir(tmp_path)
+    told = {}
+    for name in origins:
+        synthetic = {"classification__tiles": "both", "classification__synthetic": name, "task": "classification"}
+        config = settled(config_of(small_store, **synthetic))
+        assert config.classification.synthetic == str(tmp_path / name) and settled(config) == config
+        first, *told[name] = notes(config, small_store)
+        assert first == "trains on 20 real and 30 synthetic tiles, and is tested on real ones"
+    assert told["here"] == []
+    assert "does not say what they were learned from" in told["nothing"][0]
+    assert "learned from another store" in told["elsewhere"][0] and "may have seen the tiles" in told["elsewhere"][0]
+    plain, other = settled(config_of(small_store, task="classification")), basis_of(config, small_store)
+    assert OTHER_TILES not in basis_of(plain, small_store)
+    assert other[OTHER_TILES] == open_store(DataConfig(store=str(tmp_path / "here"))).fingerprint
+    assert changes(other, {**other, OTHER_TILES: "another"})[0].endswith("put that store back as it was")

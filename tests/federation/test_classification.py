@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from fedray.config import ConfigError
-from fedray.data import TileShape, partitioned_store
+from fedray.data import TileShape, partitioned_store, training_sizes, with_synthetic, write_store
 from fedray.federation import shared_arrays
+from fedray.federation.budget import step_budget
 from fedray.learning.passes import batch_bounds
 from fedray.randomness import derive_seed
 from fedray.tasks.classification import Classifier, ClassifierOptimizer, local_pass, split_validation
 from tests.support.classifiers import experiment
 from tests.support.federation import assert_close, first_state, run, run_interrupted, strategy_of
+from tests.support.small import random_tiles
 
 BATCH_NORM = {"classification__network": "test_efficientnet"}
 
@@ -146,3 +148,42 @@ def test_validation_tiles_are_neither_trained_on_nor_counted(small_store):
     trained = [sum(k - round(k / 2) for k in np.bincount(each).tolist()) for each in labels]
     assert first.counts["num-examples"] == sum(trained) < 20
     assert first.counts["classifier-steps"] == sum(len(batch_bounds(num, 4)) for num in trained)
+
+
+def test_synthetic_tiles_are_trained_on_weigh_as_others_do_and_never_validate(small_store, tmp_path):
+    tiles = [tile._replace(split="train") for tile in random_tiles(30, seed=1)]
+    made = write_store(tmp_path / "made", iter(tiles), label_names=["dark", "bright"])
+    changes = {"classification__tiles": "both", "classification__synthetic": str(made.path)}
+    config = experiment(small_store, classification__patience=2, **changes)
+    _, reports, _ = run(config)
+    held = sum(
+        len(
+            split_validation(partitioned_store(config).tiles(client), config.classification, config.seed, client)[
+                1
+            ].labels
+        )
+        for client in range(2)
+    )
+    assert held > 0 and reports[0].counts["num-examples"] == 20 + 30 - held
+    budget = step_budget(config)
+    assert budget.tiles.tolist() == training_sizes(config).tolist() and budget.tiles.sum() == 50
+
+    # as one client after the other, without Flower
+    arrays = shared_arrays(first_state(config))
+    source, means = partitioned_store(config), []
+    for client in range(2):
+        one, whole = Classifier(config.classification, TileShape(16, 3, 2), config.seed), source.tiles(client)
+        own = with_synthetic(config, split_validation(whole, config.classification, config.seed, client)[0], client)
+        local_pass(
+            one,
+            ClassifierOptimizer(one),
+            own,
+            num_steps=len(batch_bounds(len(own.labels), 4)),
+            steps_before=0,
+            num_rounds=2,
+            seed=derive_seed(0, "client", 1, client),
+        )
+        means.append((len(own.labels), one.arrays()))
+    after = shared_arrays(run(config, rounds=1)[0])
+    total = sum(size for size, _ in means)
+    assert_close(after, {name: sum(each[name] * (size / total) for size, each in means) for name in arrays}, 1e-4)

@@ -31,6 +31,9 @@ def test_from_a_run_to_a_store_that_the_next_command_scores(generate_tiles, run,
     assert command == ["score_tiles.py", "--data", str(small_store.path), "--tiles", str(folder / "made")]
     scored = run("score_tiles", *command[1:], "--num-samples", 16, "--out", "scores")
     assert scored.status == 0, scored.errors
+    train = done.output.partition("too: python jobs/")[2].partition("\n")[0].split()
+    planned = run("train_classifier", *train[1:], "--dry-run", "--resources.device", "cpu")
+    assert planned.status == 0 and "trains on 20 real and 21 synthetic tiles" in planned.output, planned.errors
     again = generate_tiles("--out", "made", "--counts", "2", "--overwrite")
     assert again.status == 0 and len(TileStore.open(folder / "made")) == 4
 

@@ -22,7 +22,7 @@ from ray.util.queue import Empty, Queue
 from torch import Tensor, distributed, nn
 
 from fedray.config import ConfigError, ExperimentConfig
-from fedray.data import client_partition, partitioned_store, tile_shape
+from fedray.data import partitioned_store, tile_shape, training_sizes
 from fedray.experiment.engines.base import RoundResult
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.prepare import Prepared, install_evaluation
@@ -84,7 +84,7 @@ class CentralisedRun:
         Raises:
             ConfigError: There are more workers than tiles.
         """
-        num_tiles = len(client_partition(config).clients[0])
+        num_tiles = int(training_sizes(config)[0])
         if resources.num_workers > num_tiles:
             raise ConfigError(
                 f"resources.num_workers must be at most the number of training tiles ({num_tiles}) in federation.mode "

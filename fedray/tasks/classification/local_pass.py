@@ -98,6 +98,30 @@ def balanced_weights(labels: NDArray[np.int64], num_labels: int) -> NDArray[np.f
     return weights
 
 
+def epoch_order(labels: Tensor, sampling: str, random: torch.Generator) -> Tensor:
+    """Draw the order of an epoch's tiles, int64 [N] positions in ``labels``.
+
+    Args:
+        labels: [N] int64, on the CPU.
+        sampling: 'data': each tile once. 'balanced': N / (labels that there are) tiles of each label, to rounding;
+            where it has fewer, they come equally often, but for one time; where it has more, a part of them comes.
+        random: On the CPU.
+    """
+    if sampling == "data":
+        return torch.randperm(len(labels), generator=random)
+    present = torch.unique(labels)
+    each, more = divmod(len(labels), len(present))
+    # Where it does not divide, other labels have one more in every epoch.
+    first = torch.randperm(len(present), generator=random)[:more].tolist()
+    drawn = []
+    for place, label in enumerate(present):
+        own, num = torch.nonzero(labels == label).flatten(), each + (place in first)
+        times = -(-num // len(own))
+        drawn.append(torch.cat([own[torch.randperm(len(own), generator=random)] for _ in range(times)])[:num])
+    order = torch.cat(drawn)
+    return order[torch.randperm(len(order), generator=random)]
+
+
 def _batches(classifier: Classifier, tiles: LabelledTiles, seed: int) -> Iterator[tuple[Tensor, Condition]]:
     """Yield shuffled, augmented batches for ever, epoch after epoch: tiles [B, C, H, W] in [-1, 1], and what they are.
 
@@ -108,9 +132,9 @@ def _batches(classifier: Classifier, tiles: LabelledTiles, seed: int) -> Iterato
     condition = Condition(*(torch.from_numpy(np.array(part, np.int64)).to(device) for part in tiles[1:]))
     order_random = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     augment_random = torch.Generator().manual_seed(derive_seed(seed, "augment"))
-    augment = AUGMENTS[config.augment]
+    augment, labels = AUGMENTS[config.augment], torch.from_numpy(np.array(tiles.labels, np.int64))
     while True:
-        order = torch.randperm(len(pixels), generator=order_random)
+        order = epoch_order(labels, config.label_sampling, order_random)
         order = order.repeat(2) if len(order) == 1 else order
         for start, end in batch_bounds(len(order), config.batch_size):
             indices = order[start:end].to(device)

@@ -8,7 +8,7 @@ import torch
 
 from fedray.config import ClassificationConfig, ExperimentConfig
 from fedray.config.classification import OWN_NETWORKS
-from fedray.data import LabelledTiles, TileShape
+from fedray.data import LabelledTiles, TileShape, with_synthetic
 from fedray.learning import Arrays, Hook, PassReport, check_finite, steps_per_round
 from fedray.learning.timed import PassStepper
 from fedray.learning.timm_models import weights_file as file_of
@@ -48,8 +48,9 @@ def _built(
 
 
 def training(config: ExperimentConfig, tiles: LabelledTiles, client: int) -> LabelledTiles:
-    """Return a client's tiles without those that validate."""
-    return split_validation(tiles, config.classification, config.seed, client)[0]
+    """Return a client's tiles without those that validate, with its synthetic ones, or those alone."""
+    real = split_validation(tiles, config.classification, config.seed, client)[0]
+    return with_synthetic(config, real, client)
 
 
 optimizers = ClassifierOptimizer

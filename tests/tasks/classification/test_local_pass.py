@@ -10,7 +10,7 @@ from fedray.data import LabelledTiles
 from fedray.learning import Hook
 from fedray.randomness import derive_seed
 from fedray.tasks.classification import ClassifierOptimizer, balanced_weights, local_pass
-from fedray.tasks.classification.local_pass import loss_of
+from fedray.tasks.classification.local_pass import epoch_order, loss_of
 from tests.support.classifiers import NETWORKS, classifier, tiles
 
 
@@ -162,3 +162,39 @@ def test_bfloat16_computes_close_to_float32():
         found.append(train(one, tiles()).losses["classifier/loss"])
     assert found[0] != found[1]
     assert found[0] == pytest.approx(found[1], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [((70, 25, 5), (34, 33, 33)), ((90, 0, 10), (50, 0, 50)), ((3, 3, 4), (4, 3, 3)), ((1, 0, 0), (1, 0, 0))],
+)
+def test_a_balanced_epoch_is_as_long_and_has_the_rare_labels_again_and_again(counts, expected):
+    labels = torch.from_numpy(np.repeat(np.arange(3), counts))
+    random, seen, most = torch.Generator().manual_seed(0), np.zeros(len(labels), int), []
+    for _ in range(60):
+        order = epoch_order(labels, "balanced", random)
+        found = np.bincount(labels[order], minlength=3)
+        assert len(order) == len(labels) and sorted(found) == sorted(expected)
+        for label in np.flatnonzero(counts):
+            times = np.bincount(order, minlength=len(labels))[labels.numpy() == label]
+            assert np.ptp(times) <= 1, "within an epoch a label's tiles come equally often, but for one time"
+        seen += np.bincount(order, minlength=len(labels))
+        most.append(tuple(np.flatnonzero(found == found.max())))
+    assert seen.min() > 0, "no tile is never seen"
+    assert len(set(most)) > 1 or max(expected) == min(each for each in expected if each), "the odd place goes round"
+    plain = epoch_order(labels, "data", random)
+    assert sorted(plain.tolist()) == list(range(len(labels)))
+
+
+def test_oversampling_finds_a_rare_label_in_as_many_steps():
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [57, 3])
+    client = tiles(60)._replace(labels=labels)
+    light = (90 + 30 * labels[:, None, None, None] + random.integers(-60, 61, client.tiles.shape)).astype(np.uint8)
+    client, recalls = client._replace(tiles=light), {}
+    for sampling in ("data", "balanced"):
+        one = classifier(label_sampling=sampling, lr=3e-3)
+        report = train(one, client, num_steps=24, num_rounds=1)
+        assert report.steps == {"classifier": 24} and report.num_examples == 60
+        recalls[sampling] = (one.logits(client.tiles).argmax(1) == labels)[labels == 1].mean()
+    assert recalls["balanced"] == 1 > recalls["data"]
