@@ -28,6 +28,7 @@ from fedray.data.sources import (
     partitioned_store,
     site_store,
     store_shape,
+    stores_beside,
     tile_shape,
 )
 from fedray.data.store import SPLITS, StoreError, Tile, TileStore
@@ -73,6 +74,7 @@ __all__ = [
     "partitioned_store",
     "site_store",
     "store_shape",
+    "stores_beside",
     "synthetic_store",
     "tile_shape",
     "training_sizes",

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedray.config import SITES, DataConfig, ExperimentConfig, PartitionConfig
-from fedray.data.catalog import open_store
+from fedray.data.catalog import DATASETS, open_store
 from fedray.data.partitions import Partition, partition_store
 from fedray.data.store import StoreError, TileStore
 from fedray.data.tiles import LabelledTiles, TileShape
+from fedray.storage import is_uri
 
 
 class TileSource(Protocol):
@@ -98,6 +100,25 @@ def census_of(config: ExperimentConfig) -> Census:
 def local_store(data: DataConfig) -> TileStore:
     """Open the store once a process. Errors as of :func:`fedray.data.open_store`."""
     return open_store(data)
+
+
+def beside_store(field: str, path: str) -> TileStore:
+    """Open a store that is read beside the experiment's own, by the configuration's field that names it.
+
+    Raises:
+        StoreError: There is none, or it cannot be opened.
+    """
+    if not is_uri(path) and path not in DATASETS and not Path(path).expanduser().exists():
+        raise StoreError(
+            f"{field} must be a tile store's path, or its s3:// or gs:// address, but there is no {path!r} "
+            "(jobs/generate_tiles.py makes one)"
+        )
+    return local_store(DataConfig(store=path))
+
+
+def stores_beside(config: ExperimentConfig) -> list[TileStore]:
+    """Open all stores that an experiment reads beside its own. Errors as of :func:`beside_store`."""
+    return [beside_store(f"{config.task}.{field}", path) for field, path in config.family.other_stores.items()]
 
 
 def partitioned_store(config: ExperimentConfig) -> PartitionedStore:

@@ -5,19 +5,16 @@ They stand in a store of their own (``classification.synthetic``). What is teste
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedray.config import DataConfig, ExperimentConfig
-from fedray.data.catalog import DATASETS
 from fedray.data.partitions import deal_evenly
-from fedray.data.sources import client_partition, local_store
+from fedray.data.sources import beside_store, client_partition, local_store
 from fedray.data.store import StoreError, TileStore
 from fedray.data.tiles import LabelledTiles
 from fedray.randomness import stream
-from fedray.storage import is_uri
 
 Codes = NDArray[np.int64]
 Deal = Callable[[Codes, Codes, int, np.random.Generator], list[Codes]]
@@ -137,12 +134,7 @@ def _dealt(
 
 @lru_cache(maxsize=4)
 def _opened(path: str, data: DataConfig) -> TileStore:
-    if not is_uri(path) and path not in DATASETS and not Path(path).expanduser().exists():
-        raise StoreError(
-            f"classification.synthetic must be a tile store's path, or its s3:// or gs:// address, but there is no "
-            f"{path!r} (jobs/generate_tiles.py makes one)"
-        )
-    real, synthetic = local_store(data), local_store(DataConfig(store=path))
+    real, synthetic = local_store(data), beside_store("classification.synthetic", path)
     if problems := _differences(real, synthetic):
         raise StoreError(
             f"the synthetic tiles in {path} (classification.synthetic) do not go with the real ones in {real.path}: "

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from fedray.config import DataConfig, ExperimentConfig, flatten
-from fedray.data import TileStore, client_partition, draw_partition, local_store, store_shape
+from fedray.config import ExperimentConfig, flatten
+from fedray.data import TileStore, client_partition, draw_partition, store_shape, stores_beside
 from fedray.evaluation import Scores
 from fedray.experiment.engines import RoundResult
 from fedray.learning import Arrays
@@ -58,7 +58,7 @@ def open_run(
         tags={**describe(config, store), **kind, **(tags or {})},
     )
     run.log_config(config)
-    for each in (store, *(local_store(DataConfig(store=path)) for path in config.family.other_stores.values())):
+    for each in (store, *stores_beside(config)):
         run.log_dataset(each)
     run.log_figure(draw_partition(store, client_partition(config)), "partition.png")
     return run

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import fedray
-from fedray.config import DataConfig, ExperimentConfig
-from fedray.data import TileShape, TileStore, local_store
+from fedray.config import ExperimentConfig
+from fedray.data import TileShape, TileStore, stores_beside
 from fedray.evaluation.extractors.base import Extractor
 from fedray.tasks import task_of
 
@@ -41,7 +41,7 @@ def basis_of(config: ExperimentConfig, store: TileStore) -> Basis:
     """Say what a job rests on that is known before anything starts; the extractor is known once it is prepared."""
     weights = task_of(config).weights_file(config)
     checksum = {WEIGHTS: _digest(weights.read_bytes())} if weights else {}
-    others = [local_store(DataConfig(store=path)).fingerprint for path in config.family.other_stores.values()]
+    others = [other.fingerprint for other in stores_beside(config)]
     beside = {OTHER_TILES: ", ".join(others)} if others else {}
     return {**this_fedray(), TILES: store.fingerprint, **beside, SHOWN: _shown(store), **checksum}
 
