@@ -66,6 +66,20 @@ class Result:
     """How well the extractor that judged tells the store's labels apart; empty for one that was not trained on it."""
 
 
+@dataclass(frozen=True)
+class Membership:
+    """An experiment that is one of many: of a study.
+
+    Its run in MLflow has a parent, and no model: its folder has the arrays.
+    """
+
+    parent_run_id: str
+    name: str
+    """Of its run."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """More tags of its run."""
+
+
 def run_experiment(
     config: ExperimentConfig,
     *,
@@ -74,6 +88,7 @@ def run_experiment(
     on_round: OnRound = lambda result: None,
     on_evaluator: OnEvaluator = lambda evaluator: None,
     pool: WorkerPool | None = None,
+    within: Membership | None = None,
 ) -> Result:
     """Run one experiment, or continue the one whose checkpoint is in ``out``; one that is done is not run again.
 
@@ -87,6 +102,7 @@ def run_experiment(
         on_evaluator: Told what judges, before the first round.
         pool: Workers to run on, which stay for the next experiment (see :func:`start_workers`); unset: own ones,
             started and ended here. With ``resources.engine`` 'ray-train' they are Ray Train's own in any case.
+        within: What it belongs to; unset: nothing.
 
     Raises:
         ValueError: The data, the partition or the resources are impossible; the message says how.
@@ -114,11 +130,16 @@ def run_experiment(
     account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.privacy.on else None
     with open_experiment(config, resources, prepared, account, pool) as run:
         run.load(out.folder / CHECKPOINT)
-        with ended(open_run(tracker, config, store, key=key, tags=tags)) as tracked:
-            log_self_test(tracked, evaluator.self_test, out.folder)
-            pages = keep_experiment_pages(config, store, tracker, tracked.run_id)
+        with ended(_tracked_run(tracker, config, store, key, tags, within)) as tracked:
+            pages: Pages = {}
+            if within is None:
+                log_self_test(tracked, evaluator.self_test, out.folder)
+                pages = keep_experiment_pages(config, store, tracker, tracked.run_id)
             evaluation = _run_rounds(run, out, store, tracked, on_round)
-            _log_end(run, out, store, tracked, evaluation, evaluator.floor)
+            _log_picture(run, out, store, tracked, evaluation)
+            if within is None:
+                arrays, rounds = shared_arrays(run.state), run.state.round_index
+                log_model(tracked, config, arrays, store, rounds, evaluation.scores, evaluator.floor)
             out.push()
     outcome = {"scores": evaluation.scores, "floor": evaluator.floor, "quality": quality_line(evaluator),
                "run_id": tracked.run_id, "pages": pages}  # fmt: skip
@@ -228,12 +249,22 @@ def _run_rounds(run: Run, out: Place, store: TileStore, tracked: TrackedRun, on_
     return evaluation or run.evaluate()
 
 
-def _log_end(
-    run: Run, out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation, floor: Scores
-) -> None:
-    """Keep the last round's picture, and log it with what was trained, where the server has it."""
-    config, rounds = run.config, run.state.round_index
-    picture = out.folder / judging_of(config).FILES[0]
-    save_samples(picture, store, evaluation.preview, f"{config.family.subject}, round {rounds}")
+def _tracked_run(
+    tracker: Tracker,
+    config: ExperimentConfig,
+    store: TileStore,
+    key: str,
+    tags: Mapping[str, str],
+    within: Membership | None,
+) -> TrackedRun:
+    if within is None:
+        return open_run(tracker, config, store, key=key, tags=tags)
+    parent, all_tags = within.parent_run_id, {**tags, **within.tags}
+    return open_run(tracker, config, store, key=key, parent_run_id=parent, name=within.name, tags=all_tags)
+
+
+def _log_picture(run: Run, out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation) -> None:
+    """Keep the last round's picture, and log it."""
+    picture = out.folder / judging_of(run.config).FILES[0]
+    save_samples(picture, store, evaluation.preview, f"{run.config.family.subject}, round {run.state.round_index}")
     tracked.log_artifact(picture)
-    log_model(tracked, config, shared_arrays(run.state), store, rounds, evaluation.scores, floor)

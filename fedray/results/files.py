@@ -12,6 +12,8 @@ SELF_TEST, SELF_TEST_PICTURE = "self_test.parquet", "self_test.png"
 """What destroyed real tiles score."""
 CHECKPOINT = "checkpoint"
 """Folder of the rounds' checkpoints."""
+STUDY_TABLES = ("tables.md", "tables.html", "tables.parquet")
+"""Of a study: for a text, for a browser, for another program."""
 EVALUATION = "evaluation"
 """Folder of the extractor that was prepared: another machine goes on with the same one."""
 TUNE_STATE = "tune"

@@ -24,7 +24,7 @@ from fedray.federation import SERVER_FILES, load_server
 from fedray.learning import Arrays, Learner, check_finite
 from fedray.results.basis import FEDRAY, FOLDER_FORMAT, FORMAT, Basis, ShownTiles, basis_of, shown_tiles
 from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, FLOOR, RESULTS, TUNE_STATE
-from fedray.results.folder import EXPERIMENT, SWEEP, FolderKind, identity_of, is_started
+from fedray.results.folder import EXPERIMENT, STUDY, SWEEP, FolderKind, identity_of, is_started
 from fedray.results.place import Place, results_root
 from fedray.storage import SharedFolder, in_order, is_uri
 from fedray.tasks import Classifier, Sampler, judged_arrays, task_of
@@ -194,6 +194,8 @@ def _checked_kind(out: Place) -> FolderKind:
     """Say what a place holds; refuse what is of another format, or not finished."""
     kind = next((kind for kind in (EXPERIMENT, SWEEP) if is_started(out, kind)), None)
     if kind is None:
+        if is_started(out, STUDY):
+            raise ResultsError(f"{out} holds a study; give one of the experiments in its folder steps/")
         raise ResultsError(
             f"{out} holds no experiment and no sweep (no {EXPERIMENT.identity}, no {SWEEP.identity}); give the folder "
             "or address that a job's last lines name as its results"
@@ -287,8 +289,8 @@ def _check_whole(run: RecordedRun) -> bool:
     """Refuse a run in MLflow that has not all that is read of it; say whether it is a sweep's."""
     if run.parent_run_id is not None:
         raise ResultsError(
-            f"{run} is a trial of a sweep, and MLflow has the arrays of the best trial alone, with the sweep's own "
-            f"run; open that one: {run.parent_run_id}"
+            f"{run} is one of many, a trial of a sweep or a cell of a study, and MLflow does not have its arrays; open "
+            f"the sweep's own run ({run.parent_run_id}) for its best trial, or a folder in the study's steps/"
         )
     if run.status != "FINISHED":
         raise ResultsError(

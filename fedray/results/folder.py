@@ -1,4 +1,4 @@
-"""The folder of a job's results: it holds one experiment or one sweep, which is found again in it to continue."""
+"""The folder of a job's results: it holds one experiment, sweep or study, which is found again in it to continue."""
 
 import json
 import uuid
@@ -21,6 +21,7 @@ from fedray.results.files import (
     SAMPLES,
     SELF_TEST,
     SELF_TEST_PICTURE,
+    STUDY_TABLES,
     TUNE_STATE,
 )
 from fedray.results.place import Place
@@ -44,6 +45,8 @@ class FolderKind:
 
 EXPERIMENT = FolderKind("experiment", config="config.yaml", identity="experiment.json", option="--config")
 SWEEP = FolderKind("sweep", config="sweep.yaml", identity="sweep.json", option="--space")
+STUDY = FolderKind("study", config="study.yaml", identity="study.json", option="--study")
+KINDS = (EXPERIMENT, SWEEP, STUDY)
 
 _RESULTS = (
     FINISHED,
@@ -56,6 +59,7 @@ _RESULTS = (
     SELF_TEST_PICTURE,
     CHECKPOINT,
     TUNE_STATE,
+    *STUDY_TABLES,
 )
 
 
@@ -80,10 +84,10 @@ def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseMo
                 "choose another --out"
             )
         return
-    other = SWEEP if kind is EXPERIMENT else EXPERIMENT
-    names = (other.identity, kind.config, other.config, *_RESULTS)
+    strangers = {other.identity: other.name for other in KINDS if other is not kind}
+    names = (*strangers, *(each.config for each in KINDS), *_RESULTS)
     if found := [name for name in names if (out.folder / name).exists()]:
-        what = f"holds another job's {other.name}" if found[0] == other.identity else f"already has a {found[0]}"
+        what = f"holds another job's {strangers[found[0]]}" if found[0] in strangers else f"already has a {found[0]}"
         raise ConfigError(f"{out} {what}, which this {kind.name} would overwrite; choose another --out")
 
 
@@ -197,10 +201,9 @@ def check_resumable(out: Place, kind: FolderKind) -> None:
     """
     if is_started(out, kind):
         return
-    other = SWEEP if kind is EXPERIMENT else EXPERIMENT
     what = f"it has no {kind.identity}" if out.folder.is_dir() else "there is no such folder"
-    if is_started(out, other):
-        what = f"it holds {'an experiment' if other is EXPERIMENT else 'a sweep'}"
+    if there := [other for other in KINDS if is_started(out, other)]:
+        what = f"it holds {'an' if there[0] is EXPERIMENT else 'a'} {there[0].name}"
     raise ConfigError(
         f"there is no {kind.name} to continue in {out}: {what}; --resume takes the folder that the stopped {kind.name} "
         f"had as --out, or made below runs/"

@@ -1,0 +1,138 @@
+"""The tables of a study as Markdown, and as one page of HTML that needs no network."""
+
+import html
+import math
+from collections.abc import Sequence
+
+from fedray.studies.definition import Study
+from fedray.studies.statistics import Estimate
+from fedray.studies.tables import Cell, FilledRow, FilledTable, sentences, signed
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; }
+thead th { border-bottom: 2px solid #888; }
+td small { color: #666; white-space: nowrap; display: block; }
+.shown { font-weight: 600; }
+.failed { color: #a00; }
+.verdict { border-left: 4px solid #888; padding: .1rem 1rem; }
+"""
+
+
+def to_markdown(study: Study, tables: Sequence[FilledTable]) -> str:
+    """Write all tables as Markdown."""
+    parts = [f"# {study.name}", study.about.strip(), _reading(study)]
+    for filled in tables:
+        parts += [f"## {filled.table.name}", filled.table.about.strip(), _markdown_table(filled)]
+        parts += [f"- {sentence}" for sentence in sentences(filled)]
+        parts += [f"- failed: {row.name}, {told}" for row in filled.rows for told in row.failed]
+    return "\n\n".join(part for part in parts if part).replace("\n\n- ", "\n- ") + "\n"
+
+
+def to_html(study: Study, tables: Sequence[FilledTable]) -> str:
+    """Write all tables as a page of HTML: its style is in it, and it loads nothing."""
+    parts = [f"<h1>{_text(study.name)}</h1>", *_paragraphs(study.about), f"<p>{_text(_reading(study))}</p>"]
+    for filled in tables:
+        parts += [f"<h2>{_text(filled.table.name)}</h2>", *_paragraphs(filled.table.about), _html_table(filled)]
+        if told := sentences(filled):
+            parts.append(f'<div class="verdict">{"".join(f"<p>{_text(line)}</p>" for line in told)}</div>')
+        parts += [
+            f'<p class="failed">failed: {_text(row.name)}, {_text(why)}</p>'
+            for row in filled.rows
+            for why in row.failed
+        ]
+    head = f'<meta charset="utf-8"><title>{_text(study.name)}</title><style>{_STYLE}</style>'
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _reading(study: Study) -> str:
+    seeds = ", ".join(map(str, study.all_seeds))
+    return (
+        f"Budget {study.budget}, seeds {seeds}. A figure is the mean over seeds with its 95 % interval (Student's t); "
+        "a difference is that of runs with equal seeds, paired, and in bold where its interval excludes 0."
+    )
+
+
+def _columns(filled: FilledTable) -> list[str]:
+    """Return the headings after the row's name and its number of seeds."""
+    columns = []
+    for score in filled.table.scores:
+        columns.append(score)
+        if any(cell.difference for cell in _of(filled, score)):
+            columns.append("difference")
+        if any(cell.published is not None for cell in _of(filled, score)):
+            columns += ["published", "ours - published"]
+    return columns
+
+
+def _texts(filled: FilledTable, row: FilledRow) -> list[tuple[str, bool]]:
+    """Return a row's texts below :func:`_columns`, each with whether it is a difference that is shown."""
+    texts = []
+    for cell in row.cells:
+        texts.append((_mean(cell.mean), False))
+        others = _of(filled, cell.score)
+        if any(other.difference for other in others):
+            held = cell.difference
+            told = "" if held is None else f"{signed(held) if held.num > 1 else f'{held.mean:+.3g}'} to {cell.against}"
+            texts.append((told, bool(held and held.excludes_zero)))
+        if any(other.published is not None for other in others):
+            known = cell.published is not None and not math.isnan(cell.mean.mean)
+            texts.append((f"{cell.published:g}" if cell.published is not None else "", False))
+            texts.append((f"{cell.mean.mean - (cell.published or 0):+.3g}" if known else "", False))
+    return texts
+
+
+def _of(filled: FilledTable, score: str) -> list[Cell]:
+    return [cell for row in filled.rows for cell in row.cells if cell.score == score]
+
+
+def _num_seeds(row: FilledRow) -> str:
+    return "/".join(dict.fromkeys(str(cell.mean.num) for cell in row.cells))
+
+
+def _mean(found: Estimate) -> str:
+    if found.num == 0:
+        return "-"
+    return f"{found.mean:.4g}" + (f" [{found.low:.4g}, {found.high:.4g}]" if found.num > 1 else "")
+
+
+def table_texts(filled: FilledTable) -> tuple[list[str], list[list[tuple[str, bool]]]]:
+    """Return a table's headings, and of each row its texts, each with whether it is a difference that is shown."""
+    rows = [[(row.name, False), (_num_seeds(row), False), *_texts(filled, row)] for row in filled.rows]
+    return ["", "seeds", *_columns(filled)], rows
+
+
+def _markdown_table(filled: FilledTable) -> str:
+    columns, rows = table_texts(filled)
+    lines = [_line(columns), _line(["---"] + ["---:"] * (len(columns) - 1))]
+    for row in rows:
+        lines.append(_line([f"**{text}**" if shown and text else text for text, shown in row]))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _html_table(filled: FilledTable) -> str:
+    columns, rows = table_texts(filled)
+    head = "".join(f"<th>{_text(column)}</th>" for column in columns)
+    body = "".join(f"<tr>{''.join(_html_cell(*cell) for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _html_cell(text: str, shown: bool) -> str:
+    """Write a figure with its interval below it."""
+    value, bracket, interval = text.partition(" [")
+    small = f"<small>[{_text(interval)}</small>" if bracket else ""
+    return f"<td{' class=shown' if shown else ''}>{_text(value)}{small}</td>"
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [f"<p>{_text(part)}</p>" for part in text.strip().split("\n\n") if part]
+
+
+def _text(value: str) -> str:
+    return html.escape(value)

@@ -1,0 +1,236 @@
+"""The steps of a study: each is computed once, named by the content of all that its result hangs on."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedray.config import ConfigError, ExperimentConfig, nearest_name
+from fedray.data import StoreError, client_partition, local_store
+from fedray.evaluation import mode_of
+from fedray.experiment import judging_of, settled
+from fedray.experiment.run import check_config
+from fedray.studies.definition import Study
+
+STEPS = "steps"
+"""Folder of a study's steps, each in a folder that its fingerprint names."""
+
+_CHANGES_NOTHING = ("tracking", "resources")  # the same scores on however many workers, but for rounding
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to compute, once for all cells that need it."""
+
+    name: str
+    """For people: experiment or store, and seed."""
+    fingerprint: str
+    """Hash of what its result hangs on, 32 hexadecimal digits."""
+    folder: Path
+    """Where its result goes."""
+    seed: int
+    upstream: tuple[str, ...] = ()
+    """Fingerprints of the steps whose results it needs."""
+
+
+@dataclass(frozen=True)
+class ExperimentStep(Step):
+    """Runs an experiment."""
+
+    config: ExperimentConfig = field(default_factory=ExperimentConfig)
+
+
+@dataclass(frozen=True)
+class StoreStep(Step):
+    """Makes a store of synthetic tiles with the generator of the step before it."""
+
+    maker: Path = Path()
+    """Folder of the experiment."""
+    per_label: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of a study, and which of them each cell shows."""
+
+    steps: dict[str, Step]
+    """By fingerprint; what is needed stands before what needs it."""
+    cells: dict[tuple[str, str, int], str]
+    """Fingerprint of the experiment that a cell shows, by table, row and seed."""
+
+    def experiments(self) -> list[ExperimentStep]:
+        """Return the steps that are experiments."""
+        return [step for step in self.steps.values() if isinstance(step, ExperimentStep)]
+
+
+def plan_study(study: Study, out: Path) -> Plan:
+    """Find all steps of a study, and check each; starts nothing.
+
+    Args:
+        study: What is asked.
+        out: Folder of the study.
+
+    Raises:
+        ConfigError: A configuration breaks a rule, or a chain of steps cannot work. All experiments' problems are in
+            one message.
+        ValueError: The data, or a network, are impossible; the message says how.
+    """
+    out = out.resolve()
+    planner = _Planner(study, out)
+    problems, cells = [], {}
+    for table in study.tables:
+        for row in table.rows:
+            for seed in study.all_seeds:
+                try:
+                    cells[table.name, row.name, seed] = planner.experiment(row.source, seed).fingerprint
+                except ConfigError as error:
+                    problems.append(str(error))
+    plan = Plan(planner.steps, cells)
+    problems += [] if problems else _score_problems(study, plan)
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    return plan
+
+
+def full_name(score: str, names: Iterable[str]) -> str | None:
+    """Return the name of the score of all tiles that begins so, whose end says on how many tiles it rests."""
+    of_all = [name for name in names if "/label/" not in name]
+    return next((name for name in of_all if name == score or name.startswith(f"{score}/")), None)
+
+
+def _score_problems(study: Study, plan: Plan) -> Iterator[str]:
+    """Say of each table which score its experiments do not have."""
+    names: dict[str, list[str]] = {}
+    for table in study.tables:
+        for row in table.rows:
+            step = plan.steps[plan.cells[table.name, row.name, study.all_seeds[0]]]
+            assert isinstance(step, ExperimentStep)
+            if row.source not in names:
+                judging, store = judging_of(step.config), local_store(step.config.data)
+                names[row.source] = judging.score_names(step.config, store)
+            for score in table.scores:
+                if full_name(score, names[row.source]) is None:
+                    known = dict.fromkeys(name.partition("/")[0] for name in names[row.source] if mode_of(name))
+                    yield (
+                        f"table {table.name!r}, row {row.name!r}: the experiment {row.source!r} has no score "
+                        f"{score!r}{nearest_name(score, known)} (it has {', '.join(known)})"
+                    )
+
+
+def fingerprint_of(content: Any) -> str:
+    """Hash plain values: the order of keys does not matter, all else does."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def experiment_fingerprint(config: ExperimentConfig, tiles: str, upstream: Sequence[str] = ()) -> str:
+    """Hash what an experiment's result hangs on.
+
+    Args:
+        config: Settled. Who computes it, how it is tracked, and where its tiles lie change nothing.
+        tiles: Fingerprint of its store.
+        upstream: Of the steps that it builds on.
+    """
+    content = config.model_dump(mode="json", exclude=set(_CHANGES_NOTHING))
+    content["data"].pop("store")
+    for name in config.family.other_stores:
+        content[config.task].pop(name)
+    return fingerprint_of(["experiment", content, tiles, list(upstream)])
+
+
+def store_fingerprint(maker: str, per_label: int, seed: int) -> str:
+    """Hash what synthetic tiles hang on: the step of their generator, how many of each label, the seed of the noise."""
+    return fingerprint_of(["tiles", maker, per_label, seed])
+
+
+class _Planner:
+    """Steps as far as they are known; each is found once."""
+
+    def __init__(self, study: Study, out: Path) -> None:
+        self._study, self._out = study, out
+        self.steps: dict[str, Step] = {}
+        self._found: dict[tuple[str, int], ExperimentStep] = {}
+        self._open: list[str] = []
+        self._checked: set[str] = set()
+
+    def experiment(self, name: str, seed: int) -> ExperimentStep:
+        if (name, seed) in self._found:
+            return self._found[name, seed]
+        if name in self._open:
+            raise ConfigError(
+                f"the study {self._study.name} goes in a circle: {' -> '.join([*self._open, name])}; an experiment "
+                "cannot train on tiles that come from itself"
+            )
+        self._open.append(name)
+        try:
+            step = self._new_experiment(name, seed)
+        finally:
+            self._open.pop()
+        self._found[name, seed] = step
+        return step
+
+    def _new_experiment(self, name: str, seed: int) -> ExperimentStep:
+        store_name = self._study.store_of(name)
+        made = self._store(store_name, seed) if store_name is not None else None
+        config = settled(self._study.config(name, seed, made.folder if made else None))
+        tiles = local_store(config.data)
+        upstream = (made.fingerprint,) if made else ()
+        fingerprint = experiment_fingerprint(config, tiles.fingerprint, upstream)
+        if name not in self._checked:  # once for all seeds: large networks are built for it
+            self._check(name, config, made)
+            self._checked.add(name)
+        folder = self._out / STEPS / fingerprint
+        step = ExperimentStep(f"{name}, seed {seed}", fingerprint, folder, seed, upstream, config)
+        self.steps.setdefault(fingerprint, step)
+        return step
+
+    def _store(self, name: str, seed: int) -> StoreStep:
+        entry, per_label = self._study.stores[name], self._study.per_label(name)
+        maker = self.experiment(entry.made_by, seed)
+        if maker.config.task == "classification":
+            raise ConfigError(
+                f"stores.{name}.made_by is {entry.made_by!r}, which trains a classifier; name an experiment that "
+                f"trains a generator ({self._study.name})"
+            )
+        fingerprint = store_fingerprint(maker.fingerprint, per_label, seed)
+        folder = self._out / STEPS / fingerprint
+        upstream = (maker.fingerprint,)
+        step = StoreStep(f"{name}, seed {seed}", fingerprint, folder, seed, upstream, maker.folder, per_label)
+        self.steps.setdefault(fingerprint, step)
+        return step
+
+    def _check(self, name: str, config: ExperimentConfig, made: StoreStep | None) -> None:
+        """Refuse what cannot run; what hangs on synthetic tiles is checked as far as it can be without them."""
+        store = local_store(config.data)
+        if made is None:
+            check_config(config, store)
+            return
+        if config.task != "classification":
+            raise ConfigError(
+                f"experiments.{name}.synthetic is for classifiers, but its task is {config.task!r}; leave it out"
+            )
+        learned_from = local_store(self._maker_config(made).data)
+        if learned_from.fingerprint != store.fingerprint:
+            raise ConfigError(
+                f"experiments.{name} is on other tiles ({config.data.store}) than the generator of its synthetic ones "
+                f"({learned_from.path}); give both one data.store"
+            )
+        real_alone = config.with_family(tiles="real", synthetic=None, synthetic_per_real=None)
+        check_config(real_alone, store)
+        per_real, num_real = config.classification.synthetic_per_real, int(client_partition(config).sizes().sum())
+        available = made.per_label * len(store.label_names)
+        if per_real is not None and round(per_real * num_real) > available:
+            raise StoreError(
+                f"experiments.{name} asks for {per_real:g} synthetic tiles for each of {num_real} real ones, but there "
+                f"are {available}: raise per_label to {int(np.ceil(per_real * num_real / len(store.label_names)))}, or "
+                "lower classification.synthetic_per_real"
+            )
+
+    def _maker_config(self, made: StoreStep) -> ExperimentConfig:
+        maker = self.steps[made.upstream[0]]
+        assert isinstance(maker, ExperimentStep)
+        return maker.config
