@@ -18,6 +18,7 @@ from PIL import Image
 from fedray.config import ConfigError, ExperimentConfig, load_config, save_config, validate
 from fedray.data import TileStore, tile_shape, write_store
 from fedray.experiment.tracked import log_model
+from fedray.studies import load_study, plan_study
 from fedray.sweep import load_space
 from fedray.tasks.gan import fresh_gan
 from fedray.tracking import Tracker
@@ -132,6 +133,8 @@ def test_yaml_blocks_are_read_by_what_reads_them(block: Block, tmp_path: Path) -
     assert content is not None, f"the block at {block} holds nothing"
     if "search" in content:
         load_space(path)
+    elif "experiments" in content:
+        plan_study(load_study(path), tmp_path / "out")
     elif set(content) & set(ExperimentConfig.model_fields):
         load_config(path)
 
