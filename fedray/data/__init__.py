@@ -15,6 +15,7 @@ from fedray.data.importing import (
     parse_levels,
 )
 from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store, training_tiles
+from fedray.data.published import SOURCES, import_published
 from fedray.data.shared import check_shared_target, upload_store
 from fedray.data.sources import (
     Census,
@@ -39,6 +40,7 @@ from fedray.data.writing import write_store
 __all__ = [
     "DATASETS",
     "PARTITIONS",
+    "SOURCES",
     "SPLITS",
     "Census",
     "ImportOptions",
@@ -65,6 +67,7 @@ __all__ = [
     "import_csv",
     "import_folder",
     "import_medmnist",
+    "import_published",
     "import_split_folders",
     "local_store",
     "open_store",

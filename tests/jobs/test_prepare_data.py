@@ -12,6 +12,7 @@ import pytest
 
 from fedray.data import TileStore
 from tests.support.jobs import JOBS, Finished, Job
+from tests.support.published import tcga_crc_dx
 from tests.support.small import WriteImages
 
 
@@ -81,6 +82,22 @@ def test_the_summary_counts_what_was_left_out_and_names_it_on_request(
     ).output  # fmt: skip
 
 
+def test_a_published_data_set_says_what_it_found(prepare_data: Job, tmp_path: Path) -> None:
+    tcga_crc_dx(tmp_path / "set")
+    done = prepare_data(
+        "--source", "tcga-crc-dx", "--images", tmp_path / "set", "--size", 16, "--out", tmp_path / "out"
+    )
+    assert done.status == 0, done.errors
+    for line in (
+        "│ train │        6 │   6 │  12 │",
+        "balance of train: MSI-high 50.0%, MSS 50.0%",
+        "domains: default; groups: 8 (4 in train, 4 in test)",
+        "note: found CRC_DX_TEST_MSS/MSS: test, MSS, 6 tiles",
+        "note: no patient or lesion is in both splits, of 4 in train and 4 in test",
+    ):
+        assert line in done.output.splitlines()
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -92,6 +109,22 @@ def test_the_summary_counts_what_was_left_out_and_names_it_on_request(
         (["--csv", "x.csv", "--domains"], "--domains and --levels say what folders are"),
         (["--images", ".", "--domains", "--levels", "domain/label"], "--domains is short for --levels domain/label"),
         (["--images", ".", "--levels", "patient/label"], "--levels must name the folder levels from the top down"),
+        (["--source", "ham10000"], "none is given|--source ham10000 reads the folder"),
+        (
+            ["--source", "ham10000", "--csv", "x.csv"],
+            "--source ham10000 reads the folder in which its archives were unpa",
+        ),
+        (["--source", "ham10000", "--images", ".", "--levels", "label"], "--levels does not go with --source"),
+        (
+            ["--source", "ham10000", "--images", ".", "--group-pattern", "x"],
+            "--group-pattern does not go with --source",
+        ),
+        (["--source", "ham10000", "--images", ".", "--columns", "label=dx"], "--columns says how a table is read"),
+        (["--source", "ham1000", "--images", "."], r"--source must be one of tcga-crc-dx, .*did you mean 'ham10000'"),
+        (
+            ["--source", "ham10000", "--images", "."],
+            r"must hold the table HAM10000_metadata\.csv, but it holds no table",
+        ),
         (["--images", ".", "--labels", "a"], "--labels must be pairs OLD=NEW,OLD=NEW"),
     ],
 )

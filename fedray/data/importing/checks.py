@@ -1,4 +1,4 @@
-"""What every tile and listing must fulfil: enough of each label in both splits, every group in one."""
+"""What every tile and listing must fulfil: enough of each label in both splits."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def check_listing(listing: Listing, origin: str) -> None:
         origin: The folder or table, for messages.
 
     Raises:
-        StoreError: No image, too few of a label, a label in one split only, or a group in both.
+        StoreError: No image, too few of a label, or a label in one split only.
     """
     if not listing.images:
         reasons = describe_reasons(listing.left_out)
@@ -39,13 +39,6 @@ def check_listing(listing: Listing, origin: str) -> None:
                 f"{origin}; add images, or leave it out: {leave_out(label)}"
             )
     check_label_splits([(image.label, image.split) for image in listing.images if image.split], origin)
-    split_of: dict[str, str | None] = {}
-    for image in listing.images:
-        if image.group and split_of.setdefault(image.group, image.split) != image.split:
-            raise StoreError(
-                f"the group {image.group!r} is in both splits in {origin}, but a patient or slide must be in one of "
-                "them; correct the splits, or leave them to the import"
-            )
 
 
 def check_label_splits(pairs: Sequence[tuple[str, str | None]], origin: str) -> None:

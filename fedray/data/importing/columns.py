@@ -1,7 +1,7 @@
 """The columns of a table that the import knows, and which column of a user's table is which."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -81,9 +81,7 @@ def find_columns(
             f"--columns must be NAME=COLUMN with a NAME of {', '.join(COLUMNS)}, but got {unknown[0]!r}"
             f"{_nearest(unknown[0], [*COLUMNS])}"
         )
-    for name in (*given.values(), *one_hot, *ignored):
-        if name not in header:
-            raise StoreError(f"{table} has no column {name!r}{_nearest(name, header)}; it has {_quoted(header)}")
+    check_columns((*given.values(), *one_hot, *ignored), header, table)
     own = {role: role for role in COLUMNS if role in header and role not in ignored}
     names = own | given
     if one_hot and "label" in names:
@@ -104,6 +102,20 @@ def find_columns(
         )
     _question_unused(unused, names, bool(given or one_hot), table)
     return FoundColumns(names, tuple(one_hot), tuple(unused))
+
+
+def check_columns(names: Iterable[str], header: Sequence[str], table: str, remedy: str = "") -> None:
+    """Check that a table has columns; a remedy stands at the message's end.
+
+    Raises:
+        StoreError: One is missing; the message names it and what the table has.
+    """
+    for name in names:
+        if name not in header:
+            raise StoreError(
+                f"{table} has no column {name!r}{_nearest(name, header)}; it has {_quoted(header)}"
+                f"{f'; {remedy}' if remedy else ''}"
+            )
 
 
 def _question_unused(unused: Sequence[str], names: dict[str, str], chosen: bool, table: str) -> None:

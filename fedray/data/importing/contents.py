@@ -42,7 +42,7 @@ _KINDS = {
     ARCHIVE: "zip tar gz tgz bz2 tbz xz txz zst 7z rar",
     FILM: "mp4 avi mov mkv wmv mpg mpeg m4v webm",
     ARRAYS: "npz npy mat pkl pt arrow parquet",
-    TABLE: "csv tsv xls xlsx ods",
+    TABLE: "csv tsv tab xls xlsx ods",
 }
 _REASON = {f".{ending}": reason for reason, endings in _KINDS.items() for ending in endings.split()}
 

@@ -14,6 +14,7 @@ from fedray.data.importing.leaks import Duplicates
 from fedray.data.importing.medmnist import list_medmnist, medmnist_tiles
 from fedray.data.importing.named_groups import group_by_name
 from fedray.data.importing.option_texts import parse_pairs
+from fedray.data.importing.overlap import OverlapChoice, leave_out_overlap, refuse_overlap
 from fedray.data.importing.patients import group_by_patient
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.splitting import split_images
@@ -60,6 +61,9 @@ class ImportOptions:
     duplicates: Duplicates = "refuse"
     """What images with the same pixels do: 'refuse' ends the import with the pairs, 'first' keeps one of each, the one
     in test where the splits are given. Under two labels they are refused in any case."""
+    overlap: OverlapChoice = "refuse"
+    """What becomes of a patient, slide or lesion that is in both splits as given: 'refuse' ends the import with the
+    counts, 'leave-out' takes its training images out and leaves the test split as it is."""
     test_share: float = 0.2
     """Share of the images that goes to the test split, in (0, 1), where the images come without a split."""
     seed: int = 0
@@ -74,6 +78,8 @@ class ImportOptions:
             raise StoreError(f"on_error must be 'fail' or 'skip', but got {self.on_error!r}")
         if self.duplicates not in ("refuse", "first"):
             raise StoreError(f"duplicates must be 'refuse' or 'first', but got {self.duplicates!r}")
+        if self.overlap not in ("refuse", "leave-out"):
+            raise StoreError(f"overlap must be 'refuse' or 'leave-out', but got {self.overlap!r}")
         if not 0 < self.test_share < 1:
             raise StoreError(f"test_share must be in (0, 1), but got {self.test_share}")
         assert self.asked is not None  # checks bits and value_range
@@ -205,6 +211,9 @@ def import_images(
     if decode is decode_files:
         listing = replace(listing, images=tuple(group_by_patient(listing.images)))
         listing = group_by_name(listing, options.group_pattern)
+    if options.overlap == "leave-out":
+        listing = leave_out_overlap(listing)
+    refuse_overlap(listing, source, "--overlap leave-out takes those training images out, or correct the splits")
     check_listing(listing, source)
     images = listing.images
     if images[0].split is None:

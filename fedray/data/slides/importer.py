@@ -13,6 +13,7 @@ from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.labels import settle_labels, sorted_names
 from fedray.data.importing.named_groups import group_by_name
 from fedray.data.importing.option_texts import parse_pairs
+from fedray.data.importing.overlap import refuse_overlap
 from fedray.data.importing.splitting import split_images
 from fedray.data.parallel import num_cores
 from fedray.data.slides.cutting import cut_tiles
@@ -93,6 +94,7 @@ def cut_slides(
     listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"), options.on_error)
     listing = group_by_name(listing, options.group_pattern)
     check_listing(listing, source)
+    refuse_overlap(listing, source, "correct the splits, or leave them to the import")
     _check_twins(listing.images)
     threads = options.threads or num_cores()
     skipped: list[str] = []

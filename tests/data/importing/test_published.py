@@ -15,7 +15,8 @@ from fedray.data import (
     import_folder,
     import_split_folders,
 )
-from fedray.data.importing.tables import NO_HOT, SAME_BYTES, WITHOUT_ROW
+from fedray.data.importing.rows import NO_HOT
+from fedray.data.importing.tables import SAME_BYTES, WITHOUT_ROW
 
 
 def draw(file: Path, seed: int) -> None:

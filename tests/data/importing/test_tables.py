@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedray.data import StoreError, TableOptions
-from fedray.data.importing import contents, tables
+from fedray.data.importing import contents, rows, tables
 from fedray.data.importing.splits import LEFT_OUT_VALIDATION
 from fedray.data.importing.tables import list_table
 from tests.support.small import Touch
@@ -157,7 +157,7 @@ def test_a_name_at_two_places(touch: Touch) -> None:
     listing = list_table(table, on_error="skip")
     assert [image.source for image in listing.images] == ["PART1/0.png"]
     assert {entry.place: entry.reason for entry in listing.left_out} == {
-        "list.csv, line 3 (1.png): part2/1.png and part3/1.png": tables.AMBIGUOUS,
+        "list.csv, line 3 (1.png): part2/1.png and part3/1.png": rows.AMBIGUOUS,
         "part1/0.png": tables.SAME_BYTES,
     }
 
@@ -186,7 +186,7 @@ def test_one_hot_columns(files: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cells", "reason"),
-    [(("0", "0"), tables.NO_HOT), (("1", "1"), tables.SEVERAL_HOT), (("1.0", "true"), tables.SEVERAL_HOT)],
+    [(("0", "0"), rows.NO_HOT), (("1", "1"), rows.SEVERAL_HOT), (("1.0", "true"), rows.SEVERAL_HOT)],
 )
 def test_rows_that_have_not_one_label(files: Path, cells: tuple[str, str], reason: str) -> None:
     table, options = write(files, ONE_HOT.format(*cells)), TableOptions(one_hot="MEL,NV,UNK")
