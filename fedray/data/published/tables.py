@@ -81,7 +81,7 @@ class TableSource:
     loose_end: str = ""
     """What names of pictures end in or not, whatever the table says."""
     set_aside: Mapping[str, str] = field(default_factory=dict)
-    """Labels that one split alone has, each with its meaning: a store has every label in both."""
+    """Labels that the test set alone has, each with its meaning: a store has every label in both."""
     unpublished: frozenset[str] = frozenset()
     """Images that tables name and nobody has."""
 
@@ -203,7 +203,8 @@ class _Reader:
 
 
 def _without_set_aside(listing: Listing, set_aside: Mapping[str, str]) -> Listing:
-    counts = Counter(image.label for image in listing.images if image.label in set_aside)
+    trained = {image.label for image in listing.images if image.split == "train"}
+    counts = Counter(i.label for i in listing.images if i.label in set_aside and i.label not in trained)
     aside = [image for image in listing.images if image.label in counts]
     notes = (
         f"the label {label!r} ({set_aside[label]}) is in the test set alone: all {count:,} of it were left out"

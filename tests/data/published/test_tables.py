@@ -129,6 +129,12 @@ def test_isic2019_with_the_table_of_ham10000_knows_its_cameras(tmp_path: Path) -
     assert report.notes[1].endswith("it names no lesions, so nobody can see which of them are in both splits")
 
 
+def test_a_label_that_training_has_too_is_not_set_aside(tmp_path: Path) -> None:
+    hot, unknown = "ISIC_000000{},1.0" + ",0.0" * 8, "ISIC_000000{}" + ",0.0" * 8 + ",1.0"
+    report = run("isic2019", tmp_path, edit(TRUTH, hot.format(8), unknown.format(8)))
+    assert "UNK" in report.store.label_names and report.left_out == ()
+
+
 def test_bcn20000_with_test_labels_keeps_its_own_split(tmp_path: Path) -> None:
     def label(root: Path) -> None:
         lines = (root / "bcn_20k_test.csv").read_text().splitlines()[1:]
