@@ -289,8 +289,8 @@ def _check_whole(run: RecordedRun) -> bool:
     """Refuse a run in MLflow that has not all that is read of it; say whether it is a sweep's."""
     if run.parent_run_id is not None:
         raise ResultsError(
-            f"{run} is a trial of a sweep, or a cell of a study, and MLflow does not have its arrays: of a study open a "
-            "folder in its steps/; of a sweep its own run has those of the best trial, so open that one: "
+            f"{run} is a trial of a sweep, or a cell of a study, and MLflow does not have its arrays: of a study open "
+            "a folder in its steps/; of a sweep its own run has those of the best trial, so open that one: "
             f"{run.parent_run_id}"
         )
     if run.status != "FINISHED":
