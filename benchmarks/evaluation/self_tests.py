@@ -17,7 +17,10 @@ from fedray.evaluation import Evaluator, SelfTest, compared_indices
 from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
 from fedray.experiment.self_tested import self_test_table
 
-_LEGEND = "Bold: blind, no worse than undestroyed. Italic: worse, but within the spread of as many real tiles."
+_LEGEND = (
+    "Bold: blind, no worse than undestroyed. Italic: worse, but within the spread of as many real tiles. With a star: "
+    "not above the interval of the floor itself."
+)
 SIZES = (64, 128, 256)
 KINDS = ("kid", "fid")
 _COLOURS = ("tab:orange", "tab:purple", "tab:blue")
@@ -73,7 +76,8 @@ def _table(tested: Sequence[Tested], kind: str) -> str:
     stores = [[one for one in tested if one.store == store] for store in dict.fromkeys(one.store for one in tested)]
     lines: dict[str, Callable[[Tested], str]] = {
         "real tiles": lambda one: f"{one.test.floor[one.score(kind)]:.3g}",
-        "up to": lambda one: f"{one.test.intervals[one.score(kind)][1]:.3g}",
+        "their mean, up to": lambda one: f"{one.test.floor_intervals[one.score(kind)][1]:.3g}",
+        "one draw, up to": lambda one: f"{one.test.intervals[one.score(kind)][1]:.3g}",
     }
     for name in DESTRUCTIONS:
         if name != PERMUTED:
@@ -89,7 +93,8 @@ def _cell(one: Tested, name: str, kind: str) -> str:
     if name not in one.test.scores:
         return "-"
     score = one.score(kind)
-    value = f"{one.test.scores[name][score]:.3g}"
+    star = r"\*" if one.test.scores[name][score] <= one.test.floor_intervals[score][1] else ""
+    value = f"{one.test.scores[name][score]:.3g}{star}"
     marks = {"seen": "", "within the spread": "*", "blind": "**"}
     mark = marks[one.test.state(name, score)]
     return f"{mark}{value}{mark}"

@@ -13,7 +13,8 @@ The standard error is a jackknife's that leaves out groups of tiles; on average 
 and Stein 1981). A bootstrap would repeat tiles, which both distances rightly take for collapse: of 64 tiles with 200
 Gaussian features the standard error was 2.2 times the true one, centred though it was, and the jackknife's 1.1 times.
 Floor and new draw both scatter, so the first interval is that of a prediction, sqrt(2) wider than that of a mean. The
-second is that of a mean: of the difference of both scores, from which the same tiles are left out each time.
+second is that of a mean: of the difference of both scores, from which the same tiles are left out each time. Where the
+floor is the mean of several draws, which share no tile, their variances add up.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ class Destroyed(NamedTuple):
 
 
 class LeftOut:
-    """What real tiles score without one group of them after another."""
+    """What one draw of real tiles scores without one group of them after another."""
 
     def __init__(self, real: Sample, other: Sample, leave_out: LeaveOut, rng: np.random.Generator) -> None:
         """Leave out every group once.
@@ -61,32 +62,22 @@ class LeftOut:
         self._real, self._leave_out = real, leave_out
         groups = even_groups(other.labels, rng)
         self._groups = groups if len(groups) >= FEWEST_GROUPS else []
-        self._left = leave_out(real, other, self._groups)
+        self.left = leave_out(real, other, self._groups)
+        """The score without each group, float64 [group]."""
 
-    def real_interval(self, floor: float) -> Interval:
-        """Say within which bounds other real tiles would score, 95 times of 100.
-
-        Args:
-            floor: What ``other`` scores.
-
-        Returns:
-            Lower and upper bound; without bounds where fewer than four tiles say nothing about scatter.
-        """
-        return _around(floor, self._left, np.sqrt(2))
-
-    def rise_interval(self, rise: float, destroyed: Sequence[Destroyed]) -> Interval:
-        """Say within which bounds a destruction changes the score on average over draws of tiles, 95 times of 100.
+    def risen(self, destroyed: Sequence[Destroyed]) -> NDArray[np.float64]:
+        """Say what a destruction adds to the score without each group.
 
         Args:
-            rise: What the destroyed sets score, on average, above ``other``.
             destroyed: The other tiles, destroyed once, or several times where chance has much to say.
 
         Returns:
-            As of :meth:`real_interval`.
+            float64 [group], without the groups of which nearly all destroyed tiles were made.
         """
         left = np.mean([self._without_made_from(one) for one in destroyed], axis=0)
         usable = np.isfinite(left)
-        return _around(rise, left[usable] - self._left[usable], 1.0)
+        risen: NDArray[np.float64] = left[usable] - self.left[usable]
+        return risen
 
     def _without_made_from(self, destroyed: Destroyed) -> NDArray[np.float64]:
         """Score a destroyed set without what was made from each group; NaN where nearly all of it was."""
@@ -97,14 +88,33 @@ class LeftOut:
         return left
 
 
-def _around(value: float, left: NDArray[np.float64], widened: float) -> Interval:
-    """Put an interval around a value, from what it is without each group: the jackknife's standard error, widened."""
+def mean_interval(mean: float, draws: Sequence[NDArray[np.float64]]) -> Interval:
+    """Say within which bounds a mean over draws of tiles is, on average over other such draws, 95 times of 100.
+
+    Args:
+        mean: The mean over the draws.
+        draws: What each draw's part is without each group, float64 [group].
+
+    Returns:
+        Lower and upper bound; without bounds where fewer than four tiles say nothing about scatter.
+    """
+    return _around(mean, draws, 1 / len(draws))
+
+
+def new_draw_interval(mean: float, draws: Sequence[NDArray[np.float64]]) -> Interval:
+    """Say within which bounds one more draw of as many tiles would score, 95 times of 100; as :func:`mean_interval`."""
+    return _around(mean, draws, 1 + 1 / len(draws))
+
+
+def _around(value: float, draws: Sequence[NDArray[np.float64]], share: float) -> Interval:
+    """Put an interval around a value: so much of one draw's variance, the mean of the jackknife's over the draws."""
     from scipy.stats import t
 
-    if (num := len(left)) < FEWEST_GROUPS:
+    if min(len(left) for left in draws) < FEWEST_GROUPS:
         return -np.inf, np.inf
-    error = np.sqrt((num - 1) / num * np.sum((left - left.mean()) ** 2))
-    reach = float(t.ppf((1 + LEVEL) / 2, num - 1) * widened * error)
+    variance = np.mean([(len(left) - 1) * left.var() for left in draws])
+    freedom = sum(len(left) - 1 for left in draws)
+    reach = float(t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(share * variance))
     return value - reach, value + reach
 
 

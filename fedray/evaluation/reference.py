@@ -3,7 +3,7 @@
 import functools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,12 @@ DEFAULT_SAMPLES = 256
 FEWEST_SAMPLES = 16
 """Tiles below which the default does not fall, as ``num_samples`` must not: scores of fewer say too little."""
 
-PROTOCOL = 5
+FLOOR_DRAWS = 5
+"""Draws of tiles, at the most, that a floor is the mean of."""
+FLOOR_TILES = 512
+"""Tiles at the most, of all draws together; one draw may have more."""
+
+PROTOCOL = 6
 """Version of how tiles are chosen and features computed; a change of either must raise it."""
 
 _log = logging.getLogger(__name__)
@@ -37,7 +42,8 @@ class Reference:
 
     Attributes:
         samples: The real tiles by name of the features.
-        floor: The scores of n other real tiles, with the same number of each label, against these.
+        floor: The scores of n other real tiles, with the same number of each label, against these: the mean of several
+            draws where n is small (see :func:`floor_draws`).
     """
 
     samples: Mapping[str, Sample]
@@ -160,17 +166,33 @@ def floor_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) -> 
     """Choose other real tiles, as many of each label as are compared with: of the other split, else unused ones.
 
     Returns:
-        Sorted indices; None where neither has enough.
+        Sorted indices, the first of :func:`floor_draws`; None where neither has enough.
+    """
+    return next(iter(floor_draws(store, config, seed)), None)
+
+
+def floor_draws(store: TileStore, config: EvaluationConfig, seed: int = 0) -> list[NDArray[np.int64]]:
+    """Choose other real tiles several times, as many of each label as are compared with, and no tile twice.
+
+    Of few tiles one draw says little about what real ones score, so there are as many draws as the other split (else
+    the unused tiles), :data:`FLOOR_DRAWS` and :data:`FLOOR_TILES` allow.
+
+    Returns:
+        Sorted indices of every draw; none where neither has enough for one.
     """
     indices = compared_indices(store, config, seed)
     wanted = _by_label(store, indices)
     rng = stream(seed, "evaluation", "floor", config.split)
     unused = np.setdiff1d(store.indices(config.split), indices)
+    most = min(FLOOR_DRAWS, max(1, FLOOR_TILES // len(indices)))
     for candidates in (store.indices(_other_split(config)), unused):
-        chosen = _draw(store, candidates, wanted, rng)
-        if chosen is not None:
-            return chosen
-    return None
+        draws: list[NDArray[np.int64]] = []
+        while len(draws) < most and (chosen := _draw(store, candidates, wanted, rng)) is not None:
+            draws.append(chosen)
+            candidates = np.setdiff1d(candidates, chosen)
+        if draws:
+            return draws
+    return []
 
 
 def _floor(
@@ -182,10 +204,9 @@ def _floor(
     seed: int,
 ) -> Scores:
     """Score other real tiles against the reference."""
-    chosen = floor_indices(store, config, seed)
-    if chosen is not None:
-        fake = sample_of(store.tiles(chosen), store.labels[chosen], extractor, device)
-        return compare(extractor.name, store.label_names, real, fake)
+    if draws := floor_draws(store, config, seed):
+        others = (sample_of(store.tiles(chosen), store.labels[chosen], extractor, device) for chosen in draws)
+        return mean_scores([compare(extractor.name, store.label_names, real, other) for other in others])
     indices = compared_indices(store, config, seed)
     wanted = {store.label_names[label]: num for label, num in _by_label(store, indices).items()}
     _log.warning(
@@ -194,6 +215,11 @@ def _floor(
         store.path, _other_split(config), config.split, wanted, len(indices),
     )  # fmt: skip
     return {}
+
+
+def mean_scores(draws: Sequence[Scores]) -> Scores:
+    """Take the mean of every score over draws of tiles."""
+    return {name: float(np.mean([scores[name] for scores in draws])) for name in draws[0]}
 
 
 def _other_split(config: EvaluationConfig) -> str:

@@ -5,7 +5,7 @@ no other, looks perfect. One that scores worse, but no worse than other real til
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -20,14 +20,14 @@ from fedray.evaluation.cache import Stored, cache_path, load_or_build
 from fedray.evaluation.destruction import DESTRUCTIONS, NEARER_FIRST, PERMUTED, destroy, why_skipped
 from fedray.evaluation.extractors import Extractor
 from fedray.evaluation.extractors.base import progress
-from fedray.evaluation.intervals import LEAVE_OUT, Destroyed, Interval, LeftOut
+from fedray.evaluation.intervals import LEAVE_OUT, Destroyed, Interval, LeftOut, mean_interval, new_draw_interval
 from fedray.evaluation.metrics import Metric, Sample, Scores, compare
 from fedray.evaluation.metrics.distances import Fid, Kid
-from fedray.evaluation.reference import Reference, floor_indices, protocol_name
+from fedray.evaluation.reference import Reference, floor_draws, mean_scores, protocol_name
 from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Version of destructions, scores and intervals; a change of any must raise it."""
 
 TESTED: tuple[type[Metric], ...] = (Fid, Kid)
@@ -46,12 +46,14 @@ REAL = "real tiles"
 
 @dataclass(frozen=True, eq=False)
 class SelfTest:
-    """Scores of destroyed real tiles.
+    """Scores of destroyed real tiles, as means over the draws of which the floor is the mean.
 
     Attributes:
         scores: By name of the destroyed set, then of the score.
         floor: What the same tiles score undestroyed.
-        intervals: In which other real tiles score, 95 times of 100 (see ``fedray.evaluation.intervals``).
+        floor_intervals: In which the floor is, on average over such draws, 95 times of 100.
+        intervals: In which one draw of as many other real tiles scores, 95 times of 100 (see
+            ``fedray.evaluation.intervals``).
         rises: Interval of what the destruction adds to the floor, by name of the destroyed set, then of the score.
         skipped: Sets that do not apply to these tiles, each with the reason.
         void: Features, number and label (a score's name without its kind) where permuted labels do not worsen that
@@ -60,6 +62,7 @@ class SelfTest:
 
     scores: Mapping[str, Scores]
     floor: Scores
+    floor_intervals: Mapping[str, Interval]
     intervals: Mapping[str, Interval]
     rises: Mapping[str, Mapping[str, Interval]]
     skipped: Mapping[str, str]
@@ -124,23 +127,24 @@ def load_self_test(
     Returns:
         None where the store has too few tiles for a floor.
     """
-    chosen = floor_indices(store, config, seed)
-    if chosen is None:
+    draws = floor_draws(store, config, seed)
+    if not draws:
         return None
-    name = f"self-test{PROTOCOL}-{protocol_name(extractor, config, len(chosen), seed)}"
+    name = f"self-test{PROTOCOL}-{protocol_name(extractor, config, len(draws[0]), seed)}"
 
     def build() -> Stored:
-        tiles, labels = store.tiles(chosen), store.labels[chosen]
-        other = sample_of(tiles, labels, extractor, device)
+        tiles = [store.tiles(chosen) for chosen in draws]
+        others = [sample_of(drawn, store.labels[chosen], extractor, device)
+                  for drawn, chosen in zip(tiles, draws, strict=True)]  # fmt: skip
         real, floor = reference.samples, reference.floor
-        return _stored(run_self_test(tiles, other, real, floor, extractor, store.label_names, device, seed))
+        return _stored(run_self_test(tiles, others, real, floor, extractor, store.label_names, device, seed))
 
     return _loaded(load_or_build(cache_path(store.fingerprint, name), build))
 
 
 def run_self_test(
-    tiles: NDArray[np.uint8],
-    other: Mapping[str, Sample],
+    tiles: Sequence[NDArray[np.uint8]],
+    others: Sequence[Mapping[str, Sample]],
     real: Mapping[str, Sample],
     floor: Scores,
     extractor: Extractor,
@@ -151,49 +155,54 @@ def run_self_test(
     """Destroy tiles in every way that applies to them, and score them.
 
     Args:
-        tiles: Other real tiles than the reference, uint8 [n, H, W, C].
-        other: Their features by name, with their labels: each label as often as in the reference.
+        tiles: Draws of other real tiles than the reference, each uint8 [n, H, W, C].
+        others: Their features by name, with their labels: each label as often as in the reference.
         real: The reference, in the same features.
-        floor: What the undestroyed tiles score.
+        floor: What the undestroyed tiles score, on average over the draws.
         extractor: What features come from; its network has to be on ``device``.
         label_names: Names of the labels, by label.
         device: Where features are computed.
         seed: Of what is random in destruction and intervals.
     """
     metrics = [metric(extractor.name, label_names) for metric in TESTED]
-    reference, undestroyed = real[extractor.name], other[extractor.name]
-    labels = undestroyed.labels
+    reference, undestroyed = real[extractor.name], [other[extractor.name] for other in others]
+    labels = undestroyed[0].labels
     names = [name for metric in metrics for name in metric.names(labels)]
-    shape = (tiles.shape[1], tiles.shape[2], tiles.shape[3])
-    reasons = {name: why_skipped(name, shape, labels) for name in DESTRUCTIONS}
+    height, width, channels = tiles[0].shape[1:]
+    reasons = {name: why_skipped(name, (height, width, channels), labels) for name in DESTRUCTIONS}
     left_out = {name: _left_out(name, reference, undestroyed, label_names, seed) for name in names}
     scores: dict[str, Scores] = {}
     rises: dict[str, dict[str, Interval]] = {}
     for name in progress(DESTRUCTIONS, f"{extractor.name}: self-test on destroyed real tiles, once for this store"):
         if reasons[name] is not None:
             continue
-        destroyed = _destroyed(name, tiles, undestroyed, extractor, device, stream(seed, "self-test", name))
-        found = [{score: value for metric in metrics for score, value in metric.values(reference, one.sample).items()}
-                 for one in destroyed]  # fmt: skip
-        scores[name] = {score: float(np.mean([one[score] for one in found])) for score in names}
+        rng = stream(seed, "self-test", name)
+        draws = [_destroyed(name, drawn, sample, extractor, device, rng)
+                 for drawn, sample in zip(tiles, undestroyed, strict=True)]  # fmt: skip
+        scores[name] = mean_scores([mean_scores([_values(metrics, reference, one.sample) for one in destroyed])
+                                    for destroyed in draws])  # fmt: skip
         rises[name] = {
-            score: left_out[score].rise_interval(
-                scores[name][score] - floor[score], [_part_of(score, one, label_names) for one in destroyed]
-            )
+            score: mean_interval(scores[name][score] - floor[score], _risen(score, left_out[score], draws, label_names))
             for score in names
         }
-    intervals = {name: left_out[name].real_interval(floor[name]) for name in names}
+    left = {name: [draw.left for draw in left_out[name]] for name in names}
+    floor_intervals = {name: mean_interval(floor[name], left[name]) for name in names}
+    intervals = {name: new_draw_interval(floor[name], left[name]) for name in names}
     skipped = {name: reason for name, reason in reasons.items() if reason is not None}
     void: frozenset[str] = frozenset()
     if PERMUTED in scores:
-        void = _void(extractor.name, real, other, floor, intervals, label_names, seed)
-    return SelfTest(scores, {name: floor[name] for name in names}, intervals, rises, skipped, void)
+        void = _void(extractor.name, real, others, floor, intervals, label_names, seed)
+    return SelfTest(scores, {name: floor[name] for name in names}, floor_intervals, intervals, rises, skipped, void)
+
+
+def _values(metrics: Sequence[Metric], real: Sample, destroyed: Sample) -> Scores:
+    return {score: value for metric in metrics for score, value in metric.values(real, destroyed).items()}
 
 
 def _void(
     extractor: str,
     real: Mapping[str, Sample],
-    other: Mapping[str, Sample],
+    others: Sequence[Mapping[str, Sample]],
     floor: Scores,
     intervals: Mapping[str, Interval],
     label_names: tuple[str, ...],
@@ -205,22 +214,38 @@ def _void(
     """
     order = DESTRUCTIONS[PERMUTED].order
     assert order is not None
-    labels = other[extractor].labels
-    places = order(labels, stream(seed, "self-test", PERMUTED))
-    permuted = {kind: Sample(sample.features[places], labels) for kind, sample in other.items()}
+    rng = stream(seed, "self-test", PERMUTED)
+    found = []
+    for other in others:
+        labels = other[extractor].labels
+        places = order(labels, rng)
+        permuted = {kind: Sample(sample.features[places], labels) for kind, sample in other.items()}
+        found.append(compare(extractor, label_names, real, permuted))
+    worse = mean_scores(found)
     bounds = {score: high for score, (_, high) in intervals.items()}
     for score in floor:
         kind, _, what = score.partition("/")
         if not what.startswith(f"{extractor}/") and (high := floor.get(f"{kind}-high/{what}")) is not None:
             bounds[score] = high
-    worse = compare(extractor, label_names, real, permuted)
     return frozenset(what_of(score) for score in bounds if is_of_label(score) and worse[score] <= bounds[score])
 
 
-def _left_out(score: str, real: Sample, other: Sample, label_names: tuple[str, ...], seed: int) -> LeftOut:
+def _left_out(
+    score: str, real: Sample, others: Sequence[Sample], label_names: tuple[str, ...], seed: int
+) -> list[LeftOut]:
+    """Leave out groups of every draw."""
     if (label := _label_of(score, label_names)) is not None:
-        real, other = real.of(label), other.of(label)
-    return LeftOut(real, other, LEAVE_OUT[score.partition("/")[0]], stream(seed, "self-test", "interval"))
+        real, others = real.of(label), [other.of(label) for other in others]
+    leave_out, rng = LEAVE_OUT[score.partition("/")[0]], stream(seed, "self-test", "interval")
+    return [LeftOut(real, other, leave_out, rng) for other in others]
+
+
+def _risen(
+    score: str, left_out: Sequence[LeftOut], draws: Sequence[Sequence[Destroyed]], label_names: tuple[str, ...]
+) -> list[NDArray[np.float64]]:
+    """Say what destruction adds to a score of every draw, without each group."""
+    return [draw.risen([_part_of(score, one, label_names) for one in destroyed])
+            for draw, destroyed in zip(left_out, draws, strict=True)]  # fmt: skip
 
 
 def _destroyed(
@@ -264,7 +289,7 @@ def _label_of(score: str, label_names: tuple[str, ...]) -> int | None:
 def _stored(test: SelfTest) -> Stored:
     names = list(test.floor)
     values = np.array([[scores[name] for name in names] for scores in test.scores.values()])
-    bounds = np.array([(test.floor[name], *test.intervals[name]) for name in names])
+    bounds = np.array([(test.floor[name], *test.floor_intervals[name], *test.intervals[name]) for name in names])
     rises = np.array([[test.rises[tiles][name] for name in names] for tiles in test.scores])
     texts = {"tiles": list(test.scores), "scores": names, "skipped": dict(test.skipped), "void": sorted(test.void)}
     arrays = {"values": values, "bounds": bounds, "rises": rises}
@@ -277,8 +302,9 @@ def _loaded(stored: Stored) -> SelfTest:
     values, bounds = stored.arrays["values"].tolist(), stored.arrays["bounds"].tolist()
     return SelfTest(
         scores={row: dict(zip(names, found, strict=True)) for row, found in zip(tiles, values, strict=True)},
-        floor={name: floor for name, (floor, _, _) in zip(names, bounds, strict=True)},
-        intervals={name: (low, high) for name, (_, low, high) in zip(names, bounds, strict=True)},
+        floor={name: row[0] for name, row in zip(names, bounds, strict=True)},
+        floor_intervals={name: (row[1], row[2]) for name, row in zip(names, bounds, strict=True)},
+        intervals={name: (row[3], row[4]) for name, row in zip(names, bounds, strict=True)},
         rises={
             row: {name: (low, high) for name, (low, high) in zip(names, found, strict=True)}
             for row, found in zip(tiles, stored.arrays["rises"].tolist(), strict=True)

@@ -123,22 +123,25 @@ def self_test_table(test: SelfTest) -> pd.DataFrame:
     """Tabulate a self-test, a row a set and score.
 
     Returns:
-        Columns: tiles (the set), score, value, low and high (in which other real tiles score), rise (above the floor),
-        rise_low and rise_high (its interval), state (seen, within the spread, blind; empty where it is no fault: real
-        tiles, and permuted labels in a score of all tiles), skipped (why a set does not apply).
+        Columns: tiles (the set), score, value, floor_low and floor_high (in which the floor is), low and high (in which
+        as many other real tiles score), rise (above the floor), rise_low and rise_high (its interval), state (seen,
+        within the spread, blind; empty where it is no fault: real tiles, and permuted labels in a score of all tiles),
+        skipped (why a set does not apply).
     """
-    columns = ["tiles", "score", "value", "low", "high", "rise", "rise_low", "rise_high", "state", "skipped"]
+    columns = ["tiles", "score", "value", "floor_low", "floor_high", "low", "high",
+               "rise", "rise_low", "rise_high", "state", "skipped"]  # fmt: skip
+    spread = {score: (*test.floor_intervals[score], *test.intervals[score]) for score in test.floor}
     rows: list[tuple[object, ...]] = [
-        (REAL, score, value, *test.intervals[score], 0.0, 0.0, 0.0, "", "") for score, value in test.floor.items()
+        (REAL, score, value, *spread[score], 0.0, 0.0, 0.0, "", "") for score, value in test.floor.items()
     ]
     for tiles, scores in test.scores.items():
         for score, value in scores.items():
             state = test.state(tiles, score) if tiles != PERMUTED or is_of_label(score) else ""
             rise = (value - test.floor[score], *test.rises[tiles][score])
-            rows.append((tiles, score, value, *test.intervals[score], *rise, state, ""))
+            rows.append((tiles, score, value, *spread[score], *rise, state, ""))
     for tiles, reason in test.skipped.items():
         missing = [np.nan] * 3
-        rows += [(tiles, score, np.nan, *test.intervals[score], *missing, "", reason) for score in test.floor]
+        rows += [(tiles, score, np.nan, *spread[score], *missing, "", reason) for score in test.floor]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -9,7 +9,15 @@ from scipy.stats import t, ttest_rel
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from fedray.evaluation.intervals import LEAVE_OUT, Destroyed, Interval, LeftOut, even_groups
+from fedray.evaluation.intervals import (
+    LEAVE_OUT,
+    Destroyed,
+    Interval,
+    LeftOut,
+    even_groups,
+    mean_interval,
+    new_draw_interval,
+)
 from fedray.evaluation.metrics import Sample
 from fedray.evaluation.metrics.distances import fid
 
@@ -56,35 +64,37 @@ def test_groups_share_out_every_tile_once_and_each_label_evenly(num: int) -> Non
 
 
 def interval(kind: str, floor: float, real: Sample, other: Sample, rng: np.random.Generator) -> Interval:
-    return LeftOut(real, other, LEAVE_OUT[kind], rng).real_interval(floor)
+    return new_draw_interval(floor, [LeftOut(real, other, LEAVE_OUT[kind], rng).left])
 
 
-def test_the_interval_of_a_mean_is_the_prediction_interval_of_the_textbook() -> None:
+def means(real: Sample, other: Sample, groups: list[np.ndarray]) -> np.ndarray:
+    return np.array([np.delete(other.features, group).mean() for group in groups])
+
+
+@pytest.mark.parametrize("num_draws", [1, 2, 5])
+def test_intervals_of_means_are_those_of_the_textbook(num_draws: int) -> None:
+    """Of the mean over draws, and of the mean of one more draw: with the draws' variances pooled."""
     rng = np.random.default_rng(0)
-    values = rng.normal(size=20)
-
-    def means(real: Sample, other: Sample, groups: list[np.ndarray]) -> np.ndarray:
-        return np.array([np.delete(values, group).mean() for group in groups])
-
-    tiles = sample(values[:, np.newaxis])
-    low, high = LeftOut(tiles, tiles, means, rng).real_interval(values.mean())
-    reach = t.ppf(0.975, 19) * np.sqrt(2 * values.var(ddof=1) / 20)
-    assert (low, high) == pytest.approx((values.mean() - reach, values.mean() + reach))
+    draws = rng.normal(size=(num_draws, 20, 1)).astype(np.float32)
+    left = [LeftOut(sample(draw), sample(draw), means, rng).left for draw in draws]
+    mean, variance = draws.mean(), draws[..., 0].var(axis=1, ddof=1).mean() / 20
+    at = t.ppf(0.975, 19 * num_draws)
+    for found, share in ((mean_interval, 1 / num_draws), (new_draw_interval, 1 + 1 / num_draws)):
+        reach = at * np.sqrt(share * variance)
+        assert found(float(mean), left) == pytest.approx((mean - reach, mean + reach), rel=1e-3, abs=1e-4)
 
 
 def test_the_interval_of_a_rise_in_means_is_the_paired_t_interval_of_scipy() -> None:
     rng = np.random.default_rng(0)
     before = rng.normal(size=(20, 1)).astype(np.float32)
     after = (before + rng.normal(0.3, 0.2, before.shape)).astype(np.float32)
-
-    def means(real: Sample, other: Sample, groups: list[np.ndarray]) -> np.ndarray:
-        return np.array([np.delete(other.features, group).mean() for group in groups])
-
     expected = ttest_rel(after[:, 0], before[:, 0]).confidence_interval(0.95)
     left_out = LeftOut(sample(before), sample(before), means, rng)
-    found = left_out.rise_interval(float(after.mean() - before.mean()), [Destroyed(sample(after), np.arange(20))])
+    risen = left_out.risen([Destroyed(sample(after), np.arange(20))])
+    found = mean_interval(float(after.mean() - before.mean()), [risen])
     assert found == pytest.approx((expected.low, expected.high), rel=1e-4)
-    assert found[0] > 0 > left_out.real_interval(0.0)[0] and found[1] < left_out.real_interval(0.0)[1]
+    low, high = new_draw_interval(0.0, [left_out.left])
+    assert found[0] > 0 > low and found[1] < high
 
 
 @pytest.mark.parametrize("num", [2, 3])
@@ -92,8 +102,8 @@ def test_the_interval_of_a_rise_in_means_is_the_paired_t_interval_of_scipy() -> 
 def test_three_tiles_say_nothing_of_scatter(num: int) -> None:
     few = sample(np.eye(num))
     left_out = LeftOut(few, few, LEAVE_OUT["kid"], np.random.default_rng(0))
-    assert left_out.real_interval(0.0) == (-np.inf, np.inf)
-    assert left_out.rise_interval(0.0, [Destroyed(few, np.arange(num))]) == (-np.inf, np.inf)
+    assert new_draw_interval(0.0, [left_out.left]) == (-np.inf, np.inf)
+    assert mean_interval(0.0, [left_out.risen([Destroyed(few, np.arange(num))])]) == (-np.inf, np.inf)
 
 
 @pytest.mark.parametrize("kind", LEAVE_OUT)
@@ -101,7 +111,8 @@ def test_a_set_that_is_one_tile_repeated_has_an_interval(kind: str) -> None:
     """With the group of its tile nothing of it is left."""
     tiles = sample(np.random.default_rng(0).normal(size=(16, 3)))
     repeated = Destroyed(Sample(tiles.features[np.full(16, 5)], tiles.labels), np.full(16, 5))
-    low, high = LeftOut(tiles, tiles, LEAVE_OUT[kind], np.random.default_rng(1)).rise_interval(1.0, [repeated])
+    risen = LeftOut(tiles, tiles, LEAVE_OUT[kind], np.random.default_rng(1)).risen([repeated])
+    low, high = mean_interval(1.0, [risen])
     assert -np.inf < low < 1.0 < high < np.inf
 
 
@@ -120,6 +131,30 @@ def test_other_tiles_of_the_same_distribution_score_within_it(kind: str, width: 
         wide.append((high - low) / np.std(scores))
     assert np.mean(inside) >= 0.9
     assert np.median(wide) < 2 * 1.96 * np.sqrt(2) * 1.7  # an interval of all numbers would cover too
+
+
+@pytest.mark.parametrize("kind", LEAVE_OUT)
+def test_the_score_expected_of_real_tiles_lies_within_the_interval_of_the_floor(kind: str) -> None:
+    """A floor of four draws; what is expected is the mean of very many."""
+    rng = np.random.default_rng(2)
+    nothing = [np.empty(0, np.int64)]
+    real = sample(rng.normal(size=(40, 6)))
+
+    def draw() -> tuple[Sample, float]:
+        other = sample(rng.normal(0.2, 1.0, (40, 6)))
+        return other, float(LEAVE_OUT[kind](real, other, nothing)[0])
+
+    expected = np.mean([draw()[1] for _ in range(400)])
+    inside, widths = [], []
+    for _ in range(50):
+        draws = [draw() for _ in range(4)]
+        left = [LeftOut(real, other, LEAVE_OUT[kind], rng).left for other, _ in draws]
+        floor = float(np.mean([score for _, score in draws]))
+        low, high = mean_interval(floor, left)
+        inside.append(low <= expected <= high)
+        widths.append((high - low) / np.diff(new_draw_interval(floor, left))[0])
+    assert np.mean(inside) >= 0.9
+    assert widths == pytest.approx(np.full(50, np.sqrt(0.2)))
 
 
 def by_torch_fidelity(kind: str, real: Sample, other: Sample) -> float:
@@ -157,7 +192,8 @@ def test_the_rise_expected_lies_within_its_interval(kind: str, destroyed: Destro
         other, fake = sample(features), sample(worse)
         rises.append(by_torch_fidelity(kind, real, fake) - by_torch_fidelity(kind, real, other))
         if len(ends) < 40:
-            ends.append(LeftOut(real, other, LEAVE_OUT[kind], rng).rise_interval(rises[-1], [Destroyed(fake, origins)]))
+            risen = LeftOut(real, other, LEAVE_OUT[kind], rng).risen([Destroyed(fake, origins)])
+            ends.append(mean_interval(rises[-1], [risen]))
     expected = np.mean(rises)
     assert np.mean([low <= expected <= high for low, high in ends]) >= 0.9
     assert np.mean([high - low for low, high in ends]) < 2 * 1.96 * np.std(rises) * 2

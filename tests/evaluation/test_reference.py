@@ -13,7 +13,9 @@ import pytest
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.evaluation import EvaluationError, Evaluator, score_names
-from fedray.evaluation.reference import compared_indices, floor_indices
+from fedray.evaluation.destruction import destroy
+from fedray.evaluation.reference import compared_indices, floor_draws, floor_indices
+from fedray.randomness import stream
 
 CONFIG = EvaluationConfig(num_samples=256)
 MakeStore = Callable[..., TileStore]
@@ -135,6 +137,51 @@ def test_by_default_as_many_are_compared_as_leave_other_real_tiles_for_the_floor
     caplog.clear()
     assert len(compared_indices(store, EvaluationConfig(num_samples=most))) == most  # one that is asked for stays
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("counts", "num", "expected"),
+    [
+        ({"gland": (300, 64), "stroma": (300, 64)}, 64, 5),
+        ({"gland": (300, 200), "stroma": (300, 200)}, 256, 2),  # 512 tiles at the most
+        ({"gland": (300, 200), "stroma": (300, 200)}, 260, 1),
+        ({"gland": (300, 300), "stroma": (300, 300)}, 600, 1),  # one, of however many
+        ({"gland": (100, 64), "stroma": (300, 64)}, 64, 3),  # the rarer label decides
+        ({"gland": (31, 64), "stroma": (300, 64)}, 64, 1),  # the training tiles have none, the unused test tiles one
+        ({"gland": (31, 40), "stroma": (300, 40)}, 64, 0),
+    ],
+)
+def test_a_floor_is_the_mean_over_as_many_draws_as_there_are_tiles_for(
+    make_store: MakeStore, counts: dict[str, tuple[int, int]], num: int, expected: int
+) -> None:
+    store, config = make_store(counts, 16), EvaluationConfig(num_samples=num)
+    draws, compared = floor_draws(store, config), compared_indices(store, config)
+    assert len(draws) == expected
+    taken = np.concatenate([compared, *draws])
+    assert len(np.unique(taken)) == len(taken)
+    for draw in draws:
+        assert np.array_equal(np.bincount(store.labels[draw]), np.bincount(store.labels[compared]))
+    first = floor_indices(store, config)
+    assert np.array_equal(first, draws[0]) if draws else first is None
+
+
+def test_floor_and_self_test_are_what_the_draws_score_on_average(make_store: MakeStore) -> None:
+    store = make_store(SMALL, 16, seed=7)
+    evaluator, draws = Evaluator.prepare(store, TWENTY), floor_draws(store, TWENTY)
+    assert len(draws) == 3 and evaluator.self_test is not None
+    labels = [store.labels[draw].astype(np.int64) for draw in draws]
+    each = [evaluator.scores(store.tiles(draw), of) for draw, of in zip(draws, labels, strict=True)]
+    assert evaluator.floor == pytest.approx({name: np.mean([one[name] for one in each]) for name in each[0]}, rel=1e-4)
+    rng = stream(0, "self-test", "noise")
+    worse = [evaluator.scores(destroy("noise", store.tiles(draw), of, rng)[0], of)
+             for draw, of in zip(draws, labels, strict=True)]  # fmt: skip
+    test = evaluator.self_test
+    for score, value in test.scores["noise"].items():
+        assert value == pytest.approx(np.mean([one[score] for one in worse]), rel=1e-4)
+        low, high = test.rises["noise"][score]
+        assert low < value - test.floor[score] < high
+        floor, draw = test.floor_intervals[score], test.intervals[score]
+        assert draw[0] < floor[0] < test.floor[score] < floor[1] < draw[1]
 
 
 def test_a_split_without_tiles_is_refused(make_store: MakeStore) -> None:

@@ -54,7 +54,7 @@ def self_test_of(
         floor |= metric.values(real, other)
     floor |= more or {}
     real_in, other_in = ({"by-hand": each, "texture": each} for each in (real, other))
-    return run_self_test(store.tiles(chosen[1]), other_in, real_in, floor, extractor, store.label_names, CPU)
+    return run_self_test([store.tiles(chosen[1])], [other_in], real_in, floor, extractor, store.label_names, CPU)
 
 
 CPU = torch.device("cpu")
@@ -158,7 +158,9 @@ def test_repeated_tiles_score_what_several_choices_of_them_do_on_average(
 
 def test_a_rise_that_rounding_made_or_chance_may_have_is_none() -> None:
     def state(score: float, rise: tuple[float, float]) -> str:
-        test = SelfTest({"noise": {KID: score}}, {KID: 1.0}, {KID: (0.5, 1.5)}, {"noise": {KID: rise}}, {})
+        test = SelfTest(
+            {"noise": {KID: score}}, {KID: 1.0}, {KID: (0.8, 1.2)}, {KID: (0.5, 1.5)}, {"noise": {KID: rise}}, {}
+        )
         states = {"blind": test.blind_to(KID), "within the spread": test.within_spread(KID)}
         assert [name for name, sets in states.items() if sets] == [each for each in [test.state("noise", KID)]
                                                                    if each != "seen"]  # fmt: skip

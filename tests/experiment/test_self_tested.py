@@ -44,6 +44,7 @@ TEST = SelfTest(
         "labels permuted": {FID: 1.0, GLAND: 0.3},
     },
     floor={FID: 1.0, GLAND: 0.1},
+    floor_intervals={FID: (0.5, 1.5), GLAND: (-0.1, 0.3)},
     intervals={FID: (-0.5, 2.0), GLAND: (-0.4, 0.5)},
     rises={
         "blur 1 px": {FID: (-0.1, 1.9), GLAND: (8.0, 10.0)},
@@ -59,6 +60,7 @@ TEST = SelfTest(
 SEEING = SelfTest(
     scores={name: {score: value + 50 for score, value in scores.items()} for name, scores in TEST.scores.items()},
     floor=TEST.floor,
+    floor_intervals=TEST.floor_intervals,
     intervals=TEST.intervals,
     rises=TEST.rises,
     skipped={},
@@ -81,6 +83,7 @@ def test_scores_that_are_blind_to_the_same_are_named_together() -> None:
     doubled = SelfTest(
         scores={name: scores | {"kid/x/64": scores[FID]} for name, scores in TEST.scores.items()},
         floor=TEST.floor | {"kid/x/64": 1.0},
+        floor_intervals=TEST.floor_intervals | {"kid/x/64": (0.5, 1.5)},
         intervals=TEST.intervals | {"kid/x/64": (0.0, 2.0)},
         rises={name: rises | {"kid/x/64": rises[FID]} for name, rises in TEST.rises.items()},
         skipped={},
