@@ -17,6 +17,8 @@ from fedray.errors import UserError
 
 _COPY_BYTES = 8 * 2**20
 _PROBE_BYTES = 4096  # a full disk takes none
+_RETRY_S = 60  # how long Google Cloud Storage is asked again; pyarrow's own 15 minutes pass in silence without credentials
+_PUBLIC = "anonymous"  # in the place of a user's name: a bucket that everybody may read
 _ACCESS = (
     "Check the address, and the access: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or the machine's role for s3://, "
     "GOOGLE_APPLICATION_CREDENTIALS or its service account for gs://; AWS_ENDPOINT_URL for a store of your own"
@@ -102,17 +104,20 @@ class SharedFolder:
         """Find the file system; nothing is read yet.
 
         Args:
-            uri: ``s3://``, ``gs://`` or ``file://``. Credentials come from the environment or the machine's role.
+            uri: ``s3://``, ``gs://`` or ``file://``. Credentials come from the environment or the machine's role;
+                ``gs://anonymous@bucket/path`` asks for none.
 
         Raises:
             StorageError: The address is of another kind, or holds a password.
         """
         self.uri = uri.rstrip("/")
-        if "@" in urlsplit(uri).netloc:
+        scheme, user = urlsplit(uri).scheme, urlsplit(uri).netloc.rpartition("@")[0]
+        if user and (scheme, user) != ("gs", _PUBLIC):
             shown = f"{urlsplit(uri).scheme}://***@{urlsplit(uri).netloc.rpartition('@')[2]}{urlsplit(uri).path}"
             raise StorageError(f"{shown} holds credentials, which would end up in logs and results. {_ACCESS}")
         try:
-            self._files, self._root = fs.FileSystem.from_uri(self.uri)
+            asked = f"{self.uri}?retry_limit_seconds={_RETRY_S}" if scheme == "gs" else self.uri
+            self._files, self._root = fs.FileSystem.from_uri(asked)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise StorageError(f"{self.uri} is no address of shared storage ({_brief(error)}). {_ACCESS}") from None
 

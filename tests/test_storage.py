@@ -1,9 +1,10 @@
 import resource
+import socket
 import stat
 
 import pytest
 
-from fedray.storage import private_folder, why_not_writable
+from fedray.storage import SharedFolder, StorageError, private_folder, why_not_writable
 
 
 def test_a_private_folder_is_its_owners_and_keeps_the_rights_that_it_was_given(tmp_path):
@@ -32,3 +33,23 @@ def test_why_nothing_can_be_written(tmp_path):
         assert why_not_writable(tmp_path) == "File too large"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_google_cloud_storage_without_credentials_is_no_silence_of_a_quarter_of_an_hour(tmp_path, monkeypatch):
+    """Without a limit pyarrow asks for a token for 15 minutes; here nobody gives one, where a cloud's machines ask."""
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setattr("fedray.storage._RETRY_S", 1)
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{closed.getsockname()[1]}")
+        with pytest.raises(StorageError, match=r"gs://bucket/x cannot be listed .*GOOGLE_APPLICATION_CREDENTIALS"):
+            SharedFolder("gs://bucket/x").names()
+
+
+def test_only_the_user_that_is_nobody_may_stand_in_an_address():
+    assert SharedFolder("gs://anonymous@bucket/x/").uri == "gs://anonymous@bucket/x"
+    for address in ("gs://user@bucket/x", "gs://anonymous:secret@bucket/x", "s3://anonymous@bucket/x"):
+        with pytest.raises(StorageError, match=r"\*\*\*@bucket/x holds credentials") as raised:
+            SharedFolder(address)
+        assert "secret" not in str(raised.value)
