@@ -17,7 +17,7 @@ from fedray.errors import UserError
 
 _COPY_BYTES = 8 * 2**20
 _PROBE_BYTES = 4096  # a full disk takes none
-_RETRY_S = 60  # how long Google Cloud Storage is asked again; pyarrow's own 15 minutes pass in silence without credentials
+_RETRY_S = 60  # of Google Cloud Storage; pyarrow's own 15 minutes pass in silence where there are no credentials
 _PUBLIC = "anonymous"  # in the place of a user's name: a bucket that everybody may read
 _ACCESS = (
     "Check the address, and the access: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or the machine's role for s3://, "
