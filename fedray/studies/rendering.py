@@ -1,18 +1,17 @@
 """The tables of a study as Markdown, and as one page of HTML that needs no network."""
 
 import html
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from fedray.studies.definition import Study
-from fedray.studies.statistics import Estimate
-from fedray.studies.tables import Cell, FilledRow, FilledTable, sentences, signed
+from fedray.studies.tables import FilledRow, FilledTable, number, sentences, signed
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
-th:first-child, td:first-child { text-align: left; }
+th, td { padding: .3rem .5rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; min-width: 11rem; }
 thead th { border-bottom: 2px solid #888; }
 td small { color: #666; white-space: nowrap; display: block; }
 .shown { font-weight: 600; }
@@ -55,53 +54,57 @@ def _reading(study: Study) -> str:
     )
 
 
-def _columns(filled: FilledTable) -> list[str]:
-    """Return the headings after the row's name and its number of seeds."""
-    columns = []
-    for score in filled.table.scores:
-        columns.append(score)
-        if any(cell.difference for cell in _of(filled, score)):
-            columns.append("difference")
-        if any(cell.published is not None for cell in _of(filled, score)):
-            columns += ["published", "ours - published"]
-    return columns
+def table_texts(filled: FilledTable) -> tuple[list[str], list[list[tuple[str, bool]]]]:
+    """Return a table's headings, and of each row its texts, each with whether it is a difference that is shown.
+
+    Columns that would be empty are left out.
+    """
+    columns: list[tuple[str, Callable[[FilledRow], tuple[str, bool]]]] = [
+        ("", lambda row: (row.name, False)),
+        ("seeds", lambda row: (_num_seeds(row), False)),
+        ("stand-in", lambda row: (row.stand_in, False)),
+    ]
+    for place, score in enumerate(filled.table.scores):
+        columns += [
+            (score, partial(_mean_text, place)),
+            ("difference", partial(_difference_text, place)),
+            ("published", partial(_published_text, place)),
+            ("ours - published", partial(_from_published_text, place)),
+        ]
+    columns.append(("difference to", lambda row: (row.cells[0].against, False)))
+    found = [(heading, [text(row) for row in filled.rows]) for heading, text in columns]
+    kept = found[:1] + [(heading, texts) for heading, texts in found[1:] if any(text for text, _ in texts)]
+    rows = [list(row) for row in zip(*(texts for _, texts in kept), strict=True)]
+    return [heading for heading, _ in kept], rows
 
 
-def _texts(filled: FilledTable, row: FilledRow) -> list[tuple[str, bool]]:
-    """Return a row's texts below :func:`_columns`, each with whether it is a difference that is shown."""
-    texts = []
-    for cell in row.cells:
-        texts.append((_mean(cell.mean), False))
-        others = _of(filled, cell.score)
-        if any(other.difference for other in others):
-            held = cell.difference
-            told = "" if held is None else f"{signed(held) if held.num > 1 else f'{held.mean:+.3g}'} to {cell.against}"
-            texts.append((told, bool(held and held.excludes_zero)))
-        if any(other.published is not None for other in others):
-            known = cell.published is not None and not math.isnan(cell.mean.mean)
-            texts.append((f"{cell.published:g}" if cell.published is not None else "", False))
-            texts.append((f"{cell.mean.mean - (cell.published or 0):+.3g}" if known else "", False))
-    return texts
+def _mean_text(place: int, row: FilledRow) -> tuple[str, bool]:
+    found = row.cells[place].mean
+    if found.num == 0:
+        return "-", False
+    ends = f" [{number(found.low)}, {number(found.high)}]" if found.num > 1 else ""
+    return number(found.mean) + ends, False
 
 
-def _of(filled: FilledTable, score: str) -> list[Cell]:
-    return [cell for row in filled.rows for cell in row.cells if cell.score == score]
+def _difference_text(place: int, row: FilledRow) -> tuple[str, bool]:
+    held = row.cells[place].difference
+    return ("", False) if held is None else (signed(held), held.excludes_zero)
+
+
+def _published_text(place: int, row: FilledRow) -> tuple[str, bool]:
+    published = row.cells[place].published
+    return ("" if published is None else number(published)), False
+
+
+def _from_published_text(place: int, row: FilledRow) -> tuple[str, bool]:
+    cell = row.cells[place]
+    if cell.published is None or cell.mean.num == 0:
+        return "", False
+    return number(cell.mean.mean - cell.published, sign="+"), False
 
 
 def _num_seeds(row: FilledRow) -> str:
     return "/".join(dict.fromkeys(str(cell.mean.num) for cell in row.cells))
-
-
-def _mean(found: Estimate) -> str:
-    if found.num == 0:
-        return "-"
-    return f"{found.mean:.4g}" + (f" [{found.low:.4g}, {found.high:.4g}]" if found.num > 1 else "")
-
-
-def table_texts(filled: FilledTable) -> tuple[list[str], list[list[tuple[str, bool]]]]:
-    """Return a table's headings, and of each row its texts, each with whether it is a difference that is shown."""
-    rows = [[(row.name, False), (_num_seeds(row), False), *_texts(filled, row)] for row in filled.rows]
-    return ["", "seeds", *_columns(filled)], rows
 
 
 def _markdown_table(filled: FilledTable) -> str:

@@ -259,7 +259,7 @@ def _log_tables(parent: TrackedRun, tables: list[FilledTable], folder: Path) -> 
         parent.log_artifact(folder / name)
     parent.log_artifact(folder / STUDY.config)
     means = {
-        f"{filled.table.name}/{row.row.name}/{cell.score}": cell.mean.mean
+        f"{filled.table.name}/{row.name}/{cell.score}": cell.mean.mean
         for filled in tables
         for row in filled.rows
         for cell in row.cells

@@ -36,15 +36,15 @@ class FilledRow(NamedTuple):
 
     row: Row
     stand_in: str
-    """What stands for what, for people; empty where all is as the study asks."""
+    """What stands for what (``test_resnet for resnet50``); empty where all is as the study asks."""
     cells: tuple[Cell, ...]
     failed: tuple[str, ...]
     """What went wrong, by seed."""
 
     @property
     def name(self) -> str:
-        """Its name, with what stands in."""
-        return f"{self.row.name} ({self.stand_in})" if self.stand_in else self.row.name
+        """Its name."""
+        return self.row.name
 
 
 class FilledTable(NamedTuple):
@@ -105,8 +105,14 @@ def verdict_of(cell: Cell) -> str:
 
 
 def signed(found: Estimate) -> str:
-    """Write a difference with its interval."""
-    return f"{found.mean:+.3g} [{found.low:+.3g}, {found.high:+.3g}]"
+    """Write a difference with its interval, if it has one."""
+    mean, low, high = (number(value, sign="+") for value in found[:3])
+    return f"{mean} [{low}, {high}]" if found.num > 1 else mean
+
+
+def number(value: float, sign: str = "") -> str:
+    """Write a figure as tables show it: three decimals, of large ones fewer."""
+    return format(value, f"{sign}.3f" if abs(value) < 10 else f"{sign}.1f")
 
 
 def _summary(verdicts: list[str]) -> str:
@@ -157,13 +163,13 @@ def _values(row: Row, outcomes: Mapping[int, Outcome], score: str) -> tuple[str,
 
 
 def _stand_in(study: Study, row: Row) -> str:
+    """Say what stands for what, of the row's own experiment and of the one that makes its tiles."""
     if row.trivial:
         return ""
-    told = [f"{own} stands for {original}" for own, original in study.stand_ins(row.source).values()]
-    upstream = study.store_of(row.source)
-    if upstream is not None:
+    told = [f"{own} for {original}" for own, original in study.stand_ins(row.source).values()]
+    if (upstream := study.store_of(row.source)) is not None:
         theirs = study.stand_ins(study.stores[upstream].made_by).values()
-        told += [f"tiles by {own} for {original}" for own, original in theirs]
+        told += [f"tiles: {own} for {original}" for own, original in theirs]
     return ", ".join(told)
 
 
@@ -174,7 +180,7 @@ def _lines(filled: FilledTable) -> Iterator[dict[str, Any]]:
             published = math.nan if cell.published is None else cell.published
             yield {
                 "table": filled.table.name,
-                "row": row.row.name,
+                "row": row.name,
                 "stand_in": row.stand_in,
                 "score": cell.full or cell.score,
                 "seeds": cell.mean.num,

@@ -10,7 +10,7 @@ from scipy import stats
 
 from fedray.studies import plan_study, read_tables
 from fedray.studies.performing import Outcome
-from fedray.studies.rendering import to_html, to_markdown
+from fedray.studies.rendering import table_texts, to_html, to_markdown
 from fedray.studies.run import write_tables
 from fedray.studies.tables import fill_tables, sentences, to_frame
 from tests.support.studies import SMALL, small_study
@@ -122,11 +122,11 @@ def test_the_page_is_whole_needs_no_network_and_shows_words_as_they_are(small_st
     page = Page()
     page.feed(to_html(study, tables))
     assert page.open == [] and page.addresses == []
-    assert "Is <b> & | shown?" in page.texts and "0.8767" in page.texts
+    assert "Is <b> & | shown?" in page.texts and "0.877" in page.texts
     assert "http" not in to_html(study, tables)
     lines = [line for line in to_markdown(study, tables).splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines}) == 1 and len(lines) == 2 + 3
-    assert "**+0.0567 [" in lines[-1]
+    assert "**+0.057 [+0.042, +0.071]**" in lines[-1]
 
 
 def test_a_stand_in_is_named_in_its_row_and_in_those_that_build_on_it(small_store, tmp_path):
@@ -144,6 +144,6 @@ def test_a_stand_in_is_named_in_its_row_and_in_those_that_build_on_it(small_stor
         budgets={"small": {"stand_ins": stand_ins}},
         seeds=[0, 1, 2],
     )
-    trivial, real, made = [row.name for row in table.rows]
-    assert trivial == "trivial" and real == "real (cnn stands for vit_l_16)"
-    assert made == "real + made (cnn stands for vit_l_16, tiles by cnn for resnet50)"
+    assert [row.stand_in for row in table.rows] == ["", "cnn for vit_l_16", "cnn for vit_l_16, tiles: cnn for resnet50"]
+    headings, rows = table_texts(table)
+    assert headings[2] == "stand-in" and rows[1][2] == ("cnn for vit_l_16", False)
