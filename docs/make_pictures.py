@@ -63,6 +63,21 @@ def draw_partitions() -> Image.Image:
     return Image.fromarray(np.concatenate(rows))
 
 
+def draw_cells() -> Image.Image:
+    """Draw an imbalance of labels and domains over 8 clients, with the cells."""
+    store = open_store(DataConfig(tile_size=TILE_SIZE, num_domains=3))
+    scheme = PartitionConfig(
+        scheme="imbalance",
+        domains_per_client=2,
+        missing_share=0.3,
+        tail_ratio=4,
+        absent_cells=f"stroma@{store.domain_names[2]}",
+    )
+    buffer = io.BytesIO()
+    draw_partition(store, partition_store(store, scheme, num_clients=8, seed=0)).savefig(buffer, dpi=110)
+    return Image.open(buffer).convert("RGB")
+
+
 def save_small(picture: Image.Image, path: Path) -> None:
     """Write a picture with 256 colours, which keeps it below 400 kB."""
     picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
@@ -75,6 +90,7 @@ def main() -> None:
     draw_colon_labels().savefig(buffer, dpi=100)
     save_small(Image.open(buffer).convert("RGB"), DOCS / "colon-labels.png")
     save_small(draw_partitions(), DOCS / "partitions.png")
+    save_small(draw_cells(), DOCS / "partition-cells.png")
 
 
 if __name__ == "__main__":

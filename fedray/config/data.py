@@ -40,10 +40,11 @@ class DataConfig(Section):
 class PartitionConfig(Section):
     """How the training tiles are spread over the clients."""
 
-    scheme: Literal["iid", "majority-label", "dirichlet", "domain", "client"] = "iid"
+    scheme: Literal["iid", "majority-label", "dirichlet", "domain", "client", "imbalance"] = "iid"
     """'iid'; 'majority-label': balanced overall, each client has one over-represented label (arXiv 2504.04130);
     'dirichlet': label shares drawn per client (Hsu et al. 2019); 'domain': one or more clients per scanner domain;
-    'client': as the store names the client of each tile (the column client of a CSV file)."""
+    'client': as the store names the client of each tile (the column client of a CSV file); 'imbalance': rare labels,
+    few domains a client, and pairs of a label and a domain that some clients or all lack (arXiv 2604.26324)."""
     keep_groups: bool | None = None
     """Whether no group (patient or slide) is spread over several clients. Unset: true where the store has patients
     with several tiles, false where its groups are regions of one patient, as in 'colon'."""
@@ -51,4 +52,15 @@ class PartitionConfig(Section):
     """Share of a client's tiles that carry its majority label, in (0, 1]; arXiv 2504.04130 uses 0.6 to 0.9. For
     'majority-label'."""
     alpha: Positive = 0.5
-    """Concentration of the Dirichlet distribution, > 0; small is more skewed. For 'dirichlet'."""
+    """Concentration of the Dirichlet distribution, > 0; small is more skewed. For 'dirichlet' and 'imbalance'."""
+    tail_ratio: float = Field(1.0, ge=1.0, allow_inf_nan=False)
+    """Tiles of the most frequent label for 1 of the rarest, at least, >= 1: the labels between fall geometrically, and
+    the tiles beyond stay unused; 1 uses all. For 'imbalance'."""
+    domains_per_client: int = Field(1, ge=1)
+    """Domains that a client has tiles of, from 1 to their number. For 'imbalance'."""
+    missing_share: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of the pairs of a label and a domain that a client could have of which it has no tile, drawn for each
+    client, in [0, 1). For 'imbalance'."""
+    absent_cells: str = ""
+    """Pairs of a label and a domain that no client has, though the test tiles do: LABEL@DOMAIN,LABEL@DOMAIN. For
+    'imbalance'."""

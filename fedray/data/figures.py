@@ -1,4 +1,4 @@
-"""The picture of a partition: how many tiles of each label, and of each domain, every client has."""
+"""The picture of a partition: how many tiles of each label, of each domain, and of each pair, every client has."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,9 +19,15 @@ MAX_BARS = 200
 MAX_NAMES = 30
 """Clients whose names stand under their bars; more are numbered."""
 
+MAX_NUMBERS = 300
+"""Cells of clients whose counts are written into them; more are coloured only."""
+
 
 def draw_partition(store: TileStore, partition: Partition) -> "Figure":
-    """Draw tiles per client, stacked by label; a second panel stacks by domain where the store has several.
+    """Draw tiles per client, stacked by label.
+
+    Where the store has several domains, a second panel stacks by domain, and where it has several labels too, a third
+    shows the cells, the pairs of a label and a domain: white where a client has no tile of one.
 
     The figure belongs to no window and no pyplot state: save it with ``figure.savefig(path)``.
     """
@@ -32,10 +38,15 @@ def draw_partition(store: TileStore, partition: Partition) -> "Figure":
         panels.append(("domain", partition.counts(store.domains, len(store.domain_names)), store.domain_names))
     num_clients = len(partition.clients)
     width = min(14.0, max(6.0, 3.5 + 0.3 * num_clients))
-    figure = Figure(figsize=(width, 0.6 + 2.6 * len(panels)), layout="constrained")
-    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
-    for axes, (title, counts, names) in zip(rows[:, 0], panels, strict=True):
+    heights = [2.6] * len(panels)
+    if with_cells := len(panels) > 1 and len(store.label_names) > 1:
+        heights.append(min(12.0, 0.8 + 0.22 * len(store.label_names) * len(store.domain_names)))
+    figure = Figure(figsize=(width, 0.6 + sum(heights)), layout="constrained")
+    rows = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
+    for axes, (title, counts, names) in zip(rows[:, 0], panels, strict=False):
         _draw_stack(axes, counts, names, title)
+    if with_cells:
+        _draw_cells(rows[-1, 0], store, partition)
     rows[-1, 0].set_xlabel("client")
     if 0 < len(partition.names) <= MAX_NAMES:
         rows[-1, 0].set_xticks(range(num_clients), partition.names, rotation=45, ha="right", parse_math=False)
@@ -68,6 +79,36 @@ def _draw_stack(axes: "Axes", counts: NDArray[np.int64], names: Sequence[str], t
     legend = axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def _draw_cells(axes: "Axes", store: TileStore, partition: Partition) -> None:
+    """Draw the tiles of each client, label and domain as a field of a map, on a logarithmic scale."""
+    from matplotlib.colors import LogNorm
+
+    num_labels, num_domains = len(store.label_names), len(store.domain_names)
+    counts = partition.counts(store.labels * num_domains + store.domains, num_labels * num_domains).T
+    most = max(int(counts.max()), 2)
+    edge = counts.shape[1] - 0.5
+    axes.imshow(
+        np.ma.masked_equal(counts, 0),
+        cmap="YlGnBu",
+        norm=LogNorm(0.5, most),
+        aspect="auto",
+        interpolation="nearest",
+        extent=(-0.5, edge, counts.shape[0] - 0.5, -0.5),
+    )
+    axes.set_yticks(
+        range(len(counts)),
+        [f"{label}, {domain}" for label in store.label_names for domain in store.domain_names],
+        fontsize=7,
+        parse_math=False,
+    )
+    for boundary in range(num_domains, len(counts), num_domains):
+        axes.axhline(boundary - 0.5, color="grey", linewidth=0.6)
+    if counts.size <= MAX_NUMBERS:
+        for (cell, client), count in np.ndenumerate(counts):
+            color = "white" if count > most**0.6 else "black"
+            axes.text(client, cell, f"{count:,}", ha="center", va="center", fontsize=6, color=color)
 
 
 def _as_text(name: str) -> str:

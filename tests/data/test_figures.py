@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedray.config import PartitionConfig
@@ -10,13 +11,25 @@ from tests.support.small import random_tiles
 
 
 @pytest.mark.parametrize("num_clients", [4, 100, MAX_BARS + 1])
-def test_a_panel_for_labels_and_one_for_domains(colon: TileStore, num_clients: int) -> None:
+def test_a_panel_for_labels_one_for_domains_and_one_for_their_pairs(colon: TileStore, num_clients: int) -> None:
     figure = draw_partition(colon, partition_store(colon, PartitionConfig(), num_clients, seed=0))
-    legends = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
+    legends = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes[:2]]
     assert legends == [list(colon.label_names), list(colon.domain_names)]
     assert f"{num_clients} clients" in figure.get_suptitle()
     figure.savefig(image := io.BytesIO(), format="png")
     assert image.getvalue().startswith(b"\x89PNG")
+
+
+def test_the_map_of_cells_has_the_counts_and_is_white_where_there_is_none(colon: TileStore) -> None:
+    config = PartitionConfig(scheme="imbalance", domains_per_client=2, absent_cells=f"stroma@{colon.domain_names[2]}")
+    partition = partition_store(colon, config, 6, seed=0)
+    cells = draw_partition(colon, partition).axes[2]
+    drawn = cells.images[0].get_array()
+    counts = partition.counts(colon.labels * 3 + colon.domains, 6).T
+    np.testing.assert_array_equal(np.ma.filled(drawn, 0), counts)
+    assert np.all(drawn.mask == (counts == 0)) and np.all(drawn.mask[5])
+    assert [text.get_text() for text in cells.get_yticklabels()][5] == f"stroma, {colon.domain_names[2]}"
+    assert [text.get_text() for text in cells.texts] == [f"{count}" for count in counts.ravel()]
 
 
 def test_bars_have_the_height_of_the_counts(colon: TileStore) -> None:

@@ -55,7 +55,7 @@ def owners(store: TileStore, clients: tuple[np.ndarray, ...]) -> dict[int, set[i
 @pytest.mark.parametrize(
     ("scheme", "num_clients"),
     [("iid", 1), ("iid", 7), ("iid", 60), ("majority-label", 6), ("dirichlet", 1), ("dirichlet", 9), ("domain", 3),
-     ("domain", 8), ("client", 4)],
+     ("domain", 8), ("client", 4), ("imbalance", 3), ("imbalance", 9)],
 )  # fmt: skip
 def test_no_patient_is_with_two_clients(patients: MakeStore, scheme: str, num_clients: int) -> None:
     store = patients(hospital())
@@ -71,10 +71,10 @@ def test_no_patient_is_with_two_clients(patients: MakeStore, scheme: str, num_cl
 
 
 def test_every_scheme_is_tested_above() -> None:
-    assert set(PARTITIONS) == {"iid", "majority-label", "dirichlet", "domain", "client"}
+    assert set(PARTITIONS) == {"iid", "majority-label", "dirichlet", "domain", "client", "imbalance"}
 
 
-@pytest.mark.parametrize("scheme", ["iid", "majority-label", "dirichlet", "domain"])
+@pytest.mark.parametrize("scheme", ["iid", "majority-label", "dirichlet", "domain", "imbalance"])
 def test_patients_cross_clients_where_that_is_asked_for(patients: MakeStore, scheme: str) -> None:
     store = patients(hospital())
     partition = partition_store(store, config(scheme, keep_groups=False), 6, seed=0)
