@@ -1,13 +1,17 @@
 """What the jobs that make a tile store have in common: where files come from, progress, the end of the report."""
 
+import ast
+import inspect
+import itertools
 import shlex
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar, get_args
 
 import tyro
 from rich.console import Console
@@ -57,7 +61,29 @@ Options = TypeVar("Options")
 def parse_options(kind: type[Options], argv: Sequence[str], description: str | None) -> Options:
     """Parse a job's command line; from now on what `kill` and `ray job stop` send ends the job as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so nothing half-written stays
+    _let_help_flow(kind)
     return tyro.cli(kind, args=argv, description=description, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+_FLOWING: set[type] = set()
+
+
+def _let_help_flow(kind: type) -> None:
+    """Hand the docstrings of options to tyro as one line each: it would keep the breaks of lines that are indented."""
+    if kind in _FLOWING:
+        return
+    _FLOWING.add(kind)
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(tree, ast.ClassDef)
+    for node, below in itertools.pairwise(tree.body):
+        match node, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                help_of = tyro.conf.arg(help=" ".join(text.split()))
+                kind.__annotations__[name] = Annotated[kind.__annotations__[name], help_of]
+    for annotation in kind.__annotations__.values():
+        for inner in get_args(annotation)[:1]:
+            if isinstance(inner, type) and is_dataclass(inner):
+                _let_help_flow(inner)
 
 
 def check_sources(
