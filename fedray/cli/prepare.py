@@ -1,5 +1,6 @@
 """The command line that makes a store of images: options in, a table of tiles and what was left out."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,10 @@ from fedray.data import (
     import_medmnist,
     import_published,
     import_split_folders,
+    recognise,
     upload_store,
 )
+from fedray.data.decoding import DecodeError
 from fedray.terminal import plain_console
 
 _SOURCES_HELP = (
@@ -64,14 +67,19 @@ def prepare(argv: Sequence[str], description: str) -> None:
     """
     options = parse_options(PrepareOptions, argv, description)
     source = options.source
+    _check_published(options)
     check_sources(source, options.table, "images", ("--images", options.images), {"--medmnist": options.medmnist})
     if options.tiles.group_pattern is not None and options.medmnist is not None:
         raise StoreError("--group-pattern reads the paths of files, so it does not go with a file of arrays")
-    _check_published(options)
     if source.upload is not None:
         check_shared_target(source.upload, options.tiles.overwrite)
-    with progress_bar() as show:
-        report = run_import(options, lambda done, total: show("decoding", done, total))
+    try:
+        with progress_bar() as show:
+            report = run_import(options, lambda done, total: show("decoding", done, total))
+    except DecodeError:
+        raise  # the folders and tables were understood
+    except StoreError as error:
+        raise StoreError(f"{error}{_published_instead(options)}") from None
     if source.upload is not None:
         upload_store(report.store, source.upload)
     print_report(report, source.upload or str(report.store.path), source.list_left_out)
@@ -92,6 +100,14 @@ def _check_published(options: PrepareOptions) -> None:
     }
     for option in (name for name, given in said.items() if given):
         raise StoreError(f"{option} does not go with --source: the data set says that itself; leave one of them out")
+
+
+def _published_instead(options: PrepareOptions) -> str:
+    """Offer the published data set that a folder looks like which could not be imported as one of the user's own."""
+    csv = options.source.csv
+    folder = options.images or (csv.expanduser().parent if csv is not None else None)
+    name = recognise(folder.expanduser()) if folder is not None and options.published is None else None
+    return f"; it looks like {name}: --source {name} --images {shlex.quote(str(folder))}" if name else ""
 
 
 def run_import(options: PrepareOptions, on_progress: Callable[[int, int], None]) -> ImportReport:

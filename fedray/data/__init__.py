@@ -15,7 +15,7 @@ from fedray.data.importing import (
     parse_levels,
 )
 from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store, training_tiles
-from fedray.data.published import SOURCES, import_published
+from fedray.data.published import SOURCES, import_published, recognise
 from fedray.data.shared import check_shared_target, upload_store
 from fedray.data.sources import (
     Census,
@@ -75,6 +75,7 @@ __all__ = [
     "parse_levels",
     "partition_store",
     "partitioned_store",
+    "recognise",
     "site_store",
     "store_shape",
     "stores_beside",

@@ -12,7 +12,7 @@ import pytest
 
 from fedray.data import TileStore
 from tests.support.jobs import JOBS, Finished, Job
-from tests.support.published import tcga_crc_dx
+from tests.support.published import ham10000, tcga_crc_dx
 from tests.support.small import WriteImages
 
 
@@ -98,6 +98,20 @@ def test_a_published_data_set_says_what_it_found(prepare_data: Job, tmp_path: Pa
         assert line in done.output.splitlines()
 
 
+def test_a_published_data_set_is_offered_where_it_fails_as_ones_own(prepare_data: Job, tmp_path: Path) -> None:
+    tcga_crc_dx(tmp_path / "tiles")
+    ham10000(tmp_path / "skin")
+    for argv, instead in (
+        (["--images", tmp_path / "tiles"], f"tcga-crc-dx: --source tcga-crc-dx --images {tmp_path}/tiles"),
+        (["--images", tmp_path / "skin"], f"ham10000: --source ham10000 --images {tmp_path}/skin"),
+        (["--csv", tmp_path / "skin" / "HAM10000_metadata"], f"ham10000: --source ham10000 --images {tmp_path}/skin"),
+    ):
+        failed = prepare_data(*argv, "--size", 16, "--out", tmp_path / "store")
+        assert failed.status == 2 and failed.errors.endswith(f"; it looks like {instead}\n"), failed.errors
+    plain = prepare_data("--images", tmp_path / "absent", "--size", 16, "--out", tmp_path / "store")
+    assert "it looks like" not in plain.errors
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -109,7 +123,10 @@ def test_a_published_data_set_says_what_it_found(prepare_data: Job, tmp_path: Pa
         (["--csv", "x.csv", "--domains"], "--domains and --levels say what folders are"),
         (["--images", ".", "--domains", "--levels", "domain/label"], "--domains is short for --levels domain/label"),
         (["--images", ".", "--levels", "patient/label"], "--levels must name the folder levels from the top down"),
-        (["--source", "ham10000"], "none is given|--source ham10000 reads the folder"),
+        (
+            ["--source", "ham10000"],
+            "--source ham10000 reads the folder in which its archives were unpacked: --images DIR",
+        ),
         (
             ["--source", "ham10000", "--csv", "x.csv"],
             "--source ham10000 reads the folder in which its archives were unpa",

@@ -17,7 +17,7 @@ from fedray.data.published.tcga_crc_dx import TCGA_CRC_DX
 from fedray.data.store import StoreError
 from fedray.data.writing import check_target
 
-__all__ = ["SOURCES", "Source", "import_published"]
+__all__ = ["SOURCES", "Source", "import_published", "recognise"]
 
 SOURCES: dict[str, Source] = {
     "tcga-crc-dx": TCGA_CRC_DX,
@@ -25,6 +25,13 @@ SOURCES: dict[str, Source] = {
     "isic2019": ISIC2019,
     "bcn20000": BCN20000,
 }
+
+
+def recognise(folder: Path) -> str | None:
+    """Return the name of the data set that a folder looks like; None: of no one."""
+    if not folder.is_dir():
+        return None
+    return next((name for name, source in SOURCES.items() if source.is_in(folder)), None)
 
 
 def import_published(

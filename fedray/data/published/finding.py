@@ -20,7 +20,7 @@ def find_table(contents: Contents, name: str) -> Path | None:
     Raises:
         StoreError: There are several, and they differ.
     """
-    named = [contents.root / e.place for e in contents.left_out if _is_named(PurePosixPath(e.place), name)]
+    named = [contents.root / e.place for e in contents.left_out if is_table(PurePosixPath(e.place), name)]
     places = [place for place in named if place.is_file()]
     for other in places[1:]:
         if not filecmp.cmp(places[0], other, shallow=False):
@@ -28,8 +28,8 @@ def find_table(contents: Contents, name: str) -> Path | None:
     return places[0] if places else None
 
 
-def require_table(contents: Contents, name: str) -> Path:
-    """Find a table that must be there.
+def require_table(contents: Contents, name: str, home: str) -> Path:
+    """Find a table that must be there; ``home`` publishes it.
 
     Raises:
         StoreError: It is not; the message says what is.
@@ -40,8 +40,10 @@ def require_table(contents: Contents, name: str) -> Path:
     others = describe_reasons(entry for entry in contents.left_out if entry.reason != TABLE)
     held = f"its tables are {', '.join(map(repr, tables))}" if tables else "it holds no table"
     above = contents.root.resolve().parent
-    lies_above = any(_is_named(file, name) for file in above.iterdir())
-    remedy = f"it lies in the folder above: --images {quote(str(above))}" if lies_above else "put it there"
+    lies_above = any(is_table(file, name) for file in above.iterdir())
+    remedy = (
+        f"it lies in the folder above: --images {quote(str(above))}" if lies_above else f"put it there, it is at {home}"
+    )
     raise StoreError(
         f"{contents.root} must hold the table {name}.csv, but {held}{f' ({others})' if others else ''}; {remedy}"
     )
@@ -72,5 +74,6 @@ def add_derived(table: TextTable, name: str, of_row: Callable[[Mapping[str, str]
     return replace(table, header=(*table.header, name), rows=rows)
 
 
-def _is_named(file: PurePosixPath | Path, name: str) -> bool:
+def is_table(file: PurePosixPath | Path, name: str) -> bool:
+    """Whether a file is the table of a name without an ending."""
     return file.name.casefold() in {(name + ending).casefold() for ending in _ENDINGS}

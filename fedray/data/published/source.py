@@ -16,6 +16,9 @@ class Source(Protocol):
     def title(self) -> str:
         """Its name, for people."""
 
+    def is_in(self, folder: Path) -> bool:
+        """Whether a folder looks as if the data set lay in it."""
+
     def list_images(self, folder: Path, validation: ValidationChoice | None, on_error: OnError) -> Listing:
         """List its images, with label, domain, group and split as published.
 

@@ -15,7 +15,7 @@ from fedray.data.importing.rows import ABSENT, REMEDIES, Rows, check_repeated, l
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.tables import pictures_without_row
 from fedray.data.importing.text_tables import TextTable, read_table
-from fedray.data.published.finding import add_columns, add_derived, find_table, require_table
+from fedray.data.published.finding import add_columns, add_derived, find_table, is_table, require_table
 from fedray.data.published.pictures import Pictures
 from fedray.data.published.source import without_lone_split
 from fedray.data.store import StoreError
@@ -85,13 +85,17 @@ class TableSource:
     unpublished: frozenset[str] = frozenset()
     """Images that tables name and nobody has."""
 
+    def is_in(self, folder: Path) -> bool:
+        """Whether the first table lies in a folder."""
+        return any(is_table(file, self.parts[0].table) for file in folder.iterdir())
+
     def list_images(self, folder: Path, validation: ValidationChoice | None, on_error: OnError) -> Listing:
         """List the images of all tables that are there; see :meth:`fedray.data.published.source.Source.list_images`."""
         contents = list_contents(folder)
         files = NamedFiles(contents)
         reader = _Reader(self, contents, Pictures(files, self.loose_end), validation, on_error)
         for part in self.parts:
-            if (file := (require_table if part.required else find_table)(contents, part.table)) is not None:
+            if (file := reader.find(part.table, part.required)) is not None:
                 reader.read(part, file)
         check_repeated(reader.listed, str(contents.root))
         listing = Listing(tuple(reader.listed), tuple(reader.left_out), tuple(reader.notes))
@@ -113,6 +117,10 @@ class _Reader:
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
+
+    def find(self, table: str, required: bool) -> Path | None:
+        """Find a table; None: it is not there, and not needed."""
+        return require_table(self.contents, table, self.source.home) if required else find_table(self.contents, table)
 
     def read(self, part: Part, file: Path) -> None:
         """Read a table and those joined to it.
@@ -145,8 +153,7 @@ class _Reader:
         from_others = {column for join in part.joins for column in join.columns}
         self._check([name for name in (*part.columns.values(), *self.source.one_hot) if name not in from_others], table)
         for join in part.joins:
-            other = (require_table if join.required else find_table)(self.contents, join.table)
-            if other is not None:
+            if (other := self.find(join.table, join.required)) is not None:
                 added = read_table(other)
                 self._check([join.image, *join.columns], added)
                 table = add_columns(table, part.columns["image"], added, join.image, join.columns)

@@ -51,6 +51,12 @@ class TcgaCrcDx:
 
     title = "TCGA-CRC-DX"
 
+    def is_in(self, folder: Path) -> bool:
+        """Whether folders of both statuses lie in a folder, or in folders of it."""
+        names = [PurePosixPath(name) for pattern in ("*", "*/*") for name in folder.glob(pattern)]
+        plain = [re.sub(r"[^A-Z]+", "_", name.name.upper()) for name in names if not name.suffix]
+        return {_STATUS[word] for word in _words(plain, _STATUS_WORD, _STATUS.__getitem__)} == {MSI, MSS}
+
     def list_images(self, folder: Path, validation: ValidationChoice | None, on_error: OnError) -> Listing:
         """List the tiles of all folders of a status; see :meth:`fedray.data.published.source.Source.list_images`."""
         contents = list_contents(folder)

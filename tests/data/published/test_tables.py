@@ -177,7 +177,8 @@ ISIC_HEADER = r"'image', 'MEL', 'NV', 'BCC', 'AK', 'BKL', 'DF', 'VASC', 'SCC'"
     ("name", "changes", "message"),
     [
         ("ham10000", [remove("HAM10000_metadata")],
-         r"must hold the table HAM10000_metadata\.csv, but its tables are 'ISIC2018_Task3_Test_GroundTruth\.tab'"),
+         r"must hold the table HAM10000_metadata\.csv, but its tables are 'ISIC2018_Task3_Test_GroundTruth\.tab'"
+         r"; put it there, it is at doi:10\.7910/DVN/DBW86T"),
         ("ham10000", [edit("HAM10000_metadata", "lesion_id", "lesion")],
          r"HAM10000_metadata has no column 'lesion_id' \(did you mean 'lesion'\?\); it has 'lesion', 'image_id', .*; "
          r"doi:10\.7910/DVN/DBW86T has the table with the columns"),
