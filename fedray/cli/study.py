@@ -24,7 +24,7 @@ from fedray.studies.definition import BudgetName
 from fedray.studies.performing import outcome_before
 from fedray.studies.rendering import table_texts
 from fedray.studies.run import checked_out, saved_study
-from fedray.studies.tables import FilledTable, sentences
+from fedray.studies.tables import FilledTable, leading, sentences
 from fedray.terminal import plain_console
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
@@ -127,7 +127,7 @@ def _steps_told(plan: Plan) -> list[str]:
 
 def _print_result(console: Console, result: StudyResult) -> None:
     for filled in result.tables:
-        console.print(_terminal_table(filled))
+        console.print(_leading_table(filled))
         for sentence in sentences(filled):
             console.print(sentence, soft_wrap=True)
     for name, why in result.failed.items():
@@ -137,11 +137,16 @@ def _print_result(console: Console, result: StudyResult) -> None:
     console.print(f"Results:             {result.out}/: {', '.join(STUDY_TABLES)}, steps/", soft_wrap=True)
 
 
-def _terminal_table(filled: FilledTable) -> Table:
-    columns, rows = table_texts(filled)
-    table = Table(title=Text(filled.table.name), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+def _leading_table(filled: FilledTable) -> Table:
+    """Show the leading score, which has room in a terminal; the files have all of them."""
+    columns, rows = table_texts(leading(filled))
+    lead, *others = filled.table.scores
+    title = f"{filled.table.name}: {lead}" + (f" ({', '.join(others)}: in the files)" if others else "")
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for place, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if place else "left", overflow="fold")
+        heading = "mean" if column == lead else column
+        figures = column in (lead, "difference")  # names are folded, figures are not
+        table.add_column(Text(heading), justify="right" if place else "left", overflow="fold", no_wrap=figures)
     for row in rows:
         table.add_row(*(Text(text, style="bold" if shown else "") for text, shown in row))
     return table

@@ -70,6 +70,12 @@ def to_frame(tables: list[FilledTable]) -> pd.DataFrame:
     return pd.DataFrame([line for filled in tables for line in _lines(filled)])
 
 
+def leading(filled: FilledTable) -> FilledTable:
+    """Return a table with its leading score alone."""
+    table = filled.table.model_copy(update={"scores": filled.table.scores[:1]})
+    return FilledTable(table, tuple(row._replace(cells=row.cells[:1]) for row in filled.rows))
+
+
 def sentences(filled: FilledTable) -> list[str]:
     """Say of the rows that claim something what was shown, by the leading score, with the rule; nothing of others."""
     lead = filled.table.scores[0]
