@@ -2,7 +2,14 @@
 
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.evaluator import Evaluator, cached_evaluator
-from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality, check_extractor
+from fedray.evaluation.extractors import (
+    EXTRACTORS,
+    Extractor,
+    ExtractorQuality,
+    check_extractor,
+    extractor_name,
+    settled_extractor,
+)
 from fedray.evaluation.metrics import Scores, interval_names
 from fedray.evaluation.modes import mode_of
 from fedray.evaluation.reference import check_compared, compared_indices, score_names
@@ -20,7 +27,9 @@ __all__ = [
     "check_compared",
     "check_extractor",
     "compared_indices",
+    "extractor_name",
     "interval_names",
     "mode_of",
     "score_names",
+    "settled_extractor",
 ]

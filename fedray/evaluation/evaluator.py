@@ -11,7 +11,7 @@ from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.evaluation.cache import CacheFiles, install_files, with_used_files
 from fedray.evaluation.errors import EvaluationError
-from fedray.evaluation.extractors import EXTRACTORS, Extractor, ExtractorQuality
+from fedray.evaluation.extractors import Extractor, ExtractorQuality, load_extractor
 from fedray.evaluation.metrics import Scores, compare
 from fedray.evaluation.reference import Reference, load_reference
 from fedray.evaluation.samples import sample_of
@@ -56,7 +56,7 @@ class Evaluator:
                 tiles, or they are all alike.
         """
         on = torch.device(device)
-        extractor = EXTRACTORS[config.chosen_extractor](store, config)
+        extractor = load_extractor(store, config)
         extractor.network.to(on)
         reference = load_reference(store, config, extractor, on, seed)
         return cls(

@@ -15,7 +15,7 @@ from fedray.data import TileStore
 from fedray.evaluation.alike import check_features_differ, check_tiles_differ
 from fedray.evaluation.cache import Stored, cache_path, load_or_build
 from fedray.evaluation.errors import EvaluationError
-from fedray.evaluation.extractors import Extractor
+from fedray.evaluation.extractors import Extractor, extractor_name
 from fedray.evaluation.metrics import Sample, Scores, compare, score_names_for
 from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
@@ -62,10 +62,10 @@ def score_names(config: EvaluationConfig, store: TileStore, seed: int = 0) -> li
     at most 256, and of each label no more than there are other real tiles for the floor.
 
     Raises:
-        EvaluationError: The split has fewer than two tiles.
+        EvaluationError: The split has fewer than two tiles, or as of :func:`extractor_name`.
     """
     labels = store.labels[compared_indices(store, config, seed)]
-    return score_names_for(config.chosen_extractor, labels, store.label_names)
+    return score_names_for(extractor_name(config), labels, store.label_names)
 
 
 def compared_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) -> NDArray[np.int64]:

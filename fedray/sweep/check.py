@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fedray.config import ConfigError
+from fedray.config import ConfigError, EvaluationConfig
 from fedray.data import TileStore, absolute_store, local_store
-from fedray.evaluation import EvaluationError, SelfTest, mode_of
+from fedray.evaluation import EvaluationError, SelfTest, extractor_name, mode_of
 from fedray.experiment import from_store
 from fedray.experiment.judging import judging_of
 from fedray.experiment.run import check_config
@@ -79,8 +79,8 @@ def settle(space: SearchSpace) -> SearchSpace:
     """Fill in what the data decide: the goal's full name, and what they say of the fixed configuration.
 
     A score's name ends with the number of tiles really compared, which depends on the store: ``kid/efficientnet-lite0``
-    becomes ``kid/efficientnet-lite0/256``. A goal that names its number, and one that no evaluation yields, stay as
-    they are.
+    becomes ``kid/efficientnet-lite0/256``, and the name of an extractor from a file what scores call it. A goal that
+    names its number, and one that no evaluation yields, stay as they are.
 
     Raises:
         ValueError: The data cannot be opened, are too few to compare, or are not as the configuration says.
@@ -88,9 +88,17 @@ def settle(space: SearchSpace) -> SearchSpace:
     fixed = from_store(space.fixed)
     names = judging_of(fixed).score_names(fixed, local_store(fixed.data))
     # Those of all tiles: after "label" comes a label's name, and what is in it is no number to be filled in.
-    full = [name for name in names if "/label/" not in name and name.rpartition("/")[0] == space.goal.metric]
-    goal = space.goal.model_copy(update={"metric": full[0]}) if full else space.goal
+    asked = _by_score_name(space.goal.metric, space.fixed.evaluation, fixed.evaluation)
+    full = [name for name in names if "/label/" not in name and name.rpartition("/")[0] == asked]
+    goal = space.goal.model_copy(update={"metric": full[0] if full else asked})
     return space.model_copy(update={"fixed": fixed, "goal": goal})
+
+
+def _by_score_name(metric: str, said: EvaluationConfig, settled: EvaluationConfig) -> str:
+    """Put the extractor's name in scores in the place of what the configuration calls it: ``kid/timm:resnet18``."""
+    kind, _, rest = metric.partition("/")
+    extractor, slash, more = rest.partition("/")
+    return f"{kind}/{extractor_name(settled)}{slash}{more}" if extractor == said.chosen_extractor else metric
 
 
 def check_space(space: SearchSpace, store: TileStore) -> None:

@@ -1,10 +1,12 @@
 """The feature extractors by the name under which ``evaluation.extractor`` chooses them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from fedray.config import EvaluationConfig
+from fedray.config.extractors import EXPORTED
 from fedray.data import TileStore
 from fedray.evaluation.alike import check_tiles_differ
 from fedray.evaluation.errors import EvaluationError
@@ -34,11 +36,69 @@ def _lite0(store: TileStore, config: EvaluationConfig) -> Extractor:
     return load_lite0(store, config)
 
 
+def _timm(store: TileStore, config: EvaluationConfig) -> Extractor:
+    from fedray.evaluation.extractors.timm_file import load_timm
+
+    return load_timm(store, config)
+
+
+def _exported(store: TileStore, config: EvaluationConfig) -> Extractor:
+    from fedray.evaluation.extractors.exported import load_exported
+
+    return load_exported(store, config)
+
+
 EXTRACTORS: dict[str, Callable[[TileStore, EvaluationConfig], Extractor]] = {
     "efficientnet-lite0": _lite0,
     "domain-cnn": _domain_cnn,
     "inception-v3-compat": _inception,
+    "timm": _timm,
+    "pt2": _exported,
+    "torchscript": _exported,
 }
+
+
+def load_extractor(store: TileStore, config: EvaluationConfig) -> Extractor:
+    """Load the extractor that a configuration names.
+
+    Raises:
+        EvaluationError: It cannot work on this store, or lacks its weights; the message names the remedy.
+    """
+    return EXTRACTORS[config.extractor_kind](store, config)
+
+
+def extractor_name(config: EvaluationConfig) -> str:
+    """Name the extractor as scores do: of one from a file, with what tells its weights and its preprocessing apart.
+
+    Raises:
+        EvaluationError: It comes from a file, and that is not there, or not all is known of it.
+    """
+    if config.extractor_kind == "timm":
+        from fedray.evaluation.extractors.timm_file import timm_protocol
+
+        return timm_protocol(config).name
+    if config.extractor_kind in EXPORTED:
+        from fedray.evaluation.extractors.exported import exported_protocol
+
+        return exported_protocol(config).name
+    return config.chosen_extractor
+
+
+def settled_extractor(config: EvaluationConfig) -> Mapping[str, Any]:
+    """Return the fields of the section that say all of an extractor from a file, so that no machine takes another.
+
+    Raises:
+        EvaluationError: As of :func:`extractor_name`.
+    """
+    if config.extractor_kind == "timm":
+        from fedray.evaluation.extractors.timm_file import settled_timm
+
+        return settled_timm(config)
+    if config.extractor_kind in EXPORTED:
+        from fedray.evaluation.extractors.exported import settled_exported
+
+        return settled_exported(config)
+    return {}
 
 
 def _check_domain_cnn(store: TileStore, config: EvaluationConfig) -> None:
@@ -74,10 +134,25 @@ def _check_inception(store: TileStore, config: EvaluationConfig) -> None:
     check_inception(store, config)
 
 
+def _check_timm(store: TileStore, config: EvaluationConfig) -> None:
+    from fedray.evaluation.extractors.timm_file import check_timm
+
+    check_timm(store, config)
+
+
+def _check_exported(store: TileStore, config: EvaluationConfig) -> None:
+    from fedray.evaluation.extractors.exported import check_exported
+
+    check_exported(store, config)
+
+
 _CHECKS: dict[str, Callable[[TileStore, EvaluationConfig], None]] = {
     "efficientnet-lite0": _check_lite0,
     "domain-cnn": _check_domain_cnn,
     "inception-v3-compat": _check_inception,
+    "timm": _check_timm,
+    "pt2": _check_exported,
+    "torchscript": _check_exported,
 }
 
 
@@ -87,7 +162,15 @@ def check_extractor(store: TileStore, config: EvaluationConfig) -> None:
     Raises:
         EvaluationError: The message names the rule, what was found and the remedy.
     """
-    _CHECKS[config.chosen_extractor](store, config)
+    _CHECKS[config.extractor_kind](store, config)
 
 
-__all__ = ["EXTRACTORS", "Extractor", "ExtractorQuality", "check_extractor"]
+__all__ = [
+    "EXTRACTORS",
+    "Extractor",
+    "ExtractorQuality",
+    "check_extractor",
+    "extractor_name",
+    "load_extractor",
+    "settled_extractor",
+]

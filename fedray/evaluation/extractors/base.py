@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from fedray.evaluation.errors import EvaluationError
+
 if TYPE_CHECKING:
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
@@ -54,15 +56,28 @@ class Extractor:
     quality: ExtractorQuality | None = None
 
     def features(self, tiles: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
-        """Map tiles, uint8 [n, H, W, C], to features, float32 [n, width]; the network has to be on ``device``."""
+        """Map tiles, uint8 [n, H, W, C], to features, float32 [n, width]; the network has to be on ``device``.
+
+        Beside both there is never more in memory than what a batch takes.
+
+        Raises:
+            EvaluationError: A feature is not finite.
+        """
         batches = range(0, len(tiles), BATCH_SIZE)
-        rows = []
+        rows = np.empty((len(tiles), self.width), np.float32)
         with torch.inference_mode(), _full_precision(device):
             for start in progress(batches, f"{self.name}: features of {len(tiles)} tiles", shown=len(batches) > 32):
                 batch = torch.tensor(tiles[start : start + BATCH_SIZE])  # a copy: a store's tiles are read-only
                 (found,) = self.network(batch.to(device).permute(0, 3, 1, 2))
-                rows.append(found.cpu().numpy())
-        return np.concatenate(rows).astype(np.float32, copy=False)
+                rows[start : start + BATCH_SIZE] = found.cpu().numpy()
+        if not np.isfinite(rows).all():
+            num = int((~np.isfinite(rows)).any(1).sum())
+            raise EvaluationError(
+                f"the features of {num} of {len(tiles)} tiles are not finite in {self.name}, so no score means "
+                "anything; are its weights whole, and its mean and deviation those that it was trained with? Take "
+                "another evaluation.extractor to go on"
+            )
+        return rows
 
 
 def reduce_to(tiles: torch.Tensor, size: int) -> torch.Tensor:

@@ -16,6 +16,7 @@ from fedray.evaluation import (
     check_compared,
     check_extractor,
     compared_indices,
+    settled_extractor,
 )
 from fedray.evaluation import score_names as names_of_scores
 from fedray.experiment.judging.base import Evaluation, Heading, Judge
@@ -43,7 +44,7 @@ def check(config: ExperimentConfig, store: TileStore) -> None:
 
 
 def settled(config: ExperimentConfig, store: TileStore) -> Mapping[str, Any]:
-    """Return how many tiles are compared, and in which features."""
+    """Return how many tiles are compared, and in which features: of those from a file, all that is known of them."""
     num_compared = len(compared_indices(store, config.evaluation))
     wanted, split = config.evaluation.num_samples, config.evaluation.split
     if wanted is not None and wanted > num_compared:
@@ -51,7 +52,7 @@ def settled(config: ExperimentConfig, store: TileStore) -> Mapping[str, Any]:
             f"evaluation.num_samples must be at most the number of {split} tiles, {num_compared} in {store.name!r}, "
             f"but got {wanted}; leave it out to compare all of them"
         )
-    return {"num_samples": num_compared, "extractor": _extractor(config)}
+    return {"num_samples": num_compared, "extractor": _extractor(config), **settled_extractor(config.evaluation)}
 
 
 def score_names(config: ExperimentConfig, store: TileStore) -> list[str]:
