@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 _DEADLINE_S = 240.0
-_LOOK_S = 0.1
+_SHORTEST_S, _LONGEST_S = 0.02, 0.5  # between two looks, some of which ask another process, or many
 
 
 def free_port() -> int:
@@ -16,7 +16,7 @@ def free_port() -> int:
 
 
 def wait_until(met: Callable[[], bool], what: str | Callable[[], str], deadline_s: float = _DEADLINE_S) -> None:
-    """Look again and again whether something is met.
+    """Look again and again whether something is met: soon at first, and the less often the longer it takes.
 
     Args:
         met: Says whether it is.
@@ -26,8 +26,9 @@ def wait_until(met: Callable[[], bool], what: str | Callable[[], str], deadline_
     Raises:
         TimeoutError: It was not met by the deadline.
     """
-    deadline = time.monotonic() + deadline_s
+    started = time.monotonic()
     while not met():
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - started
+        if waited_s > deadline_s:
             raise TimeoutError(f"waited {deadline_s:.0f} s: {what if isinstance(what, str) else what()}")
-        time.sleep(_LOOK_S)
+        time.sleep(min(_LONGEST_S, max(_SHORTEST_S, waited_s / 20)))
