@@ -20,6 +20,7 @@ from PIL import Image
 
 from fedray.config import ExperimentConfig, override
 from fedray.data import TileStore, write_store
+from tests.support.once import made_once
 from tests.support.small import SMALL, NewDatabase, WriteImages, random_tiles
 from tests.support.storage import Bucket, local_s3
 
@@ -119,8 +120,7 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> NewDatabase:
     """Put an empty MLflow database into a folder: a copy, because to make one takes seconds."""
     from fedray.tracking import check_tracking
 
-    template = tmp_path_factory.mktemp("template") / "mlflow.db"
-    check_tracking(f"sqlite:///{template}")
+    template = made_once(tmp_path_factory, "template.db", lambda path: check_tracking(f"sqlite:///{path}"))
 
     def copy(folder: Path) -> str:
         shutil.copy(template, folder / "mlflow.db")

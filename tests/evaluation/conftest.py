@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from fedray.config import DataConfig, EvaluationConfig
 from fedray.data import Tile, TileStore, open_store, write_store
 from fedray.evaluation import Evaluator
+from tests.support.once import made_once
 
 CONFIG = EvaluationConfig(num_samples=256)
 MakeStore = Callable[..., TileStore]
@@ -18,7 +20,14 @@ def store(cache: Path) -> TileStore:
 
 
 @pytest.fixture(scope="session")
-def evaluator(store: TileStore) -> Evaluator:
+def evaluator(store: TileStore, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
+    folder = cache / "evaluation" / store.fingerprint
+
+    def make(copy: Path) -> None:
+        Evaluator.prepare(store, CONFIG)
+        shutil.copytree(folder, copy)
+
+    shutil.copytree(made_once(tmp_path_factory, "evaluation", make), folder, dirs_exist_ok=True)
     return Evaluator.prepare(store, CONFIG)
 
 
