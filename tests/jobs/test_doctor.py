@@ -23,8 +23,9 @@ AUTOSCALED = {
 
 
 @pytest.fixture
-def doctor(run, ray_session, tmp_path):
+def doctor(run, ray_session, tmp_path, new_database, monkeypatch):
     """Return ``doctor(*arguments)``, which looks at the suite's Ray; results go to a folder of the test."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_database(tmp_path))
 
     def look(*arguments: object) -> Finished:
         return run("doctor", "--out", tmp_path / "out", *arguments)

@@ -31,13 +31,14 @@ print("LOOKED", json.dumps([sorted(listening), ray._private.worker._global_node.
 """
 
 
-def test_a_job_sends_nothing_and_listens_on_loopback_alone(write_config, tmp_path):
+def test_a_job_sends_nothing_and_listens_on_loopback_alone(write_config, new_database, tmp_path):
     """With the TMPDIR of a batch system, too: so long that no socket's path would fit below it."""
     config = write_config({"federation.num_rounds": 1, "federation.num_clients": 1})
     log, long = tmp_path / "log", tmp_path / "long" / ("job-scratch-" * 10)
     for made in (long, tmp_path / "work"):
         made.mkdir(parents=True)
     log.touch()
+    new_database(tmp_path / "work")
     settings = CI_VARIABLES | {*SILENT, *OURS, "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "RAY_TMPDIR"}
     environment = {name: value for name, value in os.environ.items() if name not in settings}
     paths = {"PYTHONPATH": f"{WATCHED}{os.pathsep}{JOBS.parent}", "WATCHED_LOG": str(log), "TMPDIR": str(long)}

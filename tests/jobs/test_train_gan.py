@@ -82,10 +82,11 @@ def test_help_explains_the_fields(train_gan):
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_from_the_command_line_to_scores(train_gan, refused, write_config, folder, monkeypatch):
+def test_from_the_command_line_to_scores(train_gan, refused, write_config, folder, new_database, monkeypatch):
     """In folders whose names are markup, paths and addresses elsewhere."""
     run, results = "[red] data%20export?x=1#2", folder / "results %2F?y=2"
     results.mkdir()
+    new_database(results)
     monkeypatch.setenv("FEDRAY_RESULTS", str(results))
     config = write_config({"federation.num_rounds": 1})
     done = train_gan("--config", config, "--out", run)
