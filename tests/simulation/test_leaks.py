@@ -55,25 +55,25 @@ def num_objects_in_store() -> int:
     return int(re.search(r"Plasma memory usage \d+ MiB, (\d+) objects", summary)[1])
 
 
-def test_200_rounds_leave_nothing_behind(pool: WorkerPool):
+def test_100_rounds_leave_nothing_behind(pool: WorkerPool):
     """Replies are merged in every other one."""
     others = num_objects_in_store()
     grid, w = RayGrid(app, 6, pool), np.zeros(SIZE)
     pids = sorted({pool.run(os.getpid, timeout_s=60) for _ in range(4)})
     before: dict[str, float] = {}
-    for round_index in range(240):
-        if round_index == 40:
+    for round_index in range(120):
+        if round_index == 20:
             before = used(pids)
         strategy = FedAvg() if round_index % 2 else None
         content = RecordDict({"arrays": ArrayRecord({"w": Array(w)})})
         replies = grid.exchange([Message(content, node, "train") for node in grid.get_node_ids()], strategy)
         w = FedAvg().aggregate_train(round_index, replies)[0]["w"].numpy()
         del replies
-    assert w[0] == pytest.approx(240)
+    assert w[0] == pytest.approx(120)
     after = used(pids)
     grown = {name: after[name] - before[name] for name in before}
     assert max(value for name, value in grown.items() if name.startswith("files")) <= 4, grown
     assert max(value for name, value in grown.items() if name.startswith("memory")) <= 20, grown
-    assert_objects_at_most(others + 12)  # 6 states and what is in flight; 240 rounds made 3,000
+    assert_objects_at_most(others + 12)  # 6 states and what is in flight; 120 rounds made 1,500
     grid.close()
     assert_objects_at_most(others + 6)

@@ -31,7 +31,7 @@ from fedray.simulation import RayGrid, WorkerPool, WorkerResources, merged_nodes
 from fedray.simulation.process.worker import Worker
 
 NUM_CLIENTS, SIZE = 12, 50_000  # arrays and states are large enough to live in the object store of their node
-CLUSTER_ARGS = {"object_store_memory": 80 * 1024**2, "include_dashboard": False}
+CLUSTER_ARGS = {"object_store_memory": 80 * 1024**2, "include_dashboard": False, "include_log_monitor": False}
 QUICK = {"health_check_period_ms": 500, "object_manager_pull_timeout_ms": 1000}  # a lost node is missed after 2.5 s
 
 app = ClientApp()
