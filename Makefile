@@ -25,7 +25,7 @@ sweep: env
 	$(BIN)/python jobs/sweep_wgan.py
 
 test: env
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=30 --durations-min=5
 
 check: env
 	$(BIN)/ruff check .

@@ -28,14 +28,15 @@ COLORECTAL = Path(__file__).parents[1].parent / "shared" / "data" / "colorectal-
 
 # The files of minutes, longest first: one of them at the end would leave the other processes without work.
 LONG = (
-    "cluster/test_ray_job.py",
     "mlflow_server/test_server.py",
     "cluster/test_autoscaling.py",
-    "experiment/engines/test_ray_train.py",
-    "experiment/test_run.py",
     "sweep/test_run.py",
+    "cluster/test_ray_job.py",
     "sweep/test_resume.py",
+    "experiment/test_run.py",
     "simulation/test_nodes.py",
+    "jobs/test_network.py",
+    "experiment/engines/test_ray_train.py",
     "tasks/gan/test_contract.py",
 )
 
