@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import pandas as pd
 import pytest
 from flwr.serverapp.strategy import FedAvg
 
@@ -16,6 +17,7 @@ from fedray.evaluation.extractors import EXTRACTORS
 from fedray.evaluation.metrics.distances import Fid
 from fedray.federation.strategies import fedavg
 from fedray.federation.strategies.base import COMMON
+from fedray.reports import REPORTS, Finding, Report
 from fedray.tasks.gan import OBJECTIVES
 from fedray.tasks.gan.objectives import CGan
 
@@ -85,6 +87,15 @@ def upside_down(tiles, labels, rng):
     return tiles[:, ::-1].copy()
 
 
+class Shouting(Report):
+    """Finds something to say against real tiles too."""
+
+    title, question = "Shouting", "Is anything wrong?"
+
+    def make(self, judged):
+        return Finding("All is wrong!", True, {"all": pd.DataFrame({"wrong": [1]})})
+
+
 def test_what_is_right_passes_the_moment_it_is_registered(run, monkeypatch):
     monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, MyFid))
     monkeypatch.setitem(DESTRUCTIONS, "upside-down", Destruction(upside_down, "which side is up"))
@@ -100,6 +111,7 @@ def test_what_is_wrong_fails_the_moment_it_is_registered(run, monkeypatch):
     monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, Backwards))
     monkeypatch.setitem(DESTRUCTIONS, "idle", Destruction(lambda tiles, *_: tiles, "anything"))
     monkeypatch.setitem(EXTRACTORS, "too-wide", too_wide)
+    monkeypatch.setitem(REPORTS, "shouting", Shouting())
     monkeypatch.setitem(OBJECTIVES, "cgan", Unnamed)
     monkeypatch.setattr(fedavg, "server", lambda config, make: Latest(**COMMON))
     for file, name, message in (
@@ -107,6 +119,8 @@ def test_what_is_wrong_fails_the_moment_it_is_registered(run, monkeypatch):
         ("evaluation/test_destruction.py", "idle", "destroy them, or say why not"),
         ("evaluation/test_extractors.py", "too-wide and width", "must be (3, 249) as width says, but are (3, 248)"),
         ("tasks/gan/test_contract.py", "cgan-cnn and minimised", "must return ['loss'] as generator_terms says"),
+        ("reports/test_contract.py", "shouting and alarm", "must raise no alarm: All is wrong!"),
+        ("reports/test_contract.py", "shouting and shown", "must be one sentence, but is 'All is wrong!'"),
         ("federation/test_strategies.py", "TestStrategies and fedavg] and order", "results of replies in two orders"),
     ):
         assert message in "".join(run(file, name).failed.values())
