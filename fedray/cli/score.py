@@ -65,7 +65,7 @@ def score(argv: Sequence[str], description: str) -> None:
     Raises:
         UserError: The message is for the user.
     """
-    options = parse_options(ScoreOptions, [_in_full(word) for word in argv], description)
+    options = parse_options(ScoreOptions, [in_full(word) for word in argv], description)
     if options.tiles is None:
         raise ConfigError("name the tiles to score: --tiles STORE_OR_FOLDER")
     evaluation = EvaluationConfig(**options.evaluation.model_dump())
@@ -95,7 +95,8 @@ def score(argv: Sequence[str], description: str) -> None:
     console.print(f"Results: {out}/: {TABLE}, {DIFFERENCES}, {PICTURE}", soft_wrap=True)
 
 
-def _in_full(word: str) -> str:
+def in_full(word: str) -> str:
+    """Write out the options that have a short form."""
     option, equals, value = word.partition("=")
     return _SHORT.get(option, option) + equals + value
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.data.given import GivenTiles
-from fedray.evaluation import EvaluationError, Evaluator, Scores, compared_indices, interval_names, mode_of
+from fedray.evaluation import EvaluationError, Evaluator, Scores, compared_indices
 from fedray.evaluation.differences import differences
 from fedray.experiment.judging.samples import PREVIEW_TILES
 from fedray.experiment.self_tested import keep_self_test
 from fedray.randomness import stream
+from fedray.reports.judgement import score_table
 from fedray.results.pictures import save_samples
 
 TABLE, PICTURE, DIFFERENCES = "scores.parquet", "samples.png", "differences.parquet"
@@ -110,21 +111,6 @@ def _enough_for(have: NDArray[np.int64], store: TileStore, config: EvaluationCon
         if (_wanted(store, config.model_copy(update={"num_samples": num})) <= have).all():
             return num
     return None
-
-
-def score_table(scores: Scores, floor: Scores) -> pd.DataFrame:
-    """Tabulate scores, a row each.
-
-    Returns:
-        Columns: score (its full name), better ('lower' or 'higher'), value, low and high (its interval, where it has
-        one), floor (what real tiles score).
-    """
-    rows = []
-    for name, value in scores.items():
-        if (mode := mode_of(name)) is not None:  # the others are ends of intervals
-            ends = (scores.get(end, np.nan) for end in interval_names(name))
-            rows.append((name, "lower" if mode == "min" else "higher", value, *ends, floor.get(name, np.nan)))
-    return pd.DataFrame(rows, columns=["score", "better", "value", "low", "high", "floor"])
 
 
 def write_scored(scored: Scored, store: TileStore, evaluator: Evaluator, title: str, folder: Path) -> None:
