@@ -38,6 +38,10 @@ PAGE, SCORES, DIFFERENCES, FIGURES = "report.html", "scores.parquet", "differenc
 SET = "set"
 """Column of every table that says whose row it is."""
 
+_VERSIONS = {
+    "fedray.version": "FedRay", "fedray.python": "Python", "mlflow.source.git.commit": "commit of FedRay",
+    "fedray.git.dirty": "changed since that commit",
+}  # fmt: skip
 _AT_A_TIME = 256
 _TIMED = 32
 _OTHERS_S = 25.0
@@ -194,7 +198,8 @@ def about(
         "held-out control": f"{len(real.held_out)} test tiles",
         "seed": str(seed),
     }  # fmt: skip
-    versions = {name.rpartition("fedray.version.")[2]: value for name, value in code_version_tags().items()}
+    versions = {_VERSIONS.get(name, name.rpartition("fedray.version.")[2]): value
+                for name, value in code_version_tags().items()}  # fmt: skip
     return About(evaluator, config.evaluation.split, blind, notes, protocol, versions, command)
 
 

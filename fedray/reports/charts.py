@@ -105,7 +105,9 @@ def draw_ladder(values: Mapping[str, float], real: tuple[float, float, float], o
     if np.isfinite(real).all() and real[2] > real[1]:
         axis.axvspan(real[1], real[2], color=REAL, alpha=0.16, linewidth=0)
         # Around zero the axis is linear, as far as real tiles scatter: kernel distances of real tiles fall below it.
-        axis.set_xscale("symlog", linthresh=10.0 ** round(np.log10((real[2] - real[1]) / 2)))
+        axis.set_xscale("symlog", linthresh=10.0 ** round(np.log10((real[2] - real[1]) / 2)), subs=(2, 5))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_minor_formatter(lambda value, _: f"{value:g}")
     axis.axvline(ours, color=ACCENT, linewidth=0.8)
     marked = {"real tiles": REAL, "generated tiles": ACCENT}
     for place, (name, value) in enumerate(reversed(rows)):
@@ -116,7 +118,7 @@ def draw_ladder(values: Mapping[str, float], real: tuple[float, float, float], o
         if text.get_text() in marked:
             text.set_color(marked[text.get_text()])
             text.set_fontweight("bold")
-    axis.tick_params(axis="x", labelsize=8)
+    axis.tick_params(axis="x", which="both", labelsize=8)
     axis.margins(x=0.12)
     axis.set_xlabel(words, fontsize=8, color=MUTED, parse_math=False)
     _plain(axis)

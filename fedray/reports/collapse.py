@@ -93,11 +93,11 @@ def _row(judged: Judged, label: int) -> dict[str, object]:
         "label": real.store.label_names[label],
         "tiles": num,
         "spread": relative[0],
-        "spread, real low": low[0],
-        "spread, real high": high[0],
+        "real spread, low": low[0],
+        "real spread, high": high[0],
         "nearest": relative[1],
-        "nearest, real low": low[1],
-        "nearest, real high": high[1],
+        "real nearest, low": low[1],
+        "real nearest, high": high[1],
         **_reached(made, training, _of_label(judged, real.held_out, label), rng),
         "flagged": bool((relative < LIMIT).any()),
         "real draws": DRAWS,
@@ -132,14 +132,14 @@ def _reached(made: Features, training: Features, held_out: Features, rng: np.ran
     """Coverage and recall of held-out tiles by generated ones, and by as many training tiles (the floor)."""
     num = min(map(len, (made, training, held_out)))
     if num <= NEIGHBOURS:
-        return dict.fromkeys(("coverage", "coverage, real", "recall", "recall, real"), np.nan)
+        return dict.fromkeys(("coverage", "real coverage", "recall", "real recall"), np.nan)
     sets = [Sample(_some(each, num, rng), np.zeros(num, np.int64)) for each in (held_out, made, training)]
     ours, usual = manifold(sets[0], sets[1]), manifold(sets[0], sets[2])
     return {
         "coverage": ours.coverage,
-        "coverage, real": usual.coverage,
+        "real coverage": usual.coverage,
         "recall": ours.recall,
-        "recall, real": usual.recall,
+        "real recall": usual.recall,
     }
 
 
@@ -155,7 +155,7 @@ def _verdict(table: pd.DataFrame, collapsed: pd.DataFrame) -> str:
         )
     least = table[["spread", "nearest"]].min(axis=1)
     alike = table["label"].iloc[int(least.argmin())]
-    missing = table["coverage"].sum() / table["coverage, real"].sum() if table["coverage, real"].sum() > 0 else np.nan
+    missing = table["coverage"].sum() / table["real coverage"].sum() if table["real coverage"].sum() > 0 else np.nan
     reach = "" if np.isnan(missing) else f"; they reach {percent(missing)} of the held-out tiles that real ones reach"
     return (
         f"No label has collapsed: tiles of one label are at least {percent(least.min())} as different from each other "
@@ -167,8 +167,8 @@ def _dots(table: pd.DataFrame) -> Figure:
     measures = ("spread", "nearest")
     rows = [f"{name}: {measure}" for name in table["label"] for measure in measures]
     ours, low, high = (
-        table[[f"{measure}{end}" for measure in measures]].to_numpy(np.float64).ravel()
-        for end in ("", ", real low", ", real high")
+        table[[form.format(measure) for measure in measures]].to_numpy(np.float64).ravel()
+        for form in ("{}", "real {}, low", "real {}, high")
     )
     flagged, draws = table["real draws flagged"].sum(), table["real draws"].sum()
     return Figure(

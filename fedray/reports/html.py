@@ -66,18 +66,18 @@ def data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
-def table(header: Sequence[Child], rows: Sequence[Sequence[Child]], label: str, numbers_from: int = 1) -> Element:
+def table(header: Sequence[Child], rows: Sequence[Sequence[Child]], label: str, words: Sequence[int] = (0,)) -> Element:
     """Make a table that scrolls by itself where it is wider than the page.
 
     Args:
         header: Words above the columns.
         rows: Of cells.
         label: What it is, for those who do not see it.
-        numbers_from: Columns from this one on are numbers, set to the right.
+        words: Columns that are set to the left; numbers stand on the right.
     """
 
     def cells(tag: str, row: Sequence[Child]) -> list[Element]:
-        classes = [{} if place < numbers_from else {"class_": "number"} for place in range(len(row))]
+        classes = [{} if place in words else {"class_": "number"} for place in range(len(row))]
         return [node(tag, cell, **more) for cell, more in zip(row, classes, strict=True)]
 
     head = node("thead", node("tr", *cells("th", header)))

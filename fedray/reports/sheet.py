@@ -1,6 +1,6 @@
 """The page of a judgement: the verdict first, then what it rests on, and how it is made again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from fedray.evaluation import Evaluator, interval_names, mode_of
-from fedray.evaluation.differences import difference_lines
+from fedray.evaluation.destruction import PERMUTED
 from fedray.evaluation.self_testing import is_of_label
+from fedray.randomness import stream
 from fedray.reports import REPORTS
 from fedray.reports.base import Figure, Finding
 from fedray.reports.charts import draw_ladder
@@ -137,15 +138,16 @@ def _tiles(judgement: Judgement, anchor: str) -> list[Child]:
     judged, store = judgement.judged, judgement.judged.real.store
     parts: list[Child] = [
         node("h2", "Tiles", id=anchor),
-        node("p", "Drawn without a choice: the first of each label, held-out real tiles beside generated ones.",
+        node("p", "Held-out real tiles beside generated ones, drawn at random.",
              class_="question"),
     ]  # fmt: skip
     held_out = judged.real.held_out
     for label in np.unique(judged.labels).tolist():
         name = store.label_names[label]
-        real = held_out[store.labels[held_out] == label][:SHOWN]
-        made = judged.tiles[judged.labels == label][:SHOWN]
-        both = [("real, held out", store.tiles(real)), ("generated", made)]
+        rng = stream(judged.seed, "reports", "shown", label)
+        real = rng.permutation(held_out[store.labels[held_out] == label])[:SHOWN]
+        made = rng.permutation(np.flatnonzero(judged.labels == label))[:SHOWN]
+        both = [("real, held out", store.tiles(real)), ("generated", judged.tiles[made])]
         shown = [
             tiles(in_rows(some, COLUMNS), f"{len(some)} tiles of {name}, {kind}", kind)
             for kind, some in both
@@ -168,7 +170,7 @@ def _scores(judgement: Judgement, about: About, anchor: str) -> list[Child]:
     parts: list[Child] = [
         node("h2", "Scores", id=anchor),
         node("p", "How far are the tiles from real ones, and real ones from each other?", class_="question"),
-        table(header, rows, "Scores of all tiles"),
+        table(header, rows, "Scores of all tiles", words=(0, 1, 5)),
         node("p", "Real tiles: what as many other real tiles score in the place of generated ones; tiles as good as "
              "real ones score about this. Red is worse than that. Blind to: faults that do not worsen the score where "
              "they are put into real tiles on purpose.", class_="note"),
@@ -196,7 +198,7 @@ def ladders(judgement: Judgement, about: About) -> list[Figure]:
     figures = []
     for name in (score for score in test.floor if not is_of_label(score) and score in judgement.scores):
         kind = name.partition("/")[0]
-        values = {tiles: scores[name] for tiles, scores in test.scores.items()}
+        values = {tiles: scores[name] for tiles, scores in test.scores.items() if tiles != PERMUTED}
         real, ours = (test.floor[name], *test.intervals[name]), judgement.scores[name]
         better = [tiles for tiles, value in values.items() if value > ours]
         figures.append(Figure(
@@ -254,14 +256,13 @@ def _beside(name: str, judgement: Judgement) -> Child:
 
 def _differences(judgement: Judgement, anchor: str) -> list[Child]:
     shown = judgement.differences.head(_DIFFERENCES)
-    heading, *_ = difference_lines(judgement.differences)
     rows: list[list[Child]] = [
         [str(row["statistic"]), f"{row['distance']:.2g}", number(row["floor"]), f"{row['shift']:+.2g}"]
         for row in shown.to_dict("records")
     ]
     return [
         node("h2", "What differs most", id=anchor),
-        node("p", f"Stain, colour and texture, statistic by statistic. {heading.rstrip(':.')}.", class_="question"),
+        node("p", "In which statistics of stain, colour and texture are they not like real tiles?", class_="question"),
         table(["statistic", "distance", "other real tiles", "shift of the mean"], rows, "Statistics that differ most"),
         node("p", "Wasserstein's distance between the statistic's values over generated and over real tiles, in "
              "standard deviations of the real ones.", class_="note"),
@@ -282,12 +283,19 @@ def _protocol(about: About) -> list[Child]:
 
 
 def frame(data: pd.DataFrame, label: str) -> Element:
-    """Show a table of numbers and words as it is, numbers with three digits."""
-    rows: list[list[Child]] = [
-        [number(float(value)) if isinstance(value, float) else _word(value) for value in row]
-        for row in data.itertuples(index=False)
-    ]
-    return table([str(name) for name in data.columns], rows, label)
+    """Show a table of numbers and words, numbers with three digits, the ends of an interval in one column with it."""
+    names = list(dict.fromkeys(str(name).removesuffix(", low").removesuffix(", high") for name in data.columns))
+    rows = [[_cell(name, row) for name in names] for row in data.to_dict("records")]
+    return table(names, rows, label)
+
+
+def _cell(name: str, row: Mapping[Hashable, object]) -> str:
+    value = row.get(name)
+    shown = number(value) if isinstance(value, float) else "" if value is None else _word(value)
+    if f"{name}, low" not in row:
+        return shown
+    interval = " to ".join(number(float(str(row[f"{name}, {end}"]))) for end in ("low", "high"))
+    return f"{shown} ({interval})" if shown else interval
 
 
 def _word(value: object) -> str:

@@ -28,7 +28,7 @@ nav a { margin-right: 16px; white-space: nowrap; }
          display: inline-block; }
 .badge.good { color: var(--good); } .badge.bad { color: #fff; background: var(--bad); border-color: var(--bad); }
 .badge.open { color: var(--muted); }
-.finding { font-weight: 600; }
+.finding { font-size: 17px; margin-left: 6px; }
 figure { margin: 20px 0 24px; break-inside: avoid; }
 figure img { display: block; max-width: 100%; height: auto; }
 img.tiles { width: 100%; image-rendering: pixelated; }
@@ -36,7 +36,7 @@ figcaption { font-size: 13.5px; line-height: 1.45; color: var(--muted); margin-t
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 28px; break-inside: avoid; }
 .pair figure { margin: 6px 0 8px; }
 .scroll { overflow-x: auto; margin: 16px 0 10px; }
-table { border-collapse: collapse; font-size: 14px; line-height: 1.4; min-width: 60%; }
+table { border-collapse: collapse; font-size: 14px; line-height: 1.4; min-width: 68%; }
 th { text-align: left; font-weight: 600; vertical-align: bottom; border-bottom: 1.5px solid var(--ink);
      padding: 6px 18px 6px 0; }
 td { border-bottom: 1px solid var(--rule); padding: 6px 18px 6px 0; vertical-align: top; }

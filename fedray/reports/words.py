@@ -70,7 +70,8 @@ def _told(name: str, judgement: Judgement) -> str:
     value, floor = judgement.scores[name], judgement.floor.get(name)
     if kind == "c2st":
         beside = "" if floor is None else f", and between real tiles in {percent(floor)}"
-        told = f"By {features}, a classifier tells them from real ones in {percent(value)} of cases"
+        by = "colour and texture" if features == "texture" else features
+        told = f"By {by}, a classifier tells them from real ones in {percent(value)} of cases"
         return f"{told} (guessing: {percent(0.5)}){beside}."
     if kind in ("coverage", "recall"):
         beside = "" if floor is None else f"; other real tiles have {percent(floor)}"
