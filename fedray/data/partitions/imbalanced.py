@@ -75,7 +75,9 @@ def _without_absent(tiles: TrainingTiles, text: str) -> Codes:
                 f"partition.absent_cells leaves no training tile of the {kind} {all_names[min(lost)]!r}; leave one of "
                 "its cells"
             )
-    is_absent = np.array([(int(a), int(b)) in absent for a, b in zip(tiles.labels, tiles.domains, strict=True)])
+    is_absent = np.zeros(len(tiles), dtype=bool)
+    for label, domain in absent:
+        is_absent |= (tiles.labels == label) & (tiles.domains == domain)
     return np.flatnonzero(~is_absent)
 
 
