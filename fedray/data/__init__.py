@@ -14,7 +14,7 @@ from fedray.data.importing import (
     import_split_folders,
     parse_levels,
 )
-from fedray.data.partitions import PARTITIONS, Partition, PartitionError, partition_store, training_tiles
+from fedray.data.partitions import PARTITIONS, WHY_UNUSED, Partition, PartitionError, partition_store, training_tiles
 from fedray.data.published import SOURCES, import_published, recognise
 from fedray.data.shared import check_shared_target, upload_store
 from fedray.data.sources import (
@@ -42,6 +42,7 @@ __all__ = [
     "PARTITIONS",
     "SOURCES",
     "SPLITS",
+    "WHY_UNUSED",
     "Census",
     "ImportOptions",
     "ImportReport",

@@ -1,7 +1,7 @@
 """What a user should know of an experiment before it starts, though nothing is wrong with it."""
 
 from fedray.config import ExperimentConfig
-from fedray.data import TileStore, client_partition, synthetic_store, training_sizes
+from fedray.data import WHY_UNUSED, TileStore, client_partition, synthetic_store, training_sizes
 
 
 def notes(config: ExperimentConfig, store: TileStore) -> list[str]:
@@ -19,8 +19,8 @@ def _unused(config: ExperimentConfig, store: TileStore) -> list[str]:
     if not partition.unused:
         return []
     return [
-        f"partition {partition.scheme!r} leaves {partition.unused} of {num_train} training tiles unused: all clients "
-        "are as large as the rarest label allows"
+        f"partition {partition.scheme!r} leaves {partition.unused} of {num_train} training tiles unused: "
+        f"{WHY_UNUSED[partition.scheme]}"
     ]
 
 

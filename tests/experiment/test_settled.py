@@ -103,6 +103,9 @@ def test_tiles_that_no_client_gets_are_told_and_tagged(tmp_path):
     (note,) = notes(config, few)
     assert note.startswith(f"partition 'majority-label' leaves {unused} of {num_train} training tiles unused: ")
     assert describe(config, few)["fedray.tiles-unused"] == str(unused)
+    tail = settled(config_of(few, partition__scheme="imbalance", partition__tail_ratio=10, federation__num_clients=2))
+    (note,) = notes(tail, few)
+    assert "tiles unused: beyond partition.tail_ratio, of partition.absent_cells, or in cells" in note
     even = settled(config_of(few))
     assert notes(even, local_store(even.data)) == []
     assert describe(even, few)["fedray.tiles-unused"] == "0"

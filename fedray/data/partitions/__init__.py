@@ -18,6 +18,7 @@ from fedray.randomness import stream
 
 __all__ = [
     "PARTITIONS",
+    "WHY_UNUSED",
     "Partition",
     "PartitionError",
     "Scheme",
@@ -35,6 +36,12 @@ PARTITIONS: dict[str, Scheme] = {
     "client": client,
     "imbalance": imbalance,
 }
+
+WHY_UNUSED = {
+    "majority-label": "all clients are as large as the rarest label allows",
+    "imbalance": "beyond partition.tail_ratio, of partition.absent_cells, or in cells that a patient's client lacks",
+}
+"""Why a scheme leaves training tiles to nobody; of the other schemes none does."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedray.config import PartitionConfig
-from fedray.data import PartitionError
+from fedray.data import PARTITIONS, WHY_UNUSED, PartitionError
 from fedray.data.partitions import TrainingTiles
 from fedray.data.partitions.imbalanced import imbalance
 
@@ -41,6 +41,10 @@ def spread(tiles: TrainingTiles, num_clients: int, seed: int = 0, **values: obje
     for client, part in enumerate(parts):
         np.add.at(counts[client], (tiles.labels[part], tiles.domains[part]), 1)
     return parts, counts
+
+
+def test_why_tiles_are_unused_is_said_of_the_schemes_that_leave_some() -> None:
+    assert set(WHY_UNUSED) == {"majority-label", "imbalance"} <= set(PARTITIONS)
 
 
 @pytest.mark.parametrize("tiles_per_group", [0, 4])
