@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from fedray.experiment.pages import keep_experiment_pages
 from fedray.experiment.prepare import keep_evaluation, prepare_judge
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
-from fedray.experiment.tracked import ended, log_model, log_round, log_start, open_run
+from fedray.experiment.tracked import ended, log_model, log_round, log_start, open_plain_run, open_run
 from fedray.federation import latest_round, load_checkpoint, make_strategy, shared_arrays
 from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import CHECKPOINT, RESULTS
@@ -70,7 +71,7 @@ class Result:
 class Membership:
     """An experiment that is one of many: of a study.
 
-    Its run in MLflow has a parent, and no model: its folder has the arrays.
+    Its run in MLflow has a parent, no model and no pictures of rounds: its folder has the arrays and the last picture.
     """
 
     parent_run_id: str
@@ -132,10 +133,13 @@ def run_experiment(
         run.load(out.folder / CHECKPOINT)
         with ended(_tracked_run(tracker, config, store, key, tags, within)) as tracked:
             pages: Pages = {}
+            log = partial(log_round, tracked, store) if within is None else partial(_log_figures, tracked)
             if within is None:
+                if run.state.round_index == 0:
+                    log_start(tracked, store, run.preview())
                 log_self_test(tracked, evaluator.self_test, out.folder)
                 pages = keep_experiment_pages(config, store, tracker, tracked.run_id)
-            evaluation = _run_rounds(run, out, store, tracked, on_round)
+            evaluation = _run_rounds(run, out, tracked, log, on_round)
             _log_picture(run, out, store, tracked, evaluation)
             if within is None:
                 arrays, rounds = shared_arrays(run.state), run.state.round_index
@@ -227,20 +231,18 @@ def saved_config(out: Place) -> ExperimentConfig:
     return saved
 
 
-def _run_rounds(run: Run, out: Place, store: TileStore, tracked: TrackedRun, on_round: OnRound) -> Evaluation:
+def _run_rounds(run: Run, out: Place, tracked: TrackedRun, log: OnRound, on_round: OnRound) -> Evaluation:
     """Run the rounds that are left; keep history and checkpoints in the place. Returns the last evaluation."""
     path = out.folder / RESULTS
     rows: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records") if path.exists() else []
     rows = [row for row in rows if row["round"] <= run.state.round_index]  # later ones were lost with their state
     evaluation = None
-    if run.state.round_index == 0:
-        log_start(tracked, store, run.preview())
     while not run.done:
         result = run.step()
         evaluation = result.evaluation
         rows.append({"round": result.report.round_index, **result.metrics})
         pd.DataFrame(rows).to_parquet(path)
-        log_round(tracked, store, result)
+        log(result)
         if run.done or run.state.round_index % run.config.federation.checkpoint_every == 0:
             tracked.flush()  # first: a killed run goes on after its checkpoint and does not log those rounds again
             run.save(out.folder / CHECKPOINT)
@@ -260,7 +262,12 @@ def _tracked_run(
     if within is None:
         return open_run(tracker, config, store, key=key, tags=tags)
     parent, all_tags = within.parent_run_id, {**tags, **within.tags}
-    return open_run(tracker, config, store, key=key, parent_run_id=parent, name=within.name, tags=all_tags)
+    return open_plain_run(tracker, config, store, key=key, parent_run_id=parent, name=within.name, tags=all_tags)
+
+
+def _log_figures(tracked: TrackedRun, result: RoundResult) -> None:
+    """Log a round without its picture."""
+    tracked.log_round(result.report.round_index, result.metrics)
 
 
 def _log_picture(run: Run, out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation) -> None:

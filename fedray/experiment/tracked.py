@@ -49,6 +49,22 @@ def open_run(
         name: Of the run; unset: from the configuration.
         tags: More tags than those that describe the experiment.
     """
+    run = open_plain_run(tracker, config, store, key=key, parent_run_id=parent_run_id, name=name, tags=tags)
+    run.log_figure(draw_partition(store, client_partition(config)), "partition.png")
+    return run
+
+
+def open_plain_run(
+    tracker: Tracker,
+    config: ExperimentConfig,
+    store: TileStore,
+    *,
+    key: str,
+    parent_run_id: str | None = None,
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> TrackedRun:
+    """Do as :func:`open_run`, without a picture: with hundreds of runs they take longer than small trainings."""
     kind = {KIND: "trial" if parent_run_id else "experiment"}
     run = tracker.start_run(
         name or default_run_name(config, store),
@@ -60,7 +76,6 @@ def open_run(
     run.log_config(config)
     for each in (store, *stores_beside(config)):
         run.log_dataset(each)
-    run.log_figure(draw_partition(store, client_partition(config)), "partition.png")
     return run
 
 
