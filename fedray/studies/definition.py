@@ -58,6 +58,9 @@ class Row(_Strict):
     trivial: str | None = None
     """In its place: the experiment beside whose scores stand those of who always answers the majority label (or, of
     generators, what real tiles score)."""
+    judged: str | None = None
+    """In its place: the experiment whose tiles the reports judge: ``memorisation``, ``collapse``, ``label-similarity``
+    are 1 where a report speaks against them, so that the mean is the share of seeds in which it does."""
     against: str | None = None
     """Row that it is held against; unset: the table's baseline."""
     published: dict[str, float] = {}
@@ -68,7 +71,7 @@ class Row(_Strict):
     @property
     def source(self) -> str:
         """The experiment that it needs."""
-        return str(self.experiment or self.trivial)
+        return str(self.experiment or self.trivial or self.judged)
 
 
 class Table(_Strict):
@@ -165,9 +168,9 @@ class Study(_Strict):
             yield from _unknown(f"{where}, baseline", table.baseline, names)
             for row in table.rows:
                 its = f"{where}, row {row.name!r}"
-                if (row.experiment is None) == (row.trivial is None):
-                    yield f"{its} needs either an experiment or trivial, one of them"
-                yield from _unknown(its, row.experiment or row.trivial, self.experiments)
+                if [row.experiment, row.trivial, row.judged].count(None) != 2:
+                    yield f"{its} needs one of experiment, trivial and judged"
+                yield from _unknown(its, row.experiment or row.trivial or row.judged, self.experiments)
                 yield from _unknown(f"{its}, against", row.against, names)
                 for score in row.published:
                     yield from _unknown(f"{its}, published", score, table.scores)

@@ -14,6 +14,7 @@ from fedray.data import StoreError, client_partition, local_store
 from fedray.evaluation import mode_of
 from fedray.experiment import judging_of, settled
 from fedray.experiment.run import check_config
+from fedray.reports import REPORTS
 from fedray.studies.definition import Study
 
 STEPS = "steps"
@@ -54,6 +55,14 @@ class StoreStep(Step):
 
 
 @dataclass(frozen=True)
+class JudgementStep(Step):
+    """Makes all reports on the tiles of the step before it."""
+
+    maker: Path = Path()
+    """Folder of the experiment."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """All steps of a study, and which of them each cell shows."""
 
@@ -85,8 +94,9 @@ def plan_study(study: Study, out: Path) -> Plan:
     for table in study.tables:
         for row in table.rows:
             for seed in study.all_seeds:
+                find = planner.judgement if row.judged else planner.experiment
                 try:
-                    cells[table.name, row.name, seed] = planner.experiment(row.source, seed).fingerprint
+                    cells[table.name, row.name, seed] = find(row.source, seed).fingerprint
                 except ConfigError as error:
                     problems.append(str(error))
     plan = Plan(planner.steps, cells)
@@ -108,13 +118,13 @@ def _score_problems(study: Study, plan: Plan) -> Iterator[str]:
     for table in study.tables:
         for row in table.rows:
             step = plan.steps[plan.cells[table.name, row.name, study.all_seeds[0]]]
-            assert isinstance(step, ExperimentStep)
-            if row.source not in names:
+            if isinstance(step, ExperimentStep) and row.source not in names:
                 judging, store = judging_of(step.config), local_store(step.config.data)
-                names[row.source] = judging.score_names(step.config, store)
+                names[row.source] = [name for name in judging.score_names(step.config, store) if mode_of(name)]
+            own = list(REPORTS) if row.judged else names[row.source]
             for score in table.scores:
-                if full_name(score, names[row.source]) is None:
-                    known = dict.fromkeys(name.partition("/")[0] for name in names[row.source] if mode_of(name))
+                if full_name(score, own) is None:
+                    known = dict.fromkeys(name.partition("/")[0] for name in own)
                     yield (
                         f"table {table.name!r}, row {row.name!r}: the experiment {row.source!r} has no score "
                         f"{score!r}{nearest_name(score, known)} (it has {', '.join(known)})"
@@ -185,6 +195,19 @@ class _Planner:
             self._checked.add(name)
         folder = self._out / STEPS / fingerprint
         step = ExperimentStep(f"{name}, seed {seed}", fingerprint, folder, seed, upstream, config)
+        self.steps.setdefault(fingerprint, step)
+        return step
+
+    def judgement(self, name: str, seed: int) -> JudgementStep:
+        maker = self.experiment(name, seed)
+        if maker.config.task == "classification":
+            raise ConfigError(
+                f"a row of the study {self._study.name} has {name!r} judged, which trains a classifier; name an "
+                "experiment that makes tiles"
+            )
+        fingerprint = fingerprint_of(["judgement", maker.fingerprint, seed])
+        folder, upstream = self._out / STEPS / fingerprint, (maker.fingerprint,)
+        step = JudgementStep(f"judgement of {name}, seed {seed}", fingerprint, folder, seed, upstream, maker.folder)
         self.steps.setdefault(fingerprint, step)
         return step
 

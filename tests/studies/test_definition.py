@@ -128,7 +128,7 @@ def test_every_problem_is_told_at_once_with_the_nearest_name():
         "table 't' has the row 'one' twice",
         "table 't', baseline: there is no 'rael'",
         "table 't', row 'one': there is no 'rel'",
-        "table 't', row 'one' needs either an experiment or trivial",
+        "table 't', row 'one' needs one of experiment, trivial and judged",
         "table 't', row 'two', against: there is no 'on'",
         "table 't', row 'two', published: there is no 'auroch'; did you mean 'auroc'?",
     ):

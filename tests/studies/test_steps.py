@@ -12,6 +12,7 @@ from fedray.experiment import settled
 from fedray.studies import plan_study
 from fedray.studies.steps import (
     ExperimentStep,
+    JudgementStep,
     StoreStep,
     experiment_fingerprint,
     fingerprint_of,
@@ -121,6 +122,15 @@ def test_tables_share_what_they_have_in_common(small_store, tmp_path):
     assert len(plan.cells) == 4 and len(plan.steps) == 2
 
 
+def test_the_reports_on_an_experiments_tiles_are_a_step_of_their_own(small_store, tmp_path):
+    rows = [{"name": "made", "judged": "maker"}, {"name": "once more", "judged": "maker"}]
+    plan = plan_study(small_study(small_store, tables=[{**TABLE, "scores": ["collapse"], "rows": rows}]), tmp_path)
+    assert [type(step) for step in plan.steps.values()] == [ExperimentStep, JudgementStep] * 2
+    judgement = plan.steps[plan.cells["t", "made", 1]]
+    assert plan.cells["t", "once more", 1] == judgement.fingerprint and judgement.seed == 1
+    assert judgement.maker == plan.steps[judgement.upstream[0]].folder
+
+
 def planned(small_store, tmp_path, experiments=None, rows=None, **changes):
     base = small_study(small_store).model_dump()
     tables = [{**TABLE, "rows": rows or [{"name": "row", "experiment": "both"}]}]
@@ -157,12 +167,18 @@ def planned(small_store, tmp_path, experiments=None, rows=None, **changes):
             r"'maker' has no score 'balanced-accuracy'.*it has fid",
         ),
         (
+            {"rows": [{"name": "row", "judged": "maker"}]},
+            ConfigError,
+            r"'maker' has no score 'balanced-accuracy' \(it has memorisation, collapse, label-similarity\)",
+        ),
+        ({"rows": [{"name": "row", "judged": "real"}]}, ConfigError, r"has 'real' judged, which trains a classifier"),
+        (
             {"experiments": {"maker": {"set": {"task": "classification"}, "synthetic": "made"}}},
             ConfigError,
             r"goes in a circle: both -> maker -> maker",
         ),
     ],
-    ids=["value", "too few", "no tiles", "no classifier", "score", "circle"],
+    ids=["value", "too few", "no tiles", "no classifier", "score", "no report", "not judged", "circle"],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(small_store, tmp_path, changes, error, expected):
     with pytest.raises(error, match=expected):
