@@ -20,7 +20,7 @@ def find_table(contents: Contents, name: str) -> Path | None:
     Raises:
         StoreError: There are several, and they differ.
     """
-    named = [contents.root / e.place for e in contents.left_out if is_table(PurePosixPath(e.place), name)]
+    named = [contents.root / e.place for e in contents.left_out if _is_table(PurePosixPath(e.place), name)]
     places = [place for place in named if place.is_file()]
     for other in places[1:]:
         if not filecmp.cmp(places[0], other, shallow=False):
@@ -40,7 +40,7 @@ def require_table(contents: Contents, name: str, home: str) -> Path:
     others = describe_reasons(entry for entry in contents.left_out if entry.reason != TABLE)
     held = f"its tables are {', '.join(map(repr, tables))}" if tables else "it holds no table"
     above = contents.root.resolve().parent
-    lies_above = any(is_table(file, name) for file in above.iterdir())
+    lies_above = holds_table(above, name)
     remedy = (
         f"it lies in the folder above: --images {quote(str(above))}" if lies_above else f"put it there, it is at {home}"
     )
@@ -74,6 +74,13 @@ def add_derived(table: TextTable, name: str, of_row: Callable[[Mapping[str, str]
     return replace(table, header=(*table.header, name), rows=rows)
 
 
-def is_table(file: PurePosixPath | Path, name: str) -> bool:
-    """Whether a file is the table of a name without an ending."""
+def holds_table(folder: Path, name: str) -> bool:
+    """Whether a table lies in a folder itself; of one that cannot be read nobody knows."""
+    try:
+        return any(_is_table(file, name) for file in folder.iterdir())
+    except OSError:
+        return False
+
+
+def _is_table(file: PurePosixPath | Path, name: str) -> bool:
     return file.name.casefold() in {(name + ending).casefold() for ending in _ENDINGS}

@@ -15,7 +15,7 @@ from fedray.data.importing.rows import ABSENT, REMEDIES, Rows, check_repeated, l
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.tables import pictures_without_row
 from fedray.data.importing.text_tables import TextTable, read_table
-from fedray.data.published.finding import add_columns, add_derived, find_table, is_table, require_table
+from fedray.data.published.finding import add_columns, add_derived, find_table, holds_table, require_table
 from fedray.data.published.pictures import Pictures
 from fedray.data.published.source import without_lone_split
 from fedray.data.store import StoreError
@@ -87,7 +87,7 @@ class TableSource:
 
     def is_in(self, folder: Path) -> bool:
         """Whether the first table lies in a folder."""
-        return any(is_table(file, self.parts[0].table) for file in folder.iterdir())
+        return holds_table(folder, self.parts[0].table)
 
     def list_images(self, folder: Path, validation: ValidationChoice | None, on_error: OnError) -> Listing:
         """List the images of all tables that are there; see :meth:`fedray.data.published.source.Source.list_images`."""
