@@ -106,7 +106,9 @@ def _published_instead(options: PrepareOptions) -> str:
     """Offer the published data set that a folder looks like which could not be imported as one of the user's own."""
     csv = options.source.csv
     folder = options.images or (csv.expanduser().parent if csv is not None else None)
-    name = recognise(folder.expanduser()) if folder is not None and options.published is None else None
+    if folder is None or options.published is not None or options.tiles.out.expanduser().exists():
+        return ""
+    name = recognise(folder.expanduser())
     return f"; it looks like {name}: --source {name} --images {shlex.quote(str(folder))}" if name else ""
 
 

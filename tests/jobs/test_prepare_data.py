@@ -108,8 +108,8 @@ def test_a_published_data_set_is_offered_where_it_fails_as_ones_own(prepare_data
     ):
         failed = prepare_data(*argv, "--size", 16, "--out", tmp_path / "store")
         assert failed.status == 2 and failed.errors.endswith(f"; it looks like {instead}\n"), failed.errors
-    plain = prepare_data("--images", tmp_path / "absent", "--size", 16, "--out", tmp_path / "store")
-    assert "it looks like" not in plain.errors
+    for argv in (["--images", tmp_path / "absent"], ["--images", tmp_path / "skin", "--out", tmp_path / "tiles"]):
+        assert "it looks like" not in prepare_data("--size", 16, "--out", tmp_path / "store", *argv).errors
 
 
 @pytest.mark.parametrize(
