@@ -184,7 +184,7 @@ def about(
 ) -> About:
     """Say how the judgement was made, and what its scores do not see."""
     store, test = real.store, evaluator.self_test
-    blind = {} if test is None else {score: in_words(found) for score in test.floor if (found := test.blind_to(score))}
+    blind = {} if test is None else {score: _blind(test.blind_to(score)) for score in test.floor}
     notes = [note for subject in subjects for note in subject.notes]
     notes += [] if test is None else [*map(_sentence, self_test_warnings(test)), *map(_sentence, spread_lines(test))]
     groups = f"{len(set(store.groups.tolist())):,} ({store.group_kind})"
@@ -266,6 +266,10 @@ def _word(name: str, place: int) -> str:
     """Name files of a set: its place, as names may be alike, and what can stand in a file's name."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-40:].lower()
     return f"{place + 1}-{readable}"
+
+
+def _blind(found: Sequence[str]) -> str:
+    return in_words(found) if found else "nothing tested"
 
 
 def _sentence(line: str) -> str:

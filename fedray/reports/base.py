@@ -22,7 +22,8 @@ Features = NDArray[np.float32]
 
 CONTROLS = 512
 """Real tiles of a split that a report looks at, at the most: more cost time, and say little more."""
-_AT_ONCE = 1024
+AT_ONCE = 256
+"""Tiles whose pixels are held in memory: of 224 px, some 150 MB while they are reduced."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +58,19 @@ class RealTiles:
 
     def batches(self) -> Iterator[Tiles]:
         """Read all training tiles, some at a time."""
-        for start in range(0, len(self.training), _AT_ONCE):
-            yield self.store.tiles(self.training[start : start + _AT_ONCE])
+        yield from self._batches_of(self.training)
 
     def features_of(self, indices: NDArray[np.int64]) -> Features:
         """Compute the features of tiles of the store once; float32 [m, d]."""
         key = indices.tobytes().hex()
         if key not in self._kept:
-            self._kept[key] = self.features(self.store.tiles(indices))
+            parts = [self.features(tiles) for tiles in self._batches_of(indices)]
+            self._kept[key] = np.concatenate(parts) if parts else self.features(self.store.tiles(slice(0, 1)))[:0]
         return self._kept[key]
+
+    def _batches_of(self, indices: NDArray[np.int64]) -> Iterator[Tiles]:
+        for start in range(0, len(indices), AT_ONCE):
+            yield self.store.tiles(indices[start : start + AT_ONCE])
 
     def _drawn(self, split: str) -> NDArray[np.int64]:
         indices = self.store.indices(split)

@@ -18,7 +18,7 @@ from fedray.evaluation.memorisation import (
     orientations,
 )
 from fedray.randomness import stream
-from fedray.reports.base import Features, Figure, Finding, Judged, RealTiles, Report, Tiles, percent
+from fedray.reports.base import AT_ONCE, Features, Figure, Finding, Judged, RealTiles, Report, Tiles, percent
 from fedray.reports.charts import draw_power
 from fedray.reports.pictures import Pair, draw_pairs, reduced
 
@@ -169,7 +169,11 @@ def _pixels(tiles: Tiles) -> Features:
 
 def _in_turns(tiles: Tiles, space: Space) -> Features:
     """Features of tiles in all orientations, [8, n, D]."""
-    return np.stack([space(view) for view in orientations(tiles)])
+    parts = (
+        tiles[start : start + AT_ONCE // NUM_ORIENTATIONS]
+        for start in range(0, len(tiles), AT_ONCE // NUM_ORIENTATIONS)
+    )
+    return np.concatenate([np.stack([space(view) for view in orientations(part)]) for part in parts], axis=1)
 
 
 def _training(real: RealTiles, space: str) -> Iterator[Features]:

@@ -116,7 +116,7 @@ def _article(judgement: Judgement, about: About, place: str) -> list[Child]:
         class_="verdict bad" if judgement.alarms else "verdict",
         aria_label="Verdict",
     )  # fmt: skip
-    heading = [node("h2", judgement.judged.name, id=f"set-{place}")] if place else []
+    heading = [node("h2", judgement.judged.name, id=f"set-{place}", class_="set")] if place else []
     return [
         *heading,
         verdict,
@@ -186,7 +186,7 @@ def _score_row(name: str, judgement: Judgement, about: About) -> list[Child]:
     interval = " to ".join(map(number, ends))
     return [
         node("span", *words, title=SCORES.get(kind, ("", ""))[1]), better, _value(name, judgement), interval,
-        number(judgement.floor.get(name, np.nan)), about.blind.get(name, ""),
+        number(judgement.floor.get(name, np.nan)), about.blind.get(name, "not tested"),
     ]  # fmt: skip
 
 

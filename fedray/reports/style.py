@@ -11,6 +11,7 @@ h1, h2, .verdict p:first-of-type { font-family: Georgia, "Liberation Serif", "De
 h1 { font-size: 34px; line-height: 1.2; font-weight: 600; margin: 4px 0 6px; overflow-wrap: anywhere; }
 h2 { font-size: 23px; line-height: 1.3; font-weight: 600; margin: 52px 0 4px; padding-top: 14px;
      border-top: 1px solid var(--rule); }
+h2.set { font-size: 30px; margin-top: 80px; border-top: 3px solid var(--ink); overflow-wrap: anywhere; }
 h3 { font-size: 16px; margin: 26px 0 6px; overflow-wrap: anywhere; }
 p { margin: 8px 0; max-width: 74ch; }
 a { color: var(--accent); }

@@ -94,7 +94,8 @@ def judged(work):
         contextlib.redirect_stdout(io.StringIO()) as output,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for name in ("MLFLOW_TRACKING_URI", "FEDRAY_RESULTS"):
+            patch.delenv(name, raising=False)
         patch.setitem(os.environ, "COLUMNS", "200")
         load("evaluate_generator").main(argv)
     return folder, left, output.getvalue()
