@@ -7,6 +7,7 @@ from fedray.evaluation.extractors import (
     Extractor,
     ExtractorQuality,
     check_extractor,
+    described_protocol,
     extractor_name,
     settled_extractor,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "check_compared",
     "check_extractor",
     "compared_indices",
+    "described_protocol",
     "extractor_name",
     "interval_names",
     "mode_of",

@@ -10,7 +10,7 @@ from glob import escape
 from pathlib import Path
 from shlex import quote
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 from safetensors import SafetensorError
@@ -40,7 +40,7 @@ class ResultsError(UserError, ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A finished experiment, or the best trial of a finished sweep; :meth:`open` makes one.
+    """A finished experiment, or a trial of a finished sweep; :meth:`open` makes one, of a sweep the best.
 
     Attributes:
         place: What the user called it, or the MLflow run, for messages.
@@ -54,7 +54,7 @@ class Finished:
             where it is not known.
         history: Of an experiment a row a round: ``round``, scores, losses, steps, seconds. Of a sweep a row a trial,
             best first.
-        run_id: Of the MLflow run; of a sweep, the best trial's.
+        run_id: Of the MLflow run; of a sweep, the trial's.
     """
 
     place: str
@@ -89,6 +89,29 @@ class Finished:
                 return _of_run(run, Path(copies))
         with _files_of(place) as out, _readable(out):
             return _of_experiment(out) if _checked_kind(out) is EXPERIMENT else _of_sweep(out)
+
+    @classmethod
+    def open_trials(cls, place: str | Path, tracking_uri: str | None = None) -> "Trials":
+        """Open every trial of a finished sweep that was kept, best first: those that ran all their rounds.
+
+        Of an experiment that is the experiment itself, and of a sweep in MLflow the best trial alone, whose arrays are
+        all that MLflow has. Arguments and errors as of :meth:`open`.
+        """
+        if _RUN_ID.fullmatch(str(place)) and not Path(place).exists():
+            found = cls.open(place, tracking_uri)
+            why = "MLflow has the best trial's generator alone; name the sweep's folder"
+            others = found.history["trial"][1:] if found.kind == SWEEP.name else ()
+            return Trials([found], {str(trial): why for trial in others})
+        with _files_of(place) as out, _readable(out):
+            if _checked_kind(out) is EXPERIMENT:
+                return Trials([_of_experiment(out)], {})
+            table = pd.read_parquet(out.folder / RESULTS)
+            lost = table[table["outcome"] != "complete"]
+            told = {
+                str(row["trial"]): f"{row['outcome']} after {row['rounds']} round(s), so its generator was not kept"
+                for row in lost.to_dict("records")
+            }
+            return Trials([_of_sweep(out, row) for row in range(len(table) - len(lost))], told)
 
     def learner(self, device: str = "cpu") -> Learner:
         """Build the networks with these arrays in them; parts that stay with clients are as before round 1.
@@ -135,6 +158,14 @@ class Finished:
                 f"federation.aggregate is {self.config.federation.aggregate!r}; run it with 'both'"
             )
         return self.learner(device)
+
+
+class Trials(NamedTuple):
+    """The trials of a sweep, or the one experiment."""
+
+    kept: list[Finished]
+    lost: dict[str, str]
+    """Why the others cannot be opened, by the trial."""
 
 
 def log_ending(
@@ -238,23 +269,24 @@ def _of_experiment(out: Place) -> Finished:
     )
 
 
-def _of_sweep(out: Place) -> Finished:
+def _of_sweep(out: Place, row: int = 0) -> Finished:
+    """Open a trial by its row in the table, which has the best first."""
     identity, table = identity_of(out, SWEEP), pd.read_parquet(out.folder / RESULTS)
-    started, best, source = identity["started"], table.iloc[0], f"{out}/{SWEEP.identity}"
-    arrays, rounds = _last_arrays(out, f"{TUNE_STATE}/{escape(str(best['trial']))}/checkpoint_*/federation")
+    started, trial, source = identity["started"], table.iloc[row], f"{out}/{SWEEP.identity}"
+    arrays, rounds = _last_arrays(out, f"{TUNE_STATE}/{escape(str(trial['trial']))}/checkpoint_*/federation")
     fixed = validate(ExperimentConfig, started["fixed"], source)
-    scores, floor = _best_scores(table)
+    scores, floor = _scores_of(trial)
     return Finished(
         place=str(out),
         kind=SWEEP.name,
-        config=override(fixed, {path: _plain(best[path]) for path in started["search"]}, source).resolved(),
+        config=override(fixed, {path: _plain(trial[path]) for path in started["search"]}, source).resolved(),
         tiles=shown_tiles(identity["rests_on"]),
         rounds=rounds,
         arrays=arrays,
         scores=scores,
         floor=floor,
         history=table,
-        run_id=str(best["run_id"]),
+        run_id=str(trial["run_id"]),
     )
 
 
@@ -267,7 +299,7 @@ def _of_run(run: RecordedRun, copies: Path) -> Finished:
     scores, floor, run_id = ending["scores"], ending["floor"], run.run_id
     if is_sweep:
         history = pd.read_parquet(run.download(RESULTS, copies))
-        (scores, floor), run_id = _best_scores(history), str(history["run_id"].iloc[0])
+        (scores, floor), run_id = _scores_of(history.iloc[0]), str(history["run_id"].iloc[0])
     else:
         steps = run.history()
         history = pd.DataFrame([{"round": step, **steps[step]} for step in steps if step > 0])
@@ -326,9 +358,9 @@ def _last_arrays(out: Place, below: str) -> tuple[Arrays, int]:
     return load_server(out.folder / newest)
 
 
-def _best_scores(table: pd.DataFrame) -> tuple[Scores, Scores]:
-    """Read the scores and the floor of the best trial out of a sweep's table."""
-    row = {str(name): value for name, value in table.iloc[0].items()}
+def _scores_of(trial: "pd.Series[Any]") -> tuple[Scores, Scores]:
+    """Read a trial's scores and the floor out of its row in a sweep's table."""
+    row = {str(name): value for name, value in trial.items()}
     names = [name for name in row if mode_of(name) is not None]
     names += [end for name in names for end in interval_names(name) if end in row]
     floor = {name.removeprefix(FLOOR): float(value) for name, value in row.items() if name.startswith(FLOOR)}

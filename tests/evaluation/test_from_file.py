@@ -24,6 +24,7 @@ from fedray.data import TileStore
 from fedray.evaluation import EXTRACTORS, EvaluationError, Evaluator, check_extractor, extractor_name, score_names
 from fedray.evaluation.extractors import Extractor, load_extractor
 from fedray.experiment import from_store
+from fedray.experiment.judging.samples import notes
 from fedray.testing import ExtractorSuite
 
 CPU = torch.device("cpu")
@@ -251,6 +252,12 @@ def test_a_settled_configuration_says_all_and_needs_no_file_for_the_name(
     )  # fmt: skip
     assert from_store(config) == config
     name = extractor_name(of_timm(copied))
+    [note] = notes(config, small_store)
+    weights = sha256(copied)[:16]
+    assert note == (
+        f"{name} is timm test_vit (init_values=1e-05 mlp_ratio=2) with the weights of SHA-256 {weights}..., for tiles "
+        "resized to 160 px (bicubic), mean 0.5, 0.5, 0.5, deviation 0.5, 0.5, 0.5"
+    )
     copied.unlink()
     assert extractor_name(said) == name and any(name in score for score in score_names(said, small_store))
 

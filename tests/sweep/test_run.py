@@ -213,6 +213,21 @@ def test_its_best_trial_opens_again_alike_from_everywhere(sweep, place, request)
     assert found.sampler().sample(np.array([0, 1]), torch_stream(0, "augment")).shape == (2, 16, 16, 3)
 
 
+def test_every_trial_that_ran_all_its_rounds_opens_again_and_the_others_say_why_not(sweep):
+    result, client, runs = sweep
+    (parent,) = [run.info.run_id for run in runs if run.info.run_name == SWEEP_RUN]
+    kept, lost = Finished.open_trials(result.out)
+    complete = result.trials[result.trials["outcome"] == "complete"]
+    assert [one.run_id for one in kept] == list(complete["run_id"]) and len(kept) + len(lost) == len(result.trials)
+    assert all("after" in why and "was not kept" in why for why in lost.values())
+    assert kept[0].config == Finished.open(result.out).config and len({str(one.config) for one in kept}) == len(kept)
+    for one, score in zip(kept, complete["score"], strict=True):
+        assert one.scores[METRIC] == score and one.floor == result.floor
+        assert one.sampler().sample(np.array([0]), torch_stream(0, "augment")).shape == (1, 16, 16, 3)
+    [best], others = Finished.open_trials(parent, client.tracking_uri)
+    assert best.run_id == kept[0].run_id and list(others) == list(result.trials["trial"][1:])
+
+
 def test_a_trial_names_the_run_to_open_in_its_place(sweep):
     result, client, runs = sweep
     (parent,) = [run.info.run_id for run in runs if run.info.run_name == SWEEP_RUN]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fedray.config import EvaluationConfig
-from fedray.config.extractors import EXPORTED
+from fedray.config.extractors import EXPORTED, FROM_FILE
 from fedray.data import TileStore
 from fedray.evaluation.alike import check_tiles_differ
 from fedray.evaluation.errors import EvaluationError
@@ -36,25 +36,29 @@ def _lite0(store: TileStore, config: EvaluationConfig) -> Extractor:
     return load_lite0(store, config)
 
 
-def _timm(store: TileStore, config: EvaluationConfig) -> Extractor:
-    from fedray.evaluation.extractors.timm_file import load_timm
+def _load_from_file(store: TileStore, config: EvaluationConfig) -> Extractor:
+    loaded: Extractor = _module_of(config).load(store, config)
+    return loaded
 
-    return load_timm(store, config)
 
+def _module_of(config: EvaluationConfig) -> Any:
+    """Return the module that knows extractors from a file of this kind."""
+    if config.extractor_kind in EXPORTED:
+        from fedray.evaluation.extractors import exported
 
-def _exported(store: TileStore, config: EvaluationConfig) -> Extractor:
-    from fedray.evaluation.extractors.exported import load_exported
+        return exported
+    from fedray.evaluation.extractors import timm_file
 
-    return load_exported(store, config)
+    return timm_file
 
 
 EXTRACTORS: dict[str, Callable[[TileStore, EvaluationConfig], Extractor]] = {
     "efficientnet-lite0": _lite0,
     "domain-cnn": _domain_cnn,
     "inception-v3-compat": _inception,
-    "timm": _timm,
-    "pt2": _exported,
-    "torchscript": _exported,
+    "timm": _load_from_file,
+    "pt2": _load_from_file,
+    "torchscript": _load_from_file,
 }
 
 
@@ -73,15 +77,18 @@ def extractor_name(config: EvaluationConfig) -> str:
     Raises:
         EvaluationError: It comes from a file, and that is not there, or not all is known of it.
     """
-    if config.extractor_kind == "timm":
-        from fedray.evaluation.extractors.timm_file import timm_protocol
+    return (
+        _module_of(config).protocol_of(config).name if config.extractor_kind in FROM_FILE else config.chosen_extractor
+    )
 
-        return timm_protocol(config).name
-    if config.extractor_kind in EXPORTED:
-        from fedray.evaluation.extractors.exported import exported_protocol
 
-        return exported_protocol(config).name
-    return config.chosen_extractor
+def described_protocol(config: EvaluationConfig) -> str:
+    """Say in a sentence what the name of an extractor from a file stands for; nothing of another one.
+
+    Raises:
+        EvaluationError: As of :func:`extractor_name`.
+    """
+    return str(_module_of(config).protocol_of(config)) if config.extractor_kind in FROM_FILE else ""
 
 
 def settled_extractor(config: EvaluationConfig) -> Mapping[str, Any]:
@@ -90,15 +97,7 @@ def settled_extractor(config: EvaluationConfig) -> Mapping[str, Any]:
     Raises:
         EvaluationError: As of :func:`extractor_name`.
     """
-    if config.extractor_kind == "timm":
-        from fedray.evaluation.extractors.timm_file import settled_timm
-
-        return settled_timm(config)
-    if config.extractor_kind in EXPORTED:
-        from fedray.evaluation.extractors.exported import settled_exported
-
-        return settled_exported(config)
-    return {}
+    return dict(_module_of(config).settled(config)) if config.extractor_kind in FROM_FILE else {}
 
 
 def _check_domain_cnn(store: TileStore, config: EvaluationConfig) -> None:
@@ -134,25 +133,17 @@ def _check_inception(store: TileStore, config: EvaluationConfig) -> None:
     check_inception(store, config)
 
 
-def _check_timm(store: TileStore, config: EvaluationConfig) -> None:
-    from fedray.evaluation.extractors.timm_file import check_timm
-
-    check_timm(store, config)
-
-
-def _check_exported(store: TileStore, config: EvaluationConfig) -> None:
-    from fedray.evaluation.extractors.exported import check_exported
-
-    check_exported(store, config)
+def _check_from_file(store: TileStore, config: EvaluationConfig) -> None:
+    _module_of(config).check(store, config)
 
 
 _CHECKS: dict[str, Callable[[TileStore, EvaluationConfig], None]] = {
     "efficientnet-lite0": _check_lite0,
     "domain-cnn": _check_domain_cnn,
     "inception-v3-compat": _check_inception,
-    "timm": _check_timm,
-    "pt2": _check_exported,
-    "torchscript": _check_exported,
+    "timm": _check_from_file,
+    "pt2": _check_from_file,
+    "torchscript": _check_from_file,
 }
 
 
@@ -170,6 +161,7 @@ __all__ = [
     "Extractor",
     "ExtractorQuality",
     "check_extractor",
+    "described_protocol",
     "extractor_name",
     "load_extractor",
     "settled_extractor",

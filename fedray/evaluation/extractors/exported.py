@@ -85,7 +85,7 @@ _SAVED_BY = {"pt2": ("torch.export.save", "archive_format"), "torchscript": ("to
 """What writes such a file, and the entry by which it is known."""
 
 
-def exported_protocol(config: EvaluationConfig) -> FileProtocol:
+def protocol_of(config: EvaluationConfig) -> FileProtocol:
     """Say what scores in its features stand for; the file is not read.
 
     Args:
@@ -96,29 +96,29 @@ def exported_protocol(config: EvaluationConfig) -> FileProtocol:
     return FileProtocol(kind=config.extractor_kind, model=model, args="", sha256=sha256, **told)
 
 
-def settled_exported(config: EvaluationConfig) -> Mapping[str, Any]:
+def settled(config: EvaluationConfig) -> Mapping[str, Any]:
     """Return the fields of the section as they are said, and the weights by an absolute path."""
-    protocol = exported_protocol(config)
+    protocol = protocol_of(config)
     return as_fields({"weights": str(weights_path(config)), "interpolation": protocol.interpolation})
 
 
-def check_exported(store: TileStore, config: EvaluationConfig) -> None:
+def check(store: TileStore, config: EvaluationConfig) -> None:
     """Refuse a file that is not there or another one, and tiles of other channels; loads nothing.
 
     Raises:
         EvaluationError: With the remedy.
     """
-    check_channels(store, config, exported_protocol(config))
+    check_channels(store, config, protocol_of(config))
     checked_sha256(weights_path(config), config.extractor_sha256)
 
 
-def load_exported(store: TileStore, config: EvaluationConfig) -> Extractor:
+def load(store: TileStore, config: EvaluationConfig) -> Extractor:
     """Load the extractor: runs what is in the file.
 
     Raises:
         EvaluationError: The file is not there, another one, or of another kind; or the network is not as is stated.
     """
-    protocol, path = exported_protocol(config), weights_path(config)
+    protocol, path = protocol_of(config), weights_path(config)
     check_channels(store, config, protocol)
     content = read_pinned(path, protocol.sha256)
     writer, entry = _SAVED_BY[protocol.kind]

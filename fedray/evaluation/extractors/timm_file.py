@@ -52,7 +52,7 @@ class TimmNetwork(FileNetwork):
         return features
 
 
-def settled_timm(config: EvaluationConfig) -> Mapping[str, Any]:
+def settled(config: EvaluationConfig) -> Mapping[str, Any]:
     """Return the fields of the section that say all of the protocol: of a folder, what its config.json says.
 
     Raises:
@@ -68,7 +68,7 @@ def settled_timm(config: EvaluationConfig) -> Mapping[str, Any]:
         )
     sha256 = config.extractor_sha256 or checked_sha256(path, None)
     name = _full_name(config)
-    pixels = _stated(name, _default_cfg(name)) | said(config)
+    pixels = _stated(_default_cfg(name)) | said(config)
     if lacking := [field for field in ("size", "mean", "std", "interpolation") if field not in pixels]:
         names = ", ".join(f"evaluation.extractor_{field}" for field in lacking)
         raise EvaluationError(f"timm does not say for which tiles {name} is; state {names}")
@@ -76,37 +76,37 @@ def settled_timm(config: EvaluationConfig) -> Mapping[str, Any]:
     return {"extractor": f"timm:{name}", **as_fields({"weights": str(path), "sha256": sha256, "args": args, **pixels})}
 
 
-def timm_protocol(config: EvaluationConfig) -> FileProtocol:
-    """Say what scores in its features stand for. Errors as of :func:`settled_timm`."""
-    full = config.model_copy(update=dict(settled_timm(config)))
+def protocol_of(config: EvaluationConfig) -> FileProtocol:
+    """Say what scores in its features stand for. Errors as of :func:`settled`."""
+    full = config.model_copy(update=dict(settled(config)))
     _, _, model = full.chosen_extractor.partition(":")
     return FileProtocol(
         kind="timm", model=model, args=full.extractor_args or "", sha256=str(full.extractor_sha256), **said(full)
     )
 
 
-def check_timm(store: TileStore, config: EvaluationConfig) -> None:
+def check(store: TileStore, config: EvaluationConfig) -> None:
     """Refuse a model that timm has not, a file that is not there or another one, and tiles of other channels.
 
     Raises:
         EvaluationError: With the remedy.
     """
-    config = config.model_copy(update=dict(settled_timm(config)))
-    check_channels(store, config, timm_protocol(config))
+    config = config.model_copy(update=dict(settled(config)))
+    check_channels(store, config, protocol_of(config))
     checked_sha256(weights_path(config), config.extractor_sha256)
     _split(config.extractor_args or "")
 
 
-def load_timm(store: TileStore, config: EvaluationConfig) -> Extractor:
+def load(store: TileStore, config: EvaluationConfig) -> Extractor:
     """Load the extractor: every array of the model from the file, and no array of the file left over.
 
     Raises:
-        EvaluationError: As of :func:`check_timm`; or the file has other arrays than the model, or its features are not
+        EvaluationError: As of :func:`check`; or the file has other arrays than the model, or its features are not
             as is stated.
     """
-    check_timm(store, config)
-    config = config.model_copy(update=dict(settled_timm(config)))
-    protocol = timm_protocol(config)
+    check(store, config)
+    config = config.model_copy(update=dict(settled(config)))
+    protocol = protocol_of(config)
     model = _built(protocol, _read(weights_path(config)), config)
     return tried_out(TimmNetwork(protocol, model), store, config)
 
@@ -119,7 +119,7 @@ def _settled_folder(config: EvaluationConfig, folder: Path) -> Mapping[str, Any]
         args = _joined(
             {key: value for key, value in (built_with or {}).items() if value is not None and key not in _OWN}
         )
-        stated = _stated(str(name), pixels or {})
+        stated = _stated(pixels or {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EvaluationError(
             f"evaluation.extractor 'timm' takes a folder whose {SETTINGS} says which model of timm its weights are of "
@@ -131,7 +131,7 @@ def _settled_folder(config: EvaluationConfig, folder: Path) -> Mapping[str, Any]
         raise EvaluationError(f"{folder} must hold {' or '.join(WEIGHTS)}, but has neither; download the whole folder")
     update = {"extractor": f"timm:{name}", "extractor_weights": str(found)}
     update |= as_fields(stated | said(config) | {"args": f"{args} {config.extractor_args or ''}"})
-    return settled_timm(config.model_copy(update=update))
+    return settled(config.model_copy(update=update))
 
 
 def _full_name(config: EvaluationConfig) -> str:
@@ -153,7 +153,7 @@ def _default_cfg(name: str) -> Mapping[str, Any]:
     return {} if found is None else found.to_dict()
 
 
-def _stated(name: str, cfg: Mapping[str, Any]) -> dict[str, Any]:
+def _stated(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Take what is said of the tiles from timm's or a folder's words, as far as it is said and can be done."""
     *_, height, width = cfg.get("input_size") or (None, None)
     pixels: dict[str, Any] = {"size": int(height)} if height and height == width else {}

@@ -16,6 +16,7 @@ from fedray.evaluation import (
     check_compared,
     check_extractor,
     compared_indices,
+    described_protocol,
     settled_extractor,
 )
 from fedray.evaluation import score_names as names_of_scores
@@ -61,8 +62,8 @@ def score_names(config: ExperimentConfig, store: TileStore) -> list[str]:
 
 
 def notes(config: ExperimentConfig, store: TileStore) -> list[str]:
-    """Say nothing more: the self-test does."""
-    return []
+    """Say what the name of an extractor from a file stands for; the self-test says the rest."""
+    return [told] if (told := described_protocol(config.evaluation)) else []
 
 
 def prepare(config: ExperimentConfig) -> tuple[Judge, Mapping[str, bytes]]:
