@@ -58,6 +58,9 @@ ul.notes { padding-left: 18px; font-size: 14px; max-width: 88ch; } ul.notes li {
   @page { size: A4; margin: 16mm 14mm; }
   body { font-size: 10.5pt; } main { max-width: none; padding: 0; }
   h1 { font-size: 21pt; } h2 { font-size: 14pt; margin-top: 26pt; break-after: avoid; } h3 { break-after: avoid; }
+  .verdict p, .finding { font-size: 11pt; } .verdict p:first-of-type { font-size: 13pt; }
+  figcaption, .note, ul.notes, dl { font-size: 8.5pt; } .protocol { font-size: 7.5pt; }
+  h2.set { break-before: page; font-size: 18pt; }
   nav { display: none; } .scroll { overflow: visible; } table { font-size: 8.5pt; }
   th, td { padding-right: 8pt; } td.number { white-space: normal; }
   .verdict, .badge, pre { -webkit-print-color-adjust: exact; print-color-adjust: exact; }

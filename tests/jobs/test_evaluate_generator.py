@@ -14,7 +14,7 @@ from docs.make_screenshots import browser
 from fedray.config import EvaluationConfig
 from fedray.data import Tile, TileStore, write_store
 from fedray.evaluation import Evaluator, mode_of
-from fedray.reports import REPORTS
+from fedray.reports import REPORTS, memorisation
 from fedray.testing import texture_labels, texture_tiles
 from tests.support.left import leave
 from tests.support.servers import missing
@@ -97,6 +97,8 @@ def judged(work):
         for name in ("MLFLOW_TRACKING_URI", "FEDRAY_RESULTS"):
             patch.delenv(name, raising=False)
         patch.setitem(os.environ, "COLUMNS", "200")
+        patch.setattr(memorisation, "NUM_PLANTED", 8)  # the power curve's own tests plant more
+        patch.setattr(memorisation, "DRAWS", 20)
         load("evaluate_generator").main(argv)
     return folder, left, output.getvalue()
 
