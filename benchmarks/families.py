@@ -23,7 +23,7 @@ from benchmarks.processes import REPOSITORY
 from benchmarks.tables import markdown_table
 from fedray.config import DataConfig, EvaluationConfig, ExperimentConfig, override
 from fedray.data import LabelledTiles, TileShape, TileStore, open_store, partition_store
-from fedray.evaluation import Evaluator, compared_indices
+from fedray.evaluation import Evaluator, compared_indices, is_of_all_tiles
 from fedray.learning import Arrays
 from fedray.randomness import derive_seed, torch_stream
 from fedray.results.pictures import save_samples
@@ -178,7 +178,7 @@ def _judged(trained: Trained, store: TileStore, judges: Sequence[Evaluator], pic
 
 def _table(frame: pd.DataFrame) -> str:
     """Give the mean over seeds of each recipe and way, and from which to which value."""
-    scores = [name for name in map(str, frame) if name.startswith(_SHOWN) and "/label/" not in name]
+    scores = [name for name in map(str, frame) if name.startswith(_SHOWN) and is_of_all_tiles(name)]
     rows = []
     for _, group in frame.groupby(["recipe", "way"], sort=False):
         seconds, steps = (f"{group[name].mean():,.0f}".replace("nan", "") for name in ("CPU seconds", "steps"))

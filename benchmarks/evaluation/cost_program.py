@@ -67,7 +67,7 @@ def _parts(config: ExperimentConfig, store: TileStore) -> dict[str, Callable[[],
     }
     try:
         from fedray.evaluation import metrics
-        from fedray.evaluation.metrics import c2st, distances, manifold
+        from fedray.evaluation.metrics import c2st, distances, manifold, transport
         from fedray.evaluation.samples import sample_of
         from fedray.evaluation.texture import texture
     except ImportError:  # a57ff4c: distances alone, and no room for metrics
@@ -76,7 +76,8 @@ def _parts(config: ExperimentConfig, store: TileStore) -> dict[str, Callable[[],
     parts["texture"] = lambda: texture(tiles)
     for part, kinds in {
         "distances": (distances.Fid, distances.Kid),
-        "coverage and recall": (manifold.Diversity,),
+        "coverage, recall, precision, density": (manifold.FidelityAndDiversity,),
+        "sliced distance, and that of texture": (transport.Sliced, transport.StatisticsDistance),
         "c2st": (c2st.C2st,),
     }.items():
         chosen = [metric for metric in metrics.metrics_of(evaluator.extractor.name, store.label_names)

@@ -13,7 +13,7 @@ from benchmarks.gans.gallery import RECIPES, Snapshot, load_snapshot, snapshot_p
 from benchmarks.tables import markdown_table
 from fedray.config import DataConfig, EvaluationConfig
 from fedray.data import TileStore, open_store
-from fedray.evaluation import Evaluator, Scores, mode_of
+from fedray.evaluation import Evaluator, Scores, is_of_all_tiles, mode_of
 from fedray.evaluation.reference import floor_indices
 
 RECIPE = "projected-32"
@@ -41,7 +41,7 @@ def run_known(recipe: str, minutes: Sequence[float], folder: Path, out: Path) ->
     scored = _score(store, snapshots)
     rows = [{"generator": name, **scores} for name, scores in scored.items()]
     pd.DataFrame(rows).to_parquet(out / f"known-{recipe}.parquet")
-    names = [name for name in scored[_REAL] if mode_of(name) is not None and "/label/" not in name]
+    names = [name for name in scored[_REAL] if mode_of(name) is not None and is_of_all_tiles(name)]
     _draw(store, snapshots, scored, names).savefig(out / f"known-{recipe}.png", dpi=110)
     return _table(scored, names)
 

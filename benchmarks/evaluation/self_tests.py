@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from benchmarks.tables import markdown_table
 from fedray.config import DataConfig, EvaluationConfig
 from fedray.data import TileStore, open_store
-from fedray.evaluation import Evaluator, SelfTest, compared_indices
+from fedray.evaluation import Evaluator, SelfTest, compared_indices, is_of_all_tiles
 from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
 from fedray.experiment.self_tested import self_test_table
 
@@ -35,7 +35,7 @@ class Tested(NamedTuple):
 
     def score(self, kind: str) -> str:
         """Name the score of all tiles of a kind."""
-        return next(name for name in self.test.floor if name.startswith(f"{kind}/") and "/label/" not in name)
+        return next(name for name in self.test.floor if name.startswith(f"{kind}/") and is_of_all_tiles(name))
 
 
 def run_self_tests(extractor: str, paths: Sequence[str], sizes: Sequence[int], out: Path) -> str:

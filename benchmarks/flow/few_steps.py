@@ -18,7 +18,7 @@ from benchmarks.flow.trained import JUDGES, Asked, about, made, solved, trained_
 from benchmarks.tables import markdown_table
 from fedray.config import DataConfig, EvaluationConfig, FlowConfig
 from fedray.data import TileStore, open_store
-from fedray.evaluation import Evaluator
+from fedray.evaluation import Evaluator, is_of_all_tiles
 from fedray.learning import Condition, to_uint8
 from fedray.randomness import torch_stream
 from fedray.tasks.flow import SAMPLERS, Flow
@@ -68,7 +68,7 @@ def _scored(flow: Flow, judges: Sequence[Evaluator]) -> dict[str, Any]:
 
 
 def _shown(frame: pd.DataFrame) -> list[str]:
-    overall = [name for name in map(str, frame) if "/label/" not in name]
+    overall = [name for name in map(str, frame) if is_of_all_tiles(name)]
     return [name for kind in _SHOWN for name in overall if name.startswith(kind)]
 
 

@@ -22,7 +22,7 @@ from benchmarks.processes import REPOSITORY
 from benchmarks.tables import markdown_table
 from fedray.config import DataConfig, EvaluationConfig, GanConfig
 from fedray.data import LabelledTiles, TileShape, TileStore, open_store
-from fedray.evaluation import Evaluator, compared_indices
+from fedray.evaluation import Evaluator, compared_indices, is_of_all_tiles
 from fedray.randomness import torch_stream
 from fedray.results.pictures import save_samples
 from fedray.tasks.gan import Gan, Optimizers, local_pass
@@ -178,7 +178,7 @@ def _preview(gan: Gan, store: TileStore) -> NDArray[np.uint8]:
 
 
 def _table(frame: pd.DataFrame) -> str:
-    scores = [name for name in map(str, frame) if name.startswith(_SHOWN) and "/label/" not in name]
+    scores = [name for name in map(str, frame) if name.startswith(_SHOWN) and is_of_all_tiles(name)]
     columns = [name for name in ("recipe", "store", "CPU minutes", "generator steps", *scores) if name in frame]
     rows = [[_cell(row[name]) for name in columns] for row in frame.to_dict("records")]
     return markdown_table(tuple(columns), rows)

@@ -16,6 +16,7 @@ from fedray.cli.store import progress_bar
 from fedray.config import ConfigError, ResourcesConfig
 from fedray.data.catalog import DATASETS
 from fedray.data.writing import check_target
+from fedray.evaluation import is_of_all_tiles
 from fedray.learning import training_device
 from fedray.results.finished import Finished
 from fedray.results.generating import (
@@ -112,7 +113,7 @@ def _tell(console: Console, finished: Finished, cells: Sequence[Cell], out: Path
         table.add_row(Text(names[cell.label]), *([domains[cell.domain]] if several else []), f"{cell.num:,}")
     console.print(table)
     shown = [f"{name} {value:.3g}" for name, value in finished.scores.items() if name.startswith(("kid/", "c2st/"))]
-    scores = ", ".join(name for name in shown if "/label/" not in name)
+    scores = ", ".join(name for name in shown if is_of_all_tiles(name))
     console.print(f"made by run {finished.run_id} after {finished.rounds} round(s): {scores or 'never scored'}")
     kept = f"{out / ORIGIN_FILE}" if png else f"{out}/store.json"
     console.print(f"what made them is in {kept}")

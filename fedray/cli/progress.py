@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fedray.config import ExperimentConfig
+from fedray.evaluation import is_of_all_tiles
 from fedray.experiment.engines import RoundResult
 from fedray.tasks import task_of
 from fedray.terminal import clock
@@ -57,7 +58,7 @@ class RoundLines:
             length: Columns of a line at the most; the last figures give way, the times stay.
             now_s: A clock, in seconds.
         """
-        names = [name for name in score_names if "/label/" not in name]
+        names = [name for name in score_names if is_of_all_tiles(name)]
         self._scores = {column: _first(names, column.metric) for column in _SCORES}
         losses = [_Column(word, f"loss/{network}/loss", ".3g", 9) for word, network in task_of(config).LOSSES.items()]
         self._others = (_EPSILON, *losses, _VALIDATION)

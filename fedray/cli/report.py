@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedray.cluster.upload import Package
-from fedray.evaluation import interval_names, mode_of
+from fedray.evaluation import interval_names, is_of_all_tiles, mode_of, whole_of
 from fedray.experiment.judging import Heading, Judge
 from fedray.experiment.self_tested import quality_line, self_test_lines, self_test_warnings, spread_lines
 from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
@@ -46,7 +46,7 @@ def print_scores(
     spent: tuple[float, float] | None = None,
     quality: str = "",
 ) -> None:
-    """Print the final scores beside what they are to be compared with; labels' names continue that of all tiles.
+    """Print the final scores beside what they are to be compared with; names of parts continue that of all tiles.
 
     Args:
         console: Where to.
@@ -65,7 +65,7 @@ def print_scores(
         padding=(0, 1, 0, 0),
     )
     # Scores of all tiles have whole names in 80 columns, and long labels are folded: cut off, they were all alike.
-    whole = [len(name) for name in scores if "/label/" not in name]
+    whole = [len(name) for name in scores if is_of_all_tiles(name)]
     widest = min(_NAME_WIDTH, max(whole, default=0)) if console.width >= _USUAL_WIDTH else None
     table.add_column("score", overflow="fold", min_width=widest)
     table.add_column("better")
@@ -73,9 +73,9 @@ def print_scores(
     table.add_column("95 % interval", justify="right")
     table.add_column(heading.beside, justify="right", max_width=max(10, *map(len, heading.beside.split())))
     goals = [name for name in scores if mode_of(name) is not None]  # the others are ends of intervals
-    for whole, names in groupby(goals, lambda name: name.partition("/label/")[0]):
+    for of_all, names in groupby(goals, whole_of):
         for name in names:
-            shown = name if name == whole or whole not in scores else f"  .../{name.removeprefix(f'{whole}/')}"
+            shown = name if name == of_all or of_all not in scores else f"  .../{name.removeprefix(f'{of_all}/')}"
             better = "lower" if mode_of(name) == "min" else "higher"
             reached = f"{floor[name]:.4g}" if name in floor else ""
             table.add_row(shown, better, f"{scores[name]:.4g}", _interval(name, scores), reached)
@@ -88,7 +88,7 @@ def print_scores(
 
 def _interval(name: str, scores: dict[str, float]) -> str:
     ends = [scores[end] for end in interval_names(name) if end in scores]
-    return " to ".join(f"{end:.3f}" for end in ends)
+    return " to ".join(f"{end:.3f}" if abs(end) < 10 else f"{end:.4g}" for end in ends)
 
 
 def show_self_test(console: Console, evaluator: Judge, folder: Path) -> None:

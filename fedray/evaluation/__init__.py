@@ -11,7 +11,8 @@ from fedray.evaluation.extractors import (
     extractor_name,
     settled_extractor,
 )
-from fedray.evaluation.metrics import Scores, interval_names
+from fedray.evaluation.metrics import Scores, interval_names, is_of_all_tiles, whole_of
+from fedray.evaluation.missing import why_no_score
 from fedray.evaluation.modes import mode_of
 from fedray.evaluation.reference import check_compared, compared_indices, score_names
 from fedray.evaluation.self_testing import SelfTest
@@ -31,7 +32,10 @@ __all__ = [
     "described_protocol",
     "extractor_name",
     "interval_names",
+    "is_of_all_tiles",
     "mode_of",
     "score_names",
     "settled_extractor",
+    "whole_of",
+    "why_no_score",
 ]

@@ -6,8 +6,10 @@ from numpy.typing import NDArray
 
 from fedray.config import EvaluationConfig
 from fedray.data import TileStore
+from fedray.evaluation.metrics import Sample
+from fedray.evaluation.metrics.transport import scales, standardised_distances
 from fedray.evaluation.reference import compared_indices, floor_indices
-from fedray.evaluation.texture import texture
+from fedray.evaluation.texture import Columns, as_features, texture
 
 
 def differences(
@@ -15,9 +17,8 @@ def differences(
 ) -> pd.DataFrame:
     """Compare the statistics of generated tiles with those of the real ones, one statistic at a time.
 
-    The distance is Wasserstein's of first order between the statistic's values over both sets of tiles: how far they
-    have to be moved, on average, to become the others. Of equal shapes it is the shift; where means are equal, it says
-    that one set varies less, as a collapsed one does.
+    The distance is that of :func:`fedray.evaluation.metrics.transport.standardised_distances`, of which the score
+    ``distance/texture/<n>`` is made.
 
     Args:
         generated: uint8 [n, H, W, C].
@@ -30,19 +31,24 @@ def differences(
         shift of the mean, and distance, in standard deviations of the real tiles; floor, the distance of other real
         tiles, NaN where the store has too few. A statistic that is the same in all real tiles is measured as it is.
     """
-    from scipy.stats import wasserstein_distance  # here: most processes compare nothing
-
     real, fake = texture(store.tiles(compared_indices(store, config, seed))), texture(generated)
     chosen = floor_indices(store, config, seed)
-    other = None if chosen is None else texture(store.tiles(chosen))
-    rows = []
-    for name, values in real.items():
-        scale = float(values.std(dtype=np.float64)) or 1.0
-        shift = (fake[name].mean(dtype=np.float64) - values.mean(dtype=np.float64)) / scale
-        floor = np.nan if other is None else wasserstein_distance(values, other[name]) / scale
-        rows.append((name, shift, wasserstein_distance(values, fake[name]) / scale, floor))
-    table = pd.DataFrame(rows, columns=["statistic", "shift", "distance", "floor"])
+    of_real, of_fake = _sample(real), _sample(fake)
+    floor = None if chosen is None else standardised_distances(of_real, _sample(texture(store.tiles(chosen))))
+    table = pd.DataFrame(
+        {
+            "statistic": list(real),
+            "shift": (of_fake.mean - of_real.mean) / scales(of_real),
+            "distance": standardised_distances(of_real, of_fake),
+            "floor": np.nan if floor is None else floor,
+        }
+    )
     return table.sort_values("distance", ascending=False, ignore_index=True)
+
+
+def _sample(statistics: Columns) -> Sample:
+    features = as_features(statistics)
+    return Sample(features, np.zeros(len(features), np.int64))
 
 
 def difference_lines(table: pd.DataFrame, most: int = 5) -> list[str]:

@@ -118,10 +118,10 @@ def _around(value: float, draws: Sequence[NDArray[np.float64]], share: float) ->
     return value - reach, value + reach
 
 
-def even_groups(labels: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Deal tiles to at most 32 groups, each label as evenly as can be."""
+def even_groups(labels: NDArray[np.int64], rng: np.random.Generator, most: int = MAX_GROUPS) -> list[NDArray[np.int64]]:
+    """Deal tiles to at most so many groups, each label as evenly as can be."""
     dealt = np.lexsort((rng.random(len(labels)), labels))  # neighbours of a slide dealt in turn would look too alike
-    num = min(MAX_GROUPS, len(labels))
+    num = min(most, len(labels))
     return [dealt[start::num] for start in range(num)]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.evaluation.metrics.base import Features
-from fedray.evaluation.metrics.neighbours import DISTANCES_AT_ONCE, squared_distances
+from fedray.evaluation.metrics.neighbours import DISTANCES_AT_ONCE, all_squared_distances, nearest_neighbours
 
 Distances = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def nearest(features: Features, training: Features) -> Nearest:
     """
     _, num, width = training.shape
     flat = training.reshape(-1, width)
-    found = np.concatenate([far.argmin(1) for _, far in squared_distances(features, flat)])
+    found = nearest_neighbours(features, flat, 1).places[:, 0]
     # Once more from the differences: a copy's distance is 0 then, not what rounding leaves of a product.
     differences = features.astype(np.float64) - flat[found]
     return Nearest(np.sqrt(np.square(differences).mean(1)), found % num, found // num)
@@ -139,7 +139,7 @@ def _nearest_of(turned: Features, chunk: Features, num: int, own: NDArray[np.int
     """Find the nearest tiles of one chunk, [8, n, D] against [m, D]."""
     views, asked, width = turned.shape
     flat = turned.reshape(-1, width)
-    far = np.concatenate([found for _, found in squared_distances(flat, chunk)]).reshape(views, asked, -1)
+    far = all_squared_distances(flat, chunk).reshape(views, asked, -1)
     turns = far.argmin(0)
     far = np.take_along_axis(far, turns[np.newaxis], axis=0)[0]
     if own is not None:

@@ -16,7 +16,7 @@ from fedray.evaluation.alike import check_features_differ, check_tiles_differ
 from fedray.evaluation.cache import Stored, cache_path, load_or_build
 from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors import Extractor, extractor_name
-from fedray.evaluation.metrics import Sample, Scores, compare, score_names_for
+from fedray.evaluation.metrics import Part, Sample, Scores, compare, metrics_of, score_names_for
 from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
@@ -30,7 +30,7 @@ FLOOR_DRAWS = 5
 FLOOR_TILES = 512
 """Tiles at the most, of all draws together; one draw may have more."""
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Version of how tiles are chosen and features computed; a change of either must raise it."""
 
 _log = logging.getLogger(__name__)
@@ -54,6 +54,13 @@ class Reference:
         """Labels of the real tiles, int64 [n]."""
         return next(iter(self.samples.values())).labels
 
+    @property
+    def domains(self) -> NDArray[np.int64]:
+        """Domains of the real tiles, int64 [n]."""
+        domains = next(iter(self.samples.values())).domains
+        assert domains is not None
+        return domains
+
 
 def score_names(config: EvaluationConfig, store: TileStore, seed: int = 0) -> list[str]:
     """List the names of the scores that evaluation will produce, without computing any.
@@ -64,8 +71,9 @@ def score_names(config: EvaluationConfig, store: TileStore, seed: int = 0) -> li
     Raises:
         EvaluationError: The split has fewer than two tiles, or as of :func:`extractor_name`.
     """
-    labels = store.labels[compared_indices(store, config, seed)]
-    return score_names_for(extractor_name(config), labels, store.label_names)
+    indices = compared_indices(store, config, seed)
+    labels, domains = store.labels[indices], store.domains[indices]
+    return score_names_for(extractor_name(config), labels, store.label_names, domains, store.domain_names)
 
 
 def compared_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) -> NDArray[np.int64]:
@@ -139,18 +147,19 @@ def load_reference(
     name = f"reference{PROTOCOL}-{protocol_name(extractor, config, n, seed)}"
 
     def build() -> Stored:
-        real = sample_of(store.tiles(indices), store.labels[indices], extractor, device)
+        real = sample_of(store.tiles(indices), store.labels[indices], extractor, device, store.domains[indices])
         check_features_differ(real[extractor.name].features, extractor.name, store, _compared(config))
         floor = _floor(store, config, extractor, device, real, seed)
+        floor |= _floor_of_domains(store, config, extractor, device, real, seed)
         features = {f"features/{name}": sample.features for name, sample in real.items()}
         rank = int(np.linalg.matrix_rank(real[extractor.name].root.T @ real[extractor.name].root))
         return Stored(features | {"indices": indices}, {"floor": json.dumps(floor), "rank": str(rank)})
 
     stored = load_or_build(cache_path(store.fingerprint, name), build)
     _warn_if_copies(str(store.path), extractor.name, n, extractor.width, int(stored.metadata["rank"]))
-    labels = store.labels[indices].astype(np.int64)
+    labels, domains = store.labels[indices].astype(np.int64), store.domains[indices].astype(np.int64)
     samples = {
-        name.removeprefix("features/"): Sample(array.astype(np.float32), labels)
+        name.removeprefix("features/"): Sample(array.astype(np.float32), labels, domains)
         for name, array in stored.arrays.items()
         if name.startswith("features/")
     }
@@ -171,25 +180,35 @@ def floor_indices(store: TileStore, config: EvaluationConfig, seed: int = 0) -> 
     return next(iter(floor_draws(store, config, seed)), None)
 
 
-def floor_draws(store: TileStore, config: EvaluationConfig, seed: int = 0) -> list[NDArray[np.int64]]:
+def floor_draws(
+    store: TileStore, config: EvaluationConfig, seed: int = 0, domain: int | None = None
+) -> list[NDArray[np.int64]]:
     """Choose other real tiles several times, as many of each label as are compared with, and no tile twice.
 
     Of few tiles one draw says little about what real ones score, so there are as many draws as the other split (else
     the unused tiles), :data:`FLOOR_DRAWS` and :data:`FLOOR_TILES` allow.
 
+    Args:
+        store: The tiles.
+        config: Which of them are compared with.
+        seed: Of all draws.
+        domain: Whose tiles alone, as many as are compared with of it; unset: of all.
+
     Returns:
         Sorted indices of every draw; none where neither has enough for one.
     """
-    indices = compared_indices(store, config, seed)
+    compared = compared_indices(store, config, seed)
+    indices = _of_domain(store, compared, domain)
     wanted = _by_label(store, indices)
-    rng = stream(seed, "evaluation", "floor", config.split)
-    unused = np.setdiff1d(store.indices(config.split), indices)
+    rng = stream(seed, "evaluation", "floor", config.split, *(() if domain is None else ("domain", domain)))
+    unused = np.setdiff1d(store.indices(config.split), compared)
     most = min(FLOOR_DRAWS, max(1, FLOOR_TILES // len(indices)))
     for candidates in (store.indices(_other_split(config)), unused):
+        left = _of_domain(store, candidates, domain)
         draws: list[NDArray[np.int64]] = []
-        while len(draws) < most and (chosen := _draw(store, candidates, wanted, rng)) is not None:
+        while len(draws) < most and (chosen := _draw(store, left, wanted, rng)) is not None:
             draws.append(chosen)
-            candidates = np.setdiff1d(candidates, chosen)
+            left = np.setdiff1d(left, chosen)
         if draws:
             return draws
     return []
@@ -220,6 +239,36 @@ def _floor(
 def mean_scores(draws: Sequence[Scores]) -> Scores:
     """Take the mean of every score over draws of tiles."""
     return {name: float(np.mean([scores[name] for scores in draws])) for name in draws[0]}
+
+
+def _floor_of_domains(
+    store: TileStore,
+    config: EvaluationConfig,
+    extractor: Extractor,
+    device: torch.device,
+    real: Mapping[str, Sample],
+    seed: int,
+) -> Scores:
+    """Score other real tiles of each domain against its own; those of the whole floor are drawn by label alone."""
+    scores: Scores = {}
+    metrics = metrics_of(extractor.name, store.label_names, store.domain_names)
+    for domain in range(len(store.domain_names)):
+        part = Part("domain", domain)
+        scored = [metric for metric in metrics if part in metric.scored(real[metric.features])]
+        draws: list[Scores] = []
+        for chosen in floor_draws(store, config, seed, domain) if scored else []:
+            other = sample_of(store.tiles(chosen), store.labels[chosen], extractor, device)
+            draws.append({})
+            for metric in scored:
+                of_domain = real[metric.features].part(part)
+                values = metric.measure(of_domain, other[metric.features])
+                draws[-1] |= metric.named(len(real[metric.features]), part, values)
+        scores |= mean_scores(draws) if draws else {}
+    return scores
+
+
+def _of_domain(store: TileStore, indices: NDArray[np.int64], domain: int | None) -> NDArray[np.int64]:
+    return indices if domain is None else indices[store.domains[indices] == domain]
 
 
 def _other_split(config: EvaluationConfig) -> str:

@@ -49,6 +49,11 @@ def texture(tiles: NDArray[np.uint8]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]).astype(np.float32) for name in parts[0]}
 
 
+def as_features(statistics: Columns) -> Floats:
+    """Put statistics side by side, in their order, float32 [n, d]."""
+    return np.stack(list(statistics.values()), axis=1)
+
+
 def _texture(tiles: NDArray[np.uint8]) -> Columns:
     total = tiles[..., 0].astype(np.int32)  # whole numbers: equal neighbours stay exactly equal
     for channel in range(1, tiles.shape[3]):  # a quarter of the time of sum(3)

@@ -215,7 +215,8 @@ def write_judgements(judgements: Sequence[Judgement], about: About, folder: Path
     (folder / FIGURES).mkdir(exist_ok=True)
     for place, judgement in enumerate(judgements):
         name = judgement.judged.name
-        kept = {SCORES: score_table(judgement.scores, judgement.floor), DIFFERENCES: judgement.differences}
+        table = score_table(judgement.scores, judgement.floor, judgement.ceilings)
+        kept = {SCORES: table, DIFFERENCES: judgement.differences}
         for report, finding in judgement.findings.items():
             kept |= {f"{report}-{word}.parquet": table for word, table in finding.tables.items()}
             for figure in finding.figures:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore
+from fedray.evaluation import is_of_all_tiles
 from fedray.experiment.judging import judging_of
 from fedray.experiment.tracked import ABILITY, KIND, PICTURES
 from fedray.tasks import task_of
@@ -40,7 +41,7 @@ def headlines(names: Iterable[str]) -> dict[str, str]:
 
     They are of all tiles; of several protocols the first counts, and ends of intervals are none.
     """
-    of_all = [name for name in names if "/label/" not in name]
+    of_all = [name for name in names if is_of_all_tiles(name)]
     found = {
         heading: next((name for name in of_all if name.startswith(beginning)), "")
         for heading, beginning in HEADLINES.items()

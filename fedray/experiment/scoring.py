@@ -1,5 +1,6 @@
 """The scores of tiles from whatever generator: those that an experiment's own would have, with floor and picture."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fedray.config import EvaluationConfig
 from fedray.data import TileStore
 from fedray.data.given import GivenTiles
 from fedray.evaluation import EvaluationError, Evaluator, Scores, compared_indices
+from fedray.evaluation.ceilings import ceilings
 from fedray.evaluation.differences import differences
 from fedray.experiment.judging.samples import PREVIEW_TILES
 from fedray.experiment.self_tested import keep_self_test
@@ -30,8 +32,9 @@ class Scored:
     """Tiles that were scored.
 
     Attributes:
-        scores: By name.
+        scores: By name, with the ends of their intervals.
         floor: What other real tiles score in their place, by name; empty where the store has too few.
+        ceilings: What destroyed real tiles score, by name of the set, then of the score.
         tiles: Those compared, uint8 [n, H, W, C].
         labels: Theirs, int64 [n].
         differences: In which statistics they differ from the real ones (:func:`fedray.evaluation.differences`).
@@ -39,6 +42,7 @@ class Scored:
 
     scores: Scores
     floor: Scores
+    ceilings: Mapping[str, Scores]
     tiles: NDArray[np.uint8]
     labels: NDArray[np.int64]
     differences: pd.DataFrame
@@ -62,8 +66,14 @@ def score_given(
     """
     chosen = choose(given.labels, store, config, seed)
     tiles, labels = given.read(chosen), given.labels[chosen]
-    scores = evaluator.scores(tiles, labels)
-    return Scored(scores, evaluator.floor, tiles, labels, differences(tiles, store, config))
+    return Scored(
+        scores=evaluator.scores_with_intervals(tiles, labels),
+        floor=evaluator.floor,
+        ceilings=ceilings(store, config, evaluator),
+        tiles=tiles,
+        labels=labels,
+        differences=differences(tiles, store, config),
+    )
 
 
 def choose(labels: NDArray[np.int64], store: TileStore, config: EvaluationConfig, seed: int) -> NDArray[np.int64]:
@@ -116,7 +126,7 @@ def _enough_for(have: NDArray[np.int64], store: TileStore, config: EvaluationCon
 def write_scored(scored: Scored, store: TileStore, evaluator: Evaluator, title: str, folder: Path) -> None:
     """Write both tables, a picture, real tiles above those that were scored, and the self-test into a folder."""
     keep_self_test(evaluator.self_test, folder)
-    score_table(scored.scores, scored.floor).to_parquet(folder / TABLE)
+    score_table(scored.scores, scored.floor, scored.ceilings).to_parquet(folder / TABLE)
     scored.differences.to_parquet(folder / DIFFERENCES)
     save_samples(folder / PICTURE, store, _preview(scored, len(store.label_names)), title)
 

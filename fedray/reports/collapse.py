@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedray.evaluation.metrics import Sample
 from fedray.evaluation.metrics.manifold import NEIGHBOURS, manifold
-from fedray.evaluation.metrics.neighbours import squared_distances
+from fedray.evaluation.metrics.neighbours import all_squared_distances
 from fedray.randomness import stream
 from fedray.reports.base import Features, Figure, Finding, Judged, Report, percent
 from fedray.reports.charts import draw_dots
@@ -122,7 +122,7 @@ def _diversity(features: Features) -> _Diversity:
 
 
 def _distances(features: Features) -> NDArray[np.float64]:
-    far = np.concatenate([found for _, found in squared_distances(features, features)])
+    far = all_squared_distances(features, features)
     np.fill_diagonal(far, 0.0)
     distances: NDArray[np.float64] = np.sqrt(np.maximum(far, 0.0))
     return distances
@@ -134,7 +134,7 @@ def _reached(made: Features, training: Features, held_out: Features, rng: np.ran
     if num <= NEIGHBOURS:
         return dict.fromkeys(("coverage", "real coverage", "recall", "real recall"), np.nan)
     sets = [Sample(_some(each, num, rng), np.zeros(num, np.int64)) for each in (held_out, made, training)]
-    ours, usual = manifold(sets[0], sets[1]), manifold(sets[0], sets[2])
+    ours, usual = manifold(sets[0], sets[1], NEIGHBOURS), manifold(sets[0], sets[2], NEIGHBOURS)
     return {
         "coverage": ours.coverage,
         "real coverage": usual.coverage,

@@ -7,6 +7,7 @@ import pandas as pd
 
 from fedray.config import EvaluationConfig
 from fedray.evaluation import Evaluator, Scores, interval_names, mode_of
+from fedray.evaluation.ceilings import ceilings
 from fedray.evaluation.differences import differences
 from fedray.reports import REPORTS
 from fedray.reports.base import Finding, Judged
@@ -22,8 +23,9 @@ class Judgement:
     Attributes:
         judged: The tiles.
         made_by: What made them, in words by words.
-        scores: By name.
+        scores: By name, with the ends of their intervals.
         floor: What other real tiles score in their place, by name; empty where the store has too few.
+        ceilings: What destroyed real tiles score, by name of the set, then of the score.
         differences: In which statistics they differ from real ones (:func:`fedray.evaluation.differences.differences`).
         findings: By the name of the report, in the order of :data:`fedray.reports.REPORTS`.
     """
@@ -32,6 +34,7 @@ class Judgement:
     made_by: Mapping[str, str]
     scores: Scores
     floor: Scores
+    ceilings: Mapping[str, Scores]
     differences: pd.DataFrame
     findings: Mapping[str, Finding]
 
@@ -67,29 +70,37 @@ def judge(
         EvaluationError: The tiles are not those that the evaluator compares.
     """
     on_progress("scores")
-    scores = evaluator.scores(judged.tiles, judged.labels)
+    scores = evaluator.scores_with_intervals(judged.tiles, judged.labels)
+    destroyed = ceilings(judged.real.store, config, evaluator)
     on_progress("what differs most")
     different = differences(judged.tiles, judged.real.store, config)
     findings = {}
     for name, report in REPORTS.items():
         on_progress(report.title.lower())
         findings[name] = report.make(judged)
-    return Judgement(judged, made_by, scores, evaluator.floor, different, findings)
+    return Judgement(judged, made_by, scores, evaluator.floor, destroyed, different, findings)
 
 
-def score_table(scores: Scores, floor: Scores) -> pd.DataFrame:
+def score_table(scores: Scores, floor: Scores, ceilings: Mapping[str, Scores]) -> pd.DataFrame:
     """Tabulate scores, a row each.
+
+    Args:
+        scores: By name, with the ends of intervals where they have some.
+        floor: Of real tiles, by name.
+        ceilings: Of destroyed ones, by name of the set, then of the score.
 
     Returns:
         Columns: score (its full name), better ('lower' or 'higher'), value, low and high (its interval, where it has
-        one), floor (what real tiles score).
+        one), floor (what real tiles score), and one for each of the ceilings.
     """
+    nothing, beside = float("nan"), [floor, *ceilings.values()]
     rows = []
     for name, value in scores.items():
         if (mode := mode_of(name)) is not None:  # the others are ends of intervals
-            ends = (scores.get(end, float("nan")) for end in interval_names(name))
-            rows.append((name, "lower" if mode == "min" else "higher", value, *ends, floor.get(name, float("nan"))))
-    return pd.DataFrame(rows, columns=["score", "better", "value", "low", "high", "floor"])
+            ends = (scores.get(end, nothing) for end in interval_names(name))
+            others = (compared.get(name, nothing) for compared in beside)
+            rows.append((name, "lower" if mode == "min" else "higher", value, *ends, *others))
+    return pd.DataFrame(rows, columns=["score", "better", "value", "low", "high", "floor", *ceilings])
 
 
 def _is_worse(name: str, value: float, other: float) -> bool:

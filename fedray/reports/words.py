@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fedray.evaluation import mode_of
+from fedray.evaluation import is_of_all_tiles, mode_of
 from fedray.reports import REPORTS
 from fedray.reports.base import Finding, percent
 from fedray.reports.judgement import Judgement
@@ -61,7 +61,7 @@ def paragraph(judgement: Judgement, num_compared: int, store: str) -> str:
 
 def leading_scores(judgement: Judgement) -> Sequence[str]:
     """Name the scores of all tiles that people know, one or two of a kind, in the order in which they are read."""
-    scores = [name for name in judgement.scores if "/label/" not in name and mode_of(name) is not None]
+    scores = [name for name in judgement.scores if is_of_all_tiles(name) and mode_of(name) is not None]
     return [name for kind in _LEADING for name in scores if name.startswith(f"{kind}/")]
 
 

@@ -13,6 +13,7 @@ from fedray.config import nearest_name
 from fedray.data import StoreError, Tile, TileStore, write_store
 from fedray.data.writing import partial_directory
 from fedray.errors import UserError
+from fedray.evaluation import is_of_all_tiles
 from fedray.randomness import torch_stream
 from fedray.results.basis import ShownTiles
 from fedray.results.finished import Finished
@@ -120,7 +121,7 @@ def origin_of(finished: Finished, cells: Sequence[Cell], seed: int) -> Mapping[s
         "seed": seed,
         "counts": {f"{names[cell.label]}/{domains[cell.domain]}": cell.num for cell in cells},
         "learned-from": finished.tiles.fingerprint,
-        "scores": {name: value for name, value in finished.scores.items() if "/label/" not in name},
+        "scores": {name: value for name, value in finished.scores.items() if is_of_all_tiles(name)},
     }
 
 

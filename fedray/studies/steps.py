@@ -11,7 +11,7 @@ import numpy as np
 
 from fedray.config import ConfigError, ExperimentConfig, nearest_name
 from fedray.data import StoreError, client_partition, local_store
-from fedray.evaluation import mode_of
+from fedray.evaluation import is_of_all_tiles, mode_of
 from fedray.experiment import judging_of, settled
 from fedray.experiment.run import check_config
 from fedray.reports import REPORTS
@@ -108,7 +108,7 @@ def plan_study(study: Study, out: Path) -> Plan:
 
 def full_name(score: str, names: Iterable[str]) -> str | None:
     """Return the name of the score of all tiles that begins so, whose end says on how many tiles it rests."""
-    of_all = [name for name in names if "/label/" not in name]
+    of_all = [name for name in names if is_of_all_tiles(name)]
     return next((name for name in of_all if name == score or name.startswith(f"{score}/")), None)
 
 

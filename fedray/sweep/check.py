@@ -6,7 +6,15 @@ import pandas as pd
 
 from fedray.config import ConfigError, EvaluationConfig
 from fedray.data import TileStore, absolute_store, local_store
-from fedray.evaluation import EvaluationError, SelfTest, extractor_name, mode_of
+from fedray.evaluation import (
+    EvaluationError,
+    SelfTest,
+    extractor_name,
+    is_of_all_tiles,
+    mode_of,
+    whole_of,
+    why_no_score,
+)
 from fedray.experiment import from_store
 from fedray.experiment.judging import judging_of
 from fedray.experiment.run import check_config
@@ -87,9 +95,9 @@ def settle(space: SearchSpace) -> SearchSpace:
     """
     fixed = from_store(space.fixed)
     names = judging_of(fixed).score_names(fixed, local_store(fixed.data))
-    # Those of all tiles: after "label" comes a label's name, and what is in it is no number to be filled in.
+    # Those of all tiles: others end with the name of a label or domain, which is no number to be filled in.
     asked = _by_score_name(space.goal.metric, space.fixed.evaluation, fixed.evaluation)
-    full = [name for name in names if "/label/" not in name and name.rpartition("/")[0] == asked]
+    full = [name for name in names if is_of_all_tiles(name) and name.rpartition("/")[0] == asked]
     goal = space.goal.model_copy(update={"metric": full[0] if full else asked})
     return space.model_copy(update={"fixed": fixed, "goal": goal})
 
@@ -132,8 +140,10 @@ def _check_goal(space: SearchSpace, store: TileStore) -> None:
     metric = space.goal.metric
     names = [name for name in judging_of(space.fixed).score_names(space.fixed, store) if mode_of(name) is not None]
     if metric not in names:
-        of_all = [name for name in names if "/label/" not in name]
-        of_label = next((f", or of one label, such as {name}" for name in names if "/label/" in name), "")
+        if reason := why_no_score(metric, space.fixed.evaluation, store):
+            raise ConfigError(f"goal.metric {metric} of {space.name} is none of this evaluation's: {reason}")
+        of_all = [name for name in names if is_of_all_tiles(name)]
+        of_label = next((f", or of one label, such as {name}" for name in names if not is_of_all_tiles(name)), "")
         raise ConfigError(
             f"goal.metric must be one of {', '.join(of_all)}{of_label}, but got {metric!r} ({space.name})"
         )
@@ -149,7 +159,7 @@ def check_goal_means_something(space: SearchSpace, test: SelfTest | None) -> Non
     """Refuse to optimise the score of a label that these features do not tell from the others."""
     goal = space.goal.metric
     if test is not None and not test.without_void({goal: 0.0}):
-        total = goal.partition("/label/")[0]
+        total = whole_of(goal)
         raise EvaluationError(
             f"goal.metric {goal} of {space.name} cannot be optimised: permuted labels do not worsen that score, so it "
             f"says nothing about its label; take {total}, or another evaluation.extractor"

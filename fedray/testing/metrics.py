@@ -11,6 +11,7 @@ from fedray.testing.suite import Suite
 
 LABEL_NAMES = ("gland", "stroma/16", "label", "lost")
 """Of all that a store may have: with a slash, with a word of the score's own, and one without tiles."""
+DOMAIN_NAMES = ("Aperio", "3DHistech", "lost")
 SHARES = ((16, 0, 0), (40, 40, 5), (40, 32, 31), (10, 2, 1), (64, 1, 64), (2, 1, 0), (9, 0, 0))
 """Tiles of each label: around the numbers below which scores are left out."""
 
@@ -29,6 +30,17 @@ class MetricSuite(Suite):
         ends = {kind for kind, mode in metric.kinds.items() if mode is None}
         held = {end for kind in metric.kinds for end in interval_names(kind)}
         assert ends <= held, f"{sorted(ends - held)} have mode None, but are the ends of no score's interval"
+        for said in ("shares", "of_each_tile"):
+            unknown = sorted(getattr(metric, said) - metric.kinds.keys())
+            assert not unknown, f"{said} names {unknown}, but kinds has {list(metric.kinds)}"
+
+    def test_values_are_in_the_range_that_is_said(self, metric: type[Metric]) -> None:
+        """Of tiles near and far, and of other real ones."""
+        real = _sample((64,), 0)
+        for fake in (_sample((64,), 1), _sample((64,), 1, 0.6), _sample((64,), 1, 9.0)):
+            for name, value in _bound(metric).values(real, fake).items():
+                assert value >= metric.least, f"{name} must be at least {metric.least}, but is {value}"
+                assert _kind(name) not in metric.shares or value <= 1, f"{name} is a share of tiles, but is {value}"
 
     def test_values_have_the_names_that_were_announced(self, metric: type[Metric]) -> None:
         """And these follow from the labels and the fewest tiles that are said."""
@@ -57,6 +69,27 @@ class MetricSuite(Suite):
             among, by_itself = values[f"{kind}/some/85/label/{LABEL_NAMES[1]}"], alone[f"{kind}/some/40"]
             _check_close(among, by_itself, f"{kind} of a label among others and by itself", relative=1e-6)
 
+    def test_a_domains_score_is_that_of_its_tiles_alone(self, metric: type[Metric]) -> None:
+        """Where both sides say of which of several domains their tiles are, each with enough tiles has its own."""
+        domains = np.repeat([0, 1, 2], (40, 40, 5))
+        real, fake = (Sample(s.features, s.labels, domains) for s in (_sample((85,), 0), _sample((85,), 1, shift=0.5)))
+        bound, few = metric("some", LABEL_NAMES, DOMAIN_NAMES), metric.min_label_tiles
+        values = bound.values(real, fake)
+        enough = [name for name, num in zip(DOMAIN_NAMES, (40, 40, 5), strict=True) if few is not None and num >= few]
+        expected = [f"{kind}/some/85/domain/{name}" for kind in metric.kinds for name in enough]
+        found = [name for name in values if "/domain/" in name]
+        assert found == expected, f"of domains of 40, 40 and 5 tiles values() has {found}, not {expected}"
+        announced = bound.names(real.labels, domains)
+        assert list(values) == announced, f"values() has {list(values)}, but names() says {announced}"
+        for name in found:
+            chosen = domains == DOMAIN_NAMES.index(name.rpartition("/")[2])
+            pair = (Sample(s.features[chosen], s.labels[chosen]) for s in (real, fake))
+            alone = bound.values(*pair)[f"{_kind(name)}/some/{chosen.sum()}"]
+            _check_close(values[name], alone, f"{name} among others and by itself", relative=1e-6)
+        for others in (None, np.zeros(85, np.int64)):  # nobody said, or it is one domain
+            unsaid = Sample(fake.features, fake.labels, others), Sample(real.features, real.labels, others)
+            assert not any("/domain/" in name for name in bound.values(unsaid[1], unsaid[0]))
+
     def test_the_order_of_tiles_has_no_meaning(self, metric: type[Metric]) -> None:
         """Neither of all, nor within a label."""
         real, fake = _sample((40, 40), 0), _sample((40, 40), 1, shift=0.3)
@@ -74,7 +107,7 @@ class MetricSuite(Suite):
                 _check_better(metric, name, {"tiles nearer to the real ones": near, "tiles farther away": far})
 
     def test_nothing_scores_better_than_the_real_tiles_themselves(self, metric: type[Metric]) -> None:
-        """Not tiles elsewhere, and not a few of them repeated."""
+        """Not tiles elsewhere, and not a few of them repeated, unless it asks of each tile alone."""
         real = _sample((200,), 0)
         itself = _bound(metric).values(real, Sample(real.features.copy(), real.labels))
         others = {
@@ -83,7 +116,8 @@ class MetricSuite(Suite):
         }
         for what, features in others.items():
             for name, value in _bound(metric).values(real, Sample(features, real.labels)).items():
-                _check_better(metric, name, {"the real tiles themselves": itself[name], what: value})
+                if what == "other tiles" or _kind(name) not in metric.of_each_tile:
+                    _check_better(metric, name, {"the real tiles themselves": itself[name], what: value})
 
     def test_the_ends_of_an_interval_hold_its_score(self, metric: type[Metric]) -> None:
         """Where it has one, of all tiles and of a label."""
@@ -132,6 +166,10 @@ def _in_order(sample: Sample, order: NDArray[np.int64]) -> Sample:
     return Sample(sample.features[order], sample.labels[order])
 
 
+def _kind(name: str) -> str:
+    return name.partition("/")[0]
+
+
 def _check_numbers(values: Scores, what: str) -> None:
     for name, value in values.items():
         assert type(value) is float, f"{name} must be a float, but is a {type(value).__name__}"
@@ -144,7 +182,7 @@ def _check_close(found: float, expected: float, what: str, relative: float) -> N
 
 def _check_better(metric: type[Metric], name: str, scored: Mapping[str, float]) -> None:
     """Check that the first of two scored better than the second."""
-    mode = metric.kinds[name.partition("/")[0]]
+    mode = metric.kinds[_kind(name)]
     if mode is None:
         return
     (first, better), (second, worse) = scored.items()

@@ -152,7 +152,7 @@ def test_a_sweeps_title_says_what_its_goal_is_blind_to(tmp_path: Path) -> None:
 
 def evaluator_with(quality: ExtractorQuality | None) -> Evaluator:
     extractor = Extractor("domain-cnn", torch.nn.Identity(), 64, "0" * 16, quality)  # type: ignore[arg-type]
-    return Evaluator(extractor, Reference({}, {}), TEST, ("gland",), (16, 16, 3), torch.device("cpu"))
+    return Evaluator(extractor, Reference({}, {}), TEST, ("gland",), ("site",), (16, 16, 3), torch.device("cpu"))
 
 
 def test_a_trained_extractors_quality_is_told_at_the_start_in_a_tag_and_below_a_sweeps_trials(tmp_path: Path) -> None:

@@ -45,10 +45,28 @@ def test_a_goal_that_no_evaluation_yields_is_refused_with_those_that_it_does(sma
         check_sweep(space, Place.at(tmp_path / "out"))
 
 
+def test_a_goal_of_too_few_tiles_is_refused_with_the_number(small_store, tmp_path):
+    space = settle(space_in(small_store, metric="coverage/efficientnet-lite0/16/label/dark", mode="max"))
+    with pytest.raises(ConfigError, match=r"coverage needs 32 tiles of label 'dark', but 8 are compared; raise"):
+        check_sweep(space, Place.at(tmp_path / "out"))
+
+
+def test_a_domains_score_is_a_goal(tmp_path):
+    tiles = (tile._replace(domain=index // 4 % 2) for index, tile in enumerate(random_tiles()))
+    store = write_store(tmp_path / "store", tiles, label_names=["dark", "bright"], domain_names=["here", "there/16"])
+    metric = "kid/efficientnet-lite0/16/domain/there/16"
+    space = settle(space_in(store, metric=metric))
+    assert space.goal.metric == metric and check_sweep(space, Place.at(tmp_path / "out")).space.goal == space.goal
+
+
 GOALS = [
     ("fid/efficientnet-lite0", "min"),
     ("coverage/efficientnet-lite0", "max"),
     ("recall/efficientnet-lite0", "max"),
+    ("precision/efficientnet-lite0", "max"),
+    ("density/efficientnet-lite0", "max"),
+    ("sliced/efficientnet-lite0", "min"),
+    ("distance/texture", "min"),
     ("c2st/texture", "min"),
 ]
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedray.evaluation.metrics.base import Features, Metric, Mode, Sample
+from fedray.evaluation.metrics.shares import wilson
 from fedray.randomness import stream
 
 NUM_FOLDS = 5
@@ -65,10 +66,7 @@ def interval(accuracy: float, num_tiles: int) -> tuple[float, float]:
         accuracy: In [0, 1].
         num_tiles: Real and generated tiles together.
     """
-    squared = QUANTILE**2 * DEPENDENCE / num_tiles
-    middle = (accuracy + squared / 2) / (1 + squared)
-    half = np.sqrt(accuracy * (1 - accuracy) * squared + squared**2 / 4) / (1 + squared)
-    return min(accuracy, float(middle - half)), max(accuracy, float(middle + half))  # at 0 and 1, rounding aside
+    return wilson(accuracy, QUANTILE**2 * DEPENDENCE / num_tiles)
 
 
 def prepared(real: Features, fake: Features) -> tuple[Floats, NDArray[np.bool_]]:

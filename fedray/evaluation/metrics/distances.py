@@ -27,6 +27,7 @@ class Kid(Metric):
     """Kernel distance."""
 
     kinds: ClassVar[dict[str, Mode | None]] = {"kid": "min"}
+    least = -np.inf
     min_tiles = 2  # the unbiased estimate needs two tiles a set
     min_label_tiles = 2
 

@@ -78,7 +78,7 @@ def evaluate(config: ExperimentConfig, round_index: int, arrays: Arrays) -> Eval
     labels, domains = wanted(config)
     tiles = sampler.sample(labels, torch_stream(config.seed, "evaluation", round_index), domains)
     shown = _preview(config, sampler)
-    return Evaluation(_score(config, tiles, labels), shown, time.monotonic() - started)
+    return Evaluation(_score(config, tiles, labels, domains), shown, time.monotonic() - started)
 
 
 def preview(config: ExperimentConfig, arrays: Arrays) -> Preview | None:
@@ -96,10 +96,10 @@ def wanted(config: ExperimentConfig) -> tuple[NDArray[np.int64], NDArray[np.int6
 def evaluate_tiles(config: ExperimentConfig, tiles: NDArray[np.uint8]) -> Evaluation:
     """Score tiles that were generated elsewhere, one for each of :func:`wanted`."""
     started = time.monotonic()
-    labels, _ = wanted(config)
+    labels, domains = wanted(config)
     num_labels = tile_shape(config.data).num_labels
     chosen = [np.resize(np.flatnonzero(labels == label), PREVIEW_TILES) for label in range(num_labels)]
-    return Evaluation(_score(config, tiles, labels), tiles[np.stack(chosen)], time.monotonic() - started)
+    return Evaluation(_score(config, tiles, labels, domains), tiles[np.stack(chosen)], time.monotonic() - started)
 
 
 def heading(config: ExperimentConfig) -> Heading:
@@ -126,6 +126,8 @@ def _preview(config: ExperimentConfig, sampler: Sampler) -> Preview:
     return tiles.reshape(-1, PREVIEW_TILES, *tiles.shape[1:])
 
 
-def _score(config: ExperimentConfig, tiles: NDArray[np.uint8], labels: NDArray[np.int64]) -> Scores:
-    device = training_device(config.resources)
-    return cached_evaluator(local_store(config.data), config.evaluation, device).scores(tiles, labels)
+def _score(
+    config: ExperimentConfig, tiles: NDArray[np.uint8], labels: NDArray[np.int64], domains: NDArray[np.int64]
+) -> Scores:
+    evaluator = cached_evaluator(local_store(config.data), config.evaluation, training_device(config.resources))
+    return evaluator.scores(tiles, labels, domains)

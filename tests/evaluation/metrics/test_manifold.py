@@ -8,6 +8,7 @@ from fedray.evaluation import Evaluator
 from fedray.evaluation.destruction import DESTRUCTIONS
 from fedray.evaluation.metrics import Sample, neighbours
 from fedray.evaluation.metrics.manifold import manifold
+from fedray.evaluation.metrics.neighbours import squared_distances
 
 
 def by_loops(real: np.ndarray, fake: np.ndarray, k: int) -> tuple[float, float, float, float]:
@@ -83,3 +84,19 @@ def test_collapse_shows_in_coverage_and_recall_though_kid_is_small(
     assert found[f"kid/{name}"] < 0.8 * evaluator.scores(blurred, evaluator.labels)[f"kid/{name}"]
     assert found[f"coverage/{name}"] < 0.25 * evaluator.floor[f"coverage/{name}"]
     assert found[f"recall/{name}"] < 0.05 < 0.5 < evaluator.floor[f"recall/{name}"]
+
+
+def test_one_good_tile_of_each_label_has_precision_and_neither_coverage_nor_recall(
+    evaluator: Evaluator, real: np.ndarray
+) -> None:
+    """Of the real tiles that are none of those compared with, the ones that look most like these."""
+    reference, labels = evaluator.reference.samples["efficientnet-lite0"], evaluator.labels
+    features = evaluator.extractor.features(real, evaluator.device)
+    [(_, _, far)] = squared_distances(features, reference.features)
+    num_balls = np.sum(far <= reference.radii(3), axis=1)
+    best = [max(np.flatnonzero(labels == label), key=lambda place: num_balls[place]) for label in (0, 1)]
+    found, name = evaluator.scores(real[np.array(best)[labels]], labels), "efficientnet-lite0/256"
+    assert found[f"precision/{name}"] == 1 > evaluator.floor[f"precision/{name}"]
+    assert found[f"recall/{name}"] == 0 and found[f"coverage/{name}"] < 0.1 * evaluator.floor[f"coverage/{name}"]
+    for label in evaluator.label_names:
+        assert found[f"recall/{name}/label/{label}"] == 0

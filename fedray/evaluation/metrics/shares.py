@@ -1,0 +1,15 @@
+"""Intervals of shares, which end at 0 and 1."""
+
+import numpy as np
+
+
+def wilson(share: float, squared: float) -> tuple[float, float]:
+    """Wilson's score interval of a share of tiles; it has a length at 0 and 1, too, and ends there.
+
+    Args:
+        share: In [0, 1].
+        squared: Quantile of the normal distribution, squared, over the number of independent tiles.
+    """
+    middle = (share + squared / 2) / (1 + squared)
+    half = np.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
+    return min(share, float(middle - half)), max(share, float(middle + half))  # at 0 and 1, rounding aside
