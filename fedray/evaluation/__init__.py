@@ -13,7 +13,7 @@ from fedray.evaluation.extractors import (
 )
 from fedray.evaluation.metrics import Scores, interval_names, is_of_all_tiles, whole_of
 from fedray.evaluation.missing import why_no_score
-from fedray.evaluation.modes import mode_of
+from fedray.evaluation.modes import mode_of, range_of
 from fedray.evaluation.reference import check_compared, compared_indices, score_names
 from fedray.evaluation.self_testing import SelfTest
 
@@ -34,6 +34,7 @@ __all__ = [
     "interval_names",
     "is_of_all_tiles",
     "mode_of",
+    "range_of",
     "score_names",
     "settled_extractor",
     "whole_of",

@@ -18,6 +18,11 @@ class Estimate(NamedTuple):
     num: int
     """Seeds."""
 
+    def within(self, least: float, most: float) -> "Estimate":
+        """Cut the interval where no value can be: Student's knows no ends, and few seeds make it long."""
+        low, high = (min(max(end, least), most) for end in (self.low, self.high))  # NaN stays
+        return self._replace(low=low, high=high)
+
     @property
     def excludes_zero(self) -> bool:
         """Whether 0 is outside the interval: the rule by which a difference is called shown."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from fedray.evaluation import mode_of
+from fedray.evaluation import mode_of, range_of
 from fedray.studies.definition import Row, Study, Table
 from fedray.studies.performing import Outcome
 from fedray.studies.statistics import Estimate, difference, estimate
@@ -151,7 +151,7 @@ def _filled(study: Study, plan: Plan, outcomes: Mapping[str, Outcome], table: Ta
         for score in table.scores:
             full, own = values[row.name, score]
             held = difference(own, values[against, score][1]) if against else None
-            mean = estimate(list(own.values())) if own else NOTHING
+            mean = estimate(list(own.values())).within(*range_of(full)) if own else NOTHING
             cells.append(Cell(score, full, own, mean, against, held, row.published.get(score)))
         failed = [f"seed {seed}: {outcome.failed}" for seed, outcome in found[row.name].items() if outcome.failed]
         rows.append(FilledRow(row, _stand_in(study, row), tuple(cells), tuple(failed)))

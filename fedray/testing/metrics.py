@@ -40,6 +40,7 @@ class MetricSuite(Suite):
         for fake in (_sample((64,), 1), _sample((64,), 1, 0.6), _sample((64,), 1, 9.0)):
             for name, value in _bound(metric).values(real, fake).items():
                 assert value >= metric.least, f"{name} must be at least {metric.least}, but is {value}"
+                assert value <= metric.most, f"{name} must be at most {metric.most}, but is {value}"
                 assert _kind(name) not in metric.shares or value <= 1, f"{name} is a share of tiles, but is {value}"
 
     def test_values_have_the_names_that_were_announced(self, metric: type[Metric]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fedray.evaluation import range_of
 from fedray.studies import difference, estimate
 
 
@@ -46,3 +47,15 @@ def test_a_single_seed_has_no_interval_and_shows_nothing():
     assert not alone.excludes_zero
     same = difference({0: 0.5, 1: 0.5}, {0: 0.5, 1: 0.5})
     assert (same.low, same.high, same.excludes_zero) == (0.0, 0.0, False)
+
+
+def test_an_interval_ends_where_the_score_does():
+    few = estimate([0.2, 0.5, 0.9])
+    assert few.low < 0 and few.high > 1
+    assert few.within(*range_of("balanced-accuracy/293")) == few._replace(low=0.0, high=1.0)
+    assert few.within(*range_of("coverage/efficientnet-lite0/256"))[1:3] == (0.0, 1.0)
+    assert few.within(*range_of("c2st/texture/256"))[1:3] == (0.0, 1.0)
+    assert few.within(*range_of("fid/efficientnet-lite0/256"))[1:3] == (0.0, few.high)
+    assert few.within(*range_of("kid/efficientnet-lite0/256")) == few  # unbiased, so it can fall below 0
+    alone = estimate([0.7]).within(0, 1)
+    assert math.isnan(alone.low) and math.isnan(alone.high)

@@ -25,6 +25,13 @@ def mode_of(name: str) -> Mode | None:
     return next((metric.kinds[kind] for metric in registered() if kind in metric.kinds), None)
 
 
+def range_of(name: str) -> tuple[float, float]:
+    """Say which values a score can have at all; any, where the name is no score."""
+    kind = name.partition("/")[0]
+    ranges = ((each.least, 1.0 if kind in each.shares else each.most) for each in registered() if kind in each.kinds)
+    return next(ranges, (-np.inf, np.inf))
+
+
 def interval_names(name: str) -> tuple[str, str]:
     """Name the ends of a score's interval; a score without one has none of these names among its values."""
     kind, slash, rest = name.partition("/")
@@ -85,4 +92,4 @@ def registered() -> list[type[Metric]]:
 
 
 __all__ = ["METRICS", "Metric", "Mode", "Part", "Sample", "Scores", "compare", "interval_names", "is_of_all_tiles",
-           "metrics_of", "mode_of", "registered", "score_names_for", "whole_of"]  # fmt: skip
+           "metrics_of", "mode_of", "range_of", "registered", "score_names_for", "whole_of"]  # fmt: skip

@@ -113,6 +113,8 @@ class Metric(ABC):
     """Kinds that are a share of tiles, in [0, 1]."""
     least: ClassVar[float] = 0.0
     """No score is lower."""
+    most: ClassVar[float] = np.inf
+    """No score is higher, and no share than 1."""
     of_each_tile: ClassVar[frozenset[str]] = frozenset()
     """Kinds that ask each generated tile whether it is as real ones are, and not whether all kinds of tiles are among
     them: a few real tiles repeated may score as well as all of them, or better."""

@@ -34,6 +34,7 @@ class C2st(Metric):
     """Balanced accuracy of a classifier, from 0.5 (indistinguishable) to 1, with the ends of its interval."""
 
     kinds: ClassVar[dict[str, Mode | None]] = {"c2st": "min", "c2st-low": None, "c2st-high": None}
+    most = 1.0
     min_tiles = 2 * NUM_FOLDS
     min_label_tiles = 32  # below, an interval spans most of the scale
 
