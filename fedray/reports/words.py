@@ -43,6 +43,8 @@ def headline(judgement: Judgement) -> str:
     worse, compared = len(judgement.worse), len(judgement.compared)
     if not compared:
         beside = "no score has real tiles to be held against"
+    elif not worse:
+        beside = f"by none of {compared} scores are they worse than other real tiles"
     elif worse == compared:
         beside = f"by all {compared} scores they are worse than real tiles are"
     else:
