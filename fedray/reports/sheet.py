@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import pandas as pd
 
-from fedray.evaluation import Evaluator, interval_names, mode_of
+from fedray.evaluation import Evaluator, interval_names, is_of_all_tiles, mode_of
 from fedray.evaluation.destruction import PERMUTED
 from fedray.evaluation.self_testing import is_of_label
 from fedray.randomness import stream
@@ -78,7 +78,7 @@ def _contents() -> Element:
 
 
 def _side_by_side(judgements: Sequence[Judgement]) -> list[Child]:
-    scores = [name for name in judgements[0].scores if mode_of(name) is not None and not is_of_label(name)]
+    scores = [name for name in judgements[0].scores if mode_of(name) is not None and is_of_all_tiles(name)]
     header: list[Child] = ["", *(judgement.judged.name for judgement in judgements), "real tiles"]
     rows: list[list[Child]] = [
         [
@@ -164,16 +164,18 @@ def _value(name: str, judgement: Judgement) -> Element:
 
 
 def _scores(judgement: Judgement, about: About, anchor: str) -> list[Child]:
-    scores = [name for name in judgement.scores if mode_of(name) is not None and not is_of_label(name)]
+    scores = [name for name in judgement.scores if mode_of(name) is not None and is_of_all_tiles(name)]
     rows = [_score_row(name, judgement, about) for name in scores]
-    header = ["score", "better", "generated", "95 % interval", "real tiles", "blind to, on these tiles"]
+    before = ["score", "better", "generated", "95 % interval", "real tiles"]
+    header = [*before, *judgement.ceilings, "blind to, on these tiles"]
     parts: list[Child] = [
         node("h2", "Scores", id=anchor),
         node("p", "How far are the tiles from real ones, and real ones from each other?", class_="question"),
-        table(header, rows, "Scores of all tiles", words=(0, 1, 5)),
+        table(header, rows, "Scores of all tiles", words=(0, 1, len(header) - 1)),
         node("p", "Real tiles: what as many other real tiles score in the place of generated ones; tiles as good as "
-             "real ones score about this. Red is worse than that. Blind to: faults that do not worsen the score where "
-             "they are put into real tiles on purpose.", class_="note"),
+             "real ones score about this. Red is worse than that. Beside them: real tiles blurred, "
+             "cut and shuffled, or one grey. Blind to: faults that do not worsen the score where they are put into "
+             "real tiles on purpose.", class_="note"),
     ]  # fmt: skip
     return [*parts, *map(chart, ladders(judgement, about))]
 
@@ -186,7 +188,9 @@ def _score_row(name: str, judgement: Judgement, about: About) -> list[Child]:
     interval = " to ".join(map(number, ends))
     return [
         node("span", *words, title=SCORES.get(kind, ("", ""))[1]), better, _value(name, judgement), interval,
-        number(judgement.floor.get(name, np.nan)), about.blind.get(name, "not tested"),
+        number(judgement.floor.get(name, np.nan)),
+        *(number(scores.get(name, np.nan)) for scores in judgement.ceilings.values()),
+        about.blind.get(name, "not tested"),
     ]  # fmt: skip
 
 
@@ -196,7 +200,7 @@ def ladders(judgement: Judgement, about: About) -> list[Figure]:
     if test is None:
         return []
     figures = []
-    for name in (score for score in test.floor if not is_of_label(score) and score in judgement.scores):
+    for name in (score for score in test.floor if is_of_all_tiles(score) and score in judgement.scores):
         kind = name.partition("/")[0]
         values = {tiles: scores[name] for tiles, scores in test.scores.items() if tiles != PERMUTED}
         real, ours = (test.floor[name], *test.intervals[name]), judgement.scores[name]

@@ -15,6 +15,8 @@ SCORES: dict[str, tuple[str, str]] = {
     "recall": ("Recall", "share of real tiles within reach of the generated ones"),
     "precision": ("Precision", "share of generated tiles that lie among real ones"),
     "density": ("Density", "how densely real tiles surround generated ones"),
+    "sliced": ("Sliced distance", "Wasserstein distance of the features along random directions"),
+    "distance": ("Distance", "of stain, colour and texture, statistic by statistic, on average"),
 }
 """By the first part of a score's name: what people call it, and what it says; others are shown by that part."""
 _LEADING = ("kid", "c2st", "coverage")

@@ -16,7 +16,7 @@ def judgement(scores, alarms=()):
     judged = Judged("some", texture_tiles(0, 4), texture_labels(4), real_textures(2))
     names = ("memorisation", "collapse", "label-similarity")
     findings = {name: Finding(f"About {name}.", name in alarms, {"all": pd.DataFrame()}) for name in names}
-    return Judgement(judged, {}, scores, FLOOR, pd.DataFrame(), findings)
+    return Judgement(judged, {}, scores, FLOOR, {}, pd.DataFrame(), findings)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,8 @@ def test_the_paragraph_says_known_scores_beside_real_tiles_and_every_verdict():
 
 def test_the_table_has_a_row_a_score_with_its_interval():
     scores = {"c2st/texture/64": 0.7, "c2st-low/texture/64": 0.6, "c2st-high/texture/64": 0.8, "kid/some/64": 0.2}
-    table = score_table(scores, FLOOR)
+    table = score_table(scores, FLOOR, {"grey": {"kid/some/64": 9.0}})
     assert table["score"].tolist() == ["c2st/texture/64", "kid/some/64"]
     assert table[["low", "high", "floor"]].iloc[0].tolist() == [0.6, 0.8, 0.6]
-    assert np.isnan(table["low"].iloc[1]) and table["better"].tolist() == ["lower", "lower"]
+    assert np.isnan(table["low"].iloc[1]) and table["grey"].iloc[1] == 9.0
+    assert table["better"].tolist() == ["lower", "lower"]
