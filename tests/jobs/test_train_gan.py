@@ -88,7 +88,7 @@ def test_from_the_command_line_to_scores(train_gan, refused, write_config, folde
     results.mkdir()
     new_database(results)
     monkeypatch.setenv("FEDRAY_RESULTS", str(results))
-    config = write_config({"federation.num_rounds": 1})
+    config = write_config({"federation.num_rounds": 1, "resources.num_workers": 1})
     done = train_gan("--config", config, "--out", run)
     assert done.status == 0, done.errors
     [line] = [line for line in done.output.splitlines() if line.startswith("round ")]

@@ -59,6 +59,10 @@ class Job:
         assert text in logs, logs
         return logs
 
+    def stop(self) -> None:
+        """Ask for its end, as `ray job stop` does after seconds of imports."""
+        self.client.stop_job(self.job_id)
+
     def wait_for_end(self) -> str:
         """Wait until a job is over; returns its status."""
         wait_until(self._over, f"the end of {self.job_id}")
