@@ -64,11 +64,13 @@ class Extractor:
             EvaluationError: A feature is not finite.
         """
         batches = range(0, len(tiles), BATCH_SIZE)
-        rows = np.empty((len(tiles), self.width), np.float32)
+        rows = np.empty((0, self.width), np.float32)
         with torch.inference_mode(), _full_precision(device):
             for start in progress(batches, f"{self.name}: features of {len(tiles)} tiles", shown=len(batches) > 32):
                 batch = torch.tensor(tiles[start : start + BATCH_SIZE])  # a copy: a store's tiles are read-only
                 (found,) = self.network(batch.to(device).permute(0, 3, 1, 2))
+                if start == 0:
+                    rows = np.empty((len(tiles), found.shape[1]), np.float32)
                 rows[start : start + BATCH_SIZE] = found.cpu().numpy()
         if not np.isfinite(rows).all():
             num = int((~np.isfinite(rows)).any(1).sum())

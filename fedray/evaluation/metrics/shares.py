@@ -12,4 +12,5 @@ def wilson(share: float, squared: float) -> tuple[float, float]:
     """
     middle = (share + squared / 2) / (1 + squared)
     half = np.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
-    return min(share, float(middle - half)), max(share, float(middle + half))  # at 0 and 1, rounding aside
+    low, high = float(middle - half), float(middle + half)
+    return max(0.0, min(share, low)), min(1.0, max(share, high))  # at 0 and 1, rounding aside
