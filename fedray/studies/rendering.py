@@ -25,9 +25,9 @@ def to_markdown(study: Study, tables: Sequence[FilledTable]) -> str:
     parts = [f"# {study.name}", study.about.strip(), _reading(study)]
     for filled in tables:
         parts += [f"## {filled.table.name}", filled.table.about.strip(), _markdown_table(filled)]
-        parts += [f"- {sentence}" for sentence in sentences(filled)]
-        parts += [f"- failed: {row.name}, {told}" for row in filled.rows for told in row.failed]
-    return "\n\n".join(part for part in parts if part).replace("\n\n- ", "\n- ") + "\n"
+        told = [f"failed: {row.name}, {why}" for row in filled.rows for why in row.failed]
+        parts.append("\n".join(f"- {line}" for line in (*sentences(filled), *told)))
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def to_html(study: Study, tables: Sequence[FilledTable]) -> str:

@@ -73,7 +73,7 @@ def test_the_sentence_says_no_more_than_was_shown(small_store, tmp_path, made, s
     first, second, rule = sentences(table)
     assert summary in first and verdict in second
     assert "excludes 0" in rule
-    assert f"- {first}\n- {second}\n" in to_markdown(study, [table])
+    assert f"|\n\n- {first}\n- {second}\n" in to_markdown(study, [table]), "a blank line parts the list from the table"
 
 
 def test_a_score_of_which_less_is_better_is_better_when_it_falls(small_store, tmp_path):
