@@ -349,6 +349,10 @@ REFUSED: dict[str, tuple[Callable[[Path, Path], EvaluationConfig], str]] = {
         lambda files, folder: of_timm(files / "vit.bin", extractor="timm:test_vit.mine"),
         r"'timm:test_vit\.mine': Invalid pretrained tag \(mine\) for test_vit\. Leave out what is behind the dot",
     ),
+    "a mean of other channels": (
+        lambda files, folder: of_timm(files / "vit.bin", extractor_mean=(0.5,) * 5),
+        r"mean and deviation of test_vit's channels must be as many, but are 5 and 3, one of them timm's own; state",
+    ),
     "another file than is named": (
         lambda files, folder: of_timm(files / "vit.bin", extractor_sha256="0" * 64),
         r"vit\.bin on \S+ is not the file that evaluation\.extractor_sha256 names: its SHA-256 must be 000.*, but is ",

@@ -25,8 +25,8 @@ from fedray.evaluation.extractors.from_file import (
     as_fields,
     check_channels,
     checked_sha256,
+    pixels_said,
     read_pinned,
-    said,
     tried_out,
     weights_path,
 )
@@ -91,7 +91,7 @@ def protocol_of(config: EvaluationConfig) -> FileProtocol:
     Args:
         config: Has all that the file does not say.
     """
-    told: dict[str, Any] = {"interpolation": "bilinear"} | said(config)
+    told: dict[str, Any] = {"interpolation": "bilinear"} | pixels_said(config)
     model, sha256 = weights_path(config).stem, str(config.extractor_sha256)
     return FileProtocol(kind=config.extractor_kind, model=model, args="", sha256=sha256, **told)
 

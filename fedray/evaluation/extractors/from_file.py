@@ -133,7 +133,7 @@ class FileNetwork(FeatureExtractorBase):
         return False
 
 
-def said(config: EvaluationConfig) -> dict[str, Any]:
+def pixels_said(config: EvaluationConfig) -> dict[str, Any]:
     """Return what the configuration says of the tiles: size, mean, std and interpolation, as far as it does."""
     names = ("size", "mean", "std", "interpolation")
     return {name: value for name in names if (value := getattr(config, f"extractor_{name}")) is not None}

@@ -24,7 +24,7 @@ from fedray.evaluation.extractors.from_file import (
     as_fields,
     check_channels,
     checked_sha256,
-    said,
+    pixels_said,
     tried_out,
     weights_path,
 )
@@ -68,10 +68,15 @@ def settled(config: EvaluationConfig) -> Mapping[str, Any]:
         )
     sha256 = config.extractor_sha256 or checked_sha256(path, None)
     name = _full_name(config)
-    pixels = _stated(_default_cfg(name)) | said(config)
+    pixels = _stated(_default_cfg(name)) | pixels_said(config)
     if lacking := [field for field in ("size", "mean", "std", "interpolation") if field not in pixels]:
         names = ", ".join(f"evaluation.extractor_{field}" for field in lacking)
         raise EvaluationError(f"timm does not say for which tiles {name} is; state {names}")
+    if len(pixels["mean"]) != len(pixels["std"]):
+        raise EvaluationError(
+            f"mean and deviation of {name}'s channels must be as many, but are {len(pixels['mean'])} and "
+            f"{len(pixels['std'])}, one of them timm's own; state both (evaluation.extractor_mean, _std)"
+        )
     args = _joined(_split(config.extractor_args or "")) or None
     return {"extractor": f"timm:{name}", **as_fields({"weights": str(path), "sha256": sha256, "args": args, **pixels})}
 
@@ -81,7 +86,7 @@ def protocol_of(config: EvaluationConfig) -> FileProtocol:
     full = config.model_copy(update=dict(settled(config)))
     _, _, model = full.chosen_extractor.partition(":")
     return FileProtocol(
-        kind="timm", model=model, args=full.extractor_args or "", sha256=str(full.extractor_sha256), **said(full)
+        kind="timm", model=model, args=full.extractor_args or "", sha256=str(full.extractor_sha256), **pixels_said(full)
     )
 
 
@@ -130,7 +135,7 @@ def _settled_folder(config: EvaluationConfig, folder: Path) -> Mapping[str, Any]
     if found is None:
         raise EvaluationError(f"{folder} must hold {' or '.join(WEIGHTS)}, but has neither; download the whole folder")
     update = {"extractor": f"timm:{name}", "extractor_weights": str(found)}
-    update |= as_fields(stated | said(config) | {"args": f"{args} {config.extractor_args or ''}"})
+    update |= as_fields(stated | pixels_said(config) | {"args": f"{args} {config.extractor_args or ''}"})
     return settled(config.model_copy(update=update))
 
 
