@@ -1,8 +1,9 @@
-"""Measures the evaluation: ``python -m benchmarks.evaluation [self-test] [known] [cost]``.
+"""Measures the evaluation: ``python -m benchmarks.evaluation [self-test] [known] [cost] [speed]``.
 
 - ``self-test``: what destroyed real tiles score, by store and number of tiles, and whether each is seen.
 - ``known``: what generators score that trained for longer and longer, their tiles beside the numbers.
 - ``cost``: CPU seconds of an evaluation, in turns with an earlier commit's.
+- ``speed``: features of 10,000 tiles, in turns with torch-fidelity on the same network, and their memory.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import torch
 from benchmarks.evaluation.cost import COMMIT, run_cost
 from benchmarks.evaluation.known import MINUTES, RECIPE, run_known
 from benchmarks.evaluation.self_tests import SIZES, run_self_tests
+from benchmarks.evaluation.speed import run_speed
 from benchmarks.machine import describe_machine, machine_sentence
 from benchmarks.processes import REPOSITORY
 
@@ -21,6 +23,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], str]] = {
     "self-test": lambda asked: run_self_tests(asked.extractor, asked.store, asked.sizes, asked.out),
     "known": lambda asked: run_known(asked.recipe, asked.minutes, asked.tiles or asked.out / "tiles", asked.out),
     "cost": lambda asked: run_cost(asked.commit, asked.turns, asked.out),
+    "speed": lambda asked: run_speed(asked.num, asked.edge, asked.threads, asked.turns, asked.out),
 }
 """Each writes its files and returns its text, in Markdown."""
 
@@ -54,6 +57,10 @@ def _parse() -> argparse.Namespace:
     cost = parser.add_argument_group("cost")
     cost.add_argument("--commit", default=COMMIT, help="whose evaluation is measured in turns (default: %(default)s)")
     cost.add_argument("--turns", type=int, default=5, help="processes of each (default: %(default)s)")
+    speed = parser.add_argument_group("speed")
+    speed.add_argument("--num", type=int, default=10_000, help="tiles (default: %(default)s)")
+    speed.add_argument("--edge", type=int, default=64, help="of a tile, in pixels (default: %(default)s)")
+    speed.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="PyTorch's (default: 1 2)")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"there is no part {sorted(unknown)[0]!r}; take one of {', '.join(PARTS)}")
