@@ -15,6 +15,7 @@ from fedray.cluster.reach import check_reach
 from fedray.cluster.size import ClusterSize
 from fedray.config import ConfigError, DataConfig
 from fedray.experiment import KIND, Prepared, ended, prepare_judge
+from fedray.experiment.prepare import keep_evaluation
 from fedray.results import Place
 from fedray.results.basis import this_fedray
 from fedray.results.files import STUDY_TABLES
@@ -104,8 +105,10 @@ def run_study(
         check_reach(config, cluster, place.folder)
     lanes_plan = plan_lanes(plan, cluster, max_concurrent)
     check_tracking(tracking_uri)
-    prepared = _prepare(plan)
+    prepared = _prepare(plan, place.folder)
     key = open_folder(place, STUDY, study, this_fedray())
+    for each in prepared.values():
+        keep_evaluation(each, place.folder)
     tracker = Tracker(tracking_uri, plan.experiments()[0].config.tracking.experiment)
     with ended(_start_run(tracker, key, study)) as parent:
         tags = {"fedray.study": study.name, "fedray.cluster": cluster_name(), **origin_tags()}
@@ -225,13 +228,16 @@ def read_tables(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / STUDY_TABLES[2])
 
 
-def _prepare(plan: Plan) -> dict[DataConfig, Prepared]:
-    """Prepare what judges once for all steps on the same tiles: extractors are trained, real tiles are measured."""
+def _prepare(plan: Plan, folder: Path) -> dict[DataConfig, Prepared]:
+    """Prepare what judges once for all steps on the same tiles: extractors are trained, real tiles are measured.
+
+    What an earlier start of the study kept in its folder is taken, not made anew.
+    """
     files: dict[DataConfig, dict[str, bytes]] = {}
     fingerprints: dict[DataConfig, str] = {}
     judged = {(step.config.data, step.config.evaluation, step.config.task): step.config for step in plan.experiments()}
     for (data, _, _), config in judged.items():
-        _, prepared = prepare_judge(config)
+        _, prepared = prepare_judge(config, folder)
         files.setdefault(data, {}).update(ray.get(prepared[0]))
         fingerprints[data] = prepared[1]
     return {data: [ray.put(found), fingerprints[data]] for data, found in files.items()}

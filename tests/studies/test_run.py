@@ -79,6 +79,8 @@ def test_a_study_that_is_stopped_goes_on_and_runs_no_step_again(workers, small_s
         assert made.origin["seed"] == seed and len(made) == 12
         assert made.origin["learned-from"] == small_store.fingerprint
 
+    assert list((out / "evaluation").rglob("*.safetensors")), "another machine goes on with the same extractor"
+
     # one parent with one child an experiment; it is the same parent after the stop
     client = MlflowClient(uri)
     runs = client.search_runs([client.get_run(result.run_id).info.experiment_id], max_results=100)
