@@ -52,7 +52,7 @@ class CompareOptions(BaseModel):
     )
     """With which extractors: names, or YAML files with the fields of the section evaluation that say one from a file
     (extractor, extractor_weights, ...)."""
-    score: str = Field("kid", description=f"Score that generators are ranked by: {', '.join(KINDS)}.")
+    score: str = Field("kid", description=f"Score that runs are ranked by: {', '.join(KINDS)}.")
     data: Annotated[str | None, tyro.conf.arg(metavar="STORE")] = None
     """Tile store with the real tiles; unset: the first run's."""
     num_samples: int | None = Field(None, ge=16)
@@ -79,7 +79,7 @@ def compare(argv: Sequence[str], description: str) -> None:
     """
     options = parse_options(CompareOptions, argv, description)
     if not options.runs:
-        raise ConfigError("name the runs whose generators are scored: --runs RUN [RUN ...]")
+        raise ConfigError("name the runs that are scored: --runs RUN [RUN ...]")
     if options.score not in KINDS:
         raise ConfigError(f"--score must be one of {', '.join(KINDS)}, but got {options.score!r}")
     judges = [_judge(name, options) for name in options.extractors]
@@ -136,15 +136,15 @@ def _check_free(out: Place) -> None:
 def _print(console: Console, compared: Compared, judges: Sequence[EvaluationConfig]) -> None:
     """Print scores with ranks, and how far the extractors agree."""
     better = "lower" if mode_of(f"{compared.kind}/") == "min" else "higher"
-    table = Table(title=Text(f"{compared.kind} of the generators and (rank): {better} is better"), box=box.SIMPLE_HEAD)
-    table.add_column("generator", overflow="fold")
+    table = Table(title=Text(f"{compared.kind} of the runs and (rank): {better} is better"), box=box.SIMPLE_HEAD)
+    table.add_column("run", overflow="fold")
     names = [extractor_name(judge) for judge in judges]
     for name in names:
         table.add_column(Text(name), justify="right", overflow="fold")
     values, ranks = compared.table, compared.ranks
-    for generator in ranks.sort_values(names[0]).index:
-        cells = [f"{values.loc[generator, name]:.4g} ({ranks.loc[generator, name]:g})" for name in names]
-        table.add_row(Text(str(generator)), *cells)
+    for run in ranks.sort_values(names[0]).index:
+        cells = [f"{values.loc[run, name]:.4g} ({ranks.loc[run, name]:g})" for name in names]
+        table.add_row(Text(str(run)), *cells)
     table.add_section()
     table.add_row(
         "real tiles (floor)", *(f"{compared.floor[name]:.4g}" if name in compared.floor else "" for name in names)

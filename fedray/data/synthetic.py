@@ -20,7 +20,7 @@ Codes = NDArray[np.int64]
 Deal = Callable[[Codes, Codes, int, np.random.Generator], list[Codes]]
 """Returns the positions of each client's tiles, given labels and domains, both [N], and the number of clients."""
 
-_REMEDY = "take tiles of a generator that learned from that store (jobs/generate_tiles.py)"
+_REMEDY = "take tiles of a run that learned from that store (jobs/generate_tiles.py)"
 
 
 def synthetic_store(config: ExperimentConfig) -> TileStore:

@@ -40,7 +40,7 @@ def agreement(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Agreement:
         seed: Of the resampling.
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    assert a.shape == b.shape and len(a) >= FEWEST, "an order needs four generators"
+    assert a.shape == b.shape and len(a) >= FEWEST, "an order needs four of them"
     tau = float(kendalltau(a, b).statistic)
     taus = _resampled(a, b, stream(seed, "agreement"))
     if not np.isfinite(tau) or not len(taus):

@@ -30,7 +30,7 @@ FLOOR_DRAWS = 5
 FLOOR_TILES = 512
 """Tiles at the most, of all draws together; one draw may have more."""
 
-PROTOCOL = 7
+PROTOCOL = 8
 """Version of how tiles are chosen and features computed; a change of either must raise it."""
 
 _log = logging.getLogger(__name__)

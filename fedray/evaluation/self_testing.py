@@ -27,7 +27,7 @@ from fedray.evaluation.reference import Reference, floor_draws, mean_scores, pro
 from fedray.evaluation.samples import sample_of
 from fedray.randomness import stream
 
-PROTOCOL = 7
+PROTOCOL = 8
 """Version of destructions, scores and intervals; a change of any must raise it."""
 
 TESTED: tuple[type[Metric], ...] = (Fid, Kid)

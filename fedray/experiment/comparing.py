@@ -59,7 +59,7 @@ class Compared:
         scores: A row a generator, draw of tiles, extractor and score: ``generator``, ``draw``, ``extractor`` (its name
             in scores), ``score``, ``value``. Draw -1 is the floor: other real tiles in a generator's place.
         agreement: A row a pair of extractors: ``first``, ``second`` (``itself``: the same with other tiles), ``score``
-            (the kind ranked by), ``tau``, ``low``, ``high``, ``generators``.
+            (the kind ranked by), ``tau``, ``low``, ``high``, ``runs``.
         kind: Of score that generators are ranked by.
         extractors: Names of the extractors in scores, in the order in which they were asked for.
     """
@@ -175,7 +175,7 @@ def score_candidates(
         for draw in range(DRAWS)
     }
     rows = [row for judge in judges for row in _scored(tiles, labels, judge, store, device)]
-    scores = pd.DataFrame(rows, columns=["generator", "draw", "extractor", "score", "value"])
+    scores = pd.DataFrame(rows, columns=["run", "draw", "extractor", "score", "value"])
     return Compared(scores, _agreement(scores, kind, names), kind, names)
 
 
@@ -203,8 +203,8 @@ def _scored(
 def means(scores: pd.DataFrame, kind: str, draws: Sequence[int] = range(DRAWS)) -> pd.DataFrame:
     """Average a kind of score of all tiles over some draws: a row a generator, a column an extractor."""
     chosen = scores[scores["draw"].isin(list(draws)) & (_kinds(scores) == kind)]
-    found = chosen.groupby(["generator", "extractor"], sort=False)["value"].mean().unstack()
-    return found.reindex(columns=chosen["extractor"].unique(), index=chosen["generator"].unique())
+    found = chosen.groupby(["run", "extractor"], sort=False)["value"].mean().unstack()
+    return found.reindex(columns=chosen["extractor"].unique(), index=chosen["run"].unique())
 
 
 def _kinds(scores: pd.DataFrame) -> "pd.Series[str]":
@@ -222,7 +222,7 @@ def _agreement(scores: pd.DataFrame, kind: str, names: Sequence[str]) -> pd.Data
     pairs = [(name, ITSELF, first[name], second[name]) for name in names]
     pairs += [(one, other, first[one], first[other]) for one, other in combinations(names, 2)]
     rows = [(a, b, kind, *agreement(x, y), len(x)) for a, b, x, y in pairs]
-    return pd.DataFrame(rows, columns=["first", "second", "score", "tau", "low", "high", "generators"])
+    return pd.DataFrame(rows, columns=["first", "second", "score", "tau", "low", "high", "runs"])
 
 
 def _words(shown: tuple[int, int, Sequence[str], Sequence[str]]) -> str:
@@ -240,7 +240,7 @@ def verdict(compared: Compared) -> list[str]:
 def _sentence(pair: Mapping[Any, Any], first: Mapping[Any, Any], second: Mapping[Any, Any]) -> str:
     who, least = f"{pair['first']} and {pair['second']}", min(first["tau"], second["tau"])
     if not pair["low"] > 0:
-        return f"{who}: no agreement is shown with {pair['generators']} generators; more may show one."
+        return f"{who}: no agreement is shown with {pair['runs']} runs; more may show one."
     if pair["high"] < least:
         return f"{who} agree, but less than each with itself on other tiles: who looks decides a part of the order."
     return f"{who} agree, and no less than the draw of tiles allows: no difference between them is shown."
@@ -254,10 +254,10 @@ def draw_agreement(compared: Compared) -> Any:
     height = max(3.6, 0.28 * len(ranks) + 1.6)
     figure = Figure(figsize=(3.0 + 3.2 * len(names), height), layout="constrained")
     lines, cells = figure.subplots(1, 2, width_ratios=(len(names) + 1, len(names)))
-    for generator, row in ranks.iterrows():
+    for run, row in ranks.iterrows():
         lines.plot(range(len(names)), [row[name] for name in names], marker="o", linewidth=1.5)
         lines.annotate(
-            str(generator), (len(names) - 1, row[names[-1]]), (8, 0), textcoords="offset points", va="center",
+            str(run), (len(names) - 1, row[names[-1]]), (8, 0), textcoords="offset points", va="center",
             fontsize=8, parse_math=False, annotation_clip=False,
         )  # fmt: skip
     lines.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize=8, parse_math=False)

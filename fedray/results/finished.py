@@ -99,7 +99,7 @@ class Finished:
         """
         if _RUN_ID.fullmatch(str(place)) and not Path(place).exists():
             found = cls.open(place, tracking_uri)
-            why = "MLflow has the best trial's generator alone; name the sweep's folder"
+            why = "MLflow has the best trial's network alone; name the sweep's folder"
             others = found.history["trial"][1:] if found.kind == SWEEP.name else ()
             return Trials([found], {str(trial): why for trial in others})
         with _files_of(place) as out, _readable(out):
@@ -108,7 +108,7 @@ class Finished:
             table = pd.read_parquet(out.folder / RESULTS)
             lost = table[table["outcome"] != "complete"]
             told = {
-                str(row["trial"]): f"{row['outcome']} after {row['rounds']} round(s), so its generator was not kept"
+                str(row["trial"]): f"{row['outcome']} after {row['rounds']} round(s), so its network was not kept"
                 for row in lost.to_dict("records")
             }
             return Trials([_of_sweep(out, row) for row in range(len(table) - len(lost))], told)

@@ -34,7 +34,7 @@ class DestructionSuite(Suite):
                     _check(found, untouched, what)
         assert taken, "why_not has something against every shape: 32 x 32 RGB tiles of 3 labels must do"
 
-    def test_what_is_random_comes_from_the_generator_alone(self, destruction: Destruction) -> None:
+    def test_what_is_random_comes_from_the_stream_alone(self, destruction: Destruction) -> None:
         """The same generator gives the same tiles, whatever the global state of NumPy is."""
         tiles, labels = _noise(SHAPES[0]), np.arange(NUM_TILES) % 3
         for apply in destruction.ways:

@@ -82,7 +82,7 @@ def test_scores_are_those_that_an_evaluation_of_the_same_tiles_gives(
             )  # fmt: skip
             expected = evaluator.scores(tiles, evaluator.labels)
             frame = compared.scores
-            mine = frame[(frame["generator"] == "x2") & (frame["draw"] == draw)]
+            mine = frame[(frame["run"] == "x2") & (frame["draw"] == draw)]
             mine = mine[mine["extractor"] == evaluator.extractor.name].set_index("score")["value"]
             assert set(expected) <= set(mine.index)  # labels that the self-test calls void are in both or here alone
             for name, value in expected.items():
@@ -99,7 +99,7 @@ def test_taus_are_scipys_of_the_scores_and_ranks_have_the_best_first(
     for name in names:
         assert table.index[ranks[name] == 1] == [table[name].idxmin()] and sorted(ranks[name]) == [1, 2, 3, 4, 5]
     frame = compared.scores[compared.scores["score"].isin([f"kid/{name}/16" for name in names])]
-    by = frame.pivot(index="generator", columns=["extractor", "draw"], values="value").drop(index="real tiles")
+    by = frame.pivot(index="run", columns=["extractor", "draw"], values="value").drop(index="real tiles")
     found = {(row["first"], row["second"]): row for row in compared.agreement.to_dict("records")}
     assert set(found) == {(names[0], ITSELF), (names[1], ITSELF), tuple(names)}
     assert found[tuple(names)]["tau"] == pytest.approx(kendalltau(by[names[0], 0], by[names[1], 0]).statistic)
@@ -119,14 +119,14 @@ def given(pair: tuple[float, float, float], itself: float) -> Compared:
         ("b", ITSELF, "kid", 0.95, 0.1, 1.0, 9),
         ("a", "b", "kid", *pair, 9),
     ]
-    columns = ["first", "second", "score", "tau", "low", "high", "generators"]
+    columns = ["first", "second", "score", "tau", "low", "high", "runs"]
     return Compared(pd.DataFrame(), pd.DataFrame(rows, columns=columns), "kid", ("a", "b"))
 
 
 @pytest.mark.parametrize(
     ("pair", "itself", "expected"),
     [
-        ((0.3, -0.2, 0.7), 0.9, "a and b: no agreement is shown with 9 generators; more may show one."),
+        ((0.3, -0.2, 0.7), 0.9, "a and b: no agreement is shown with 9 runs; more may show one."),
         ((0.5, 0.2, 0.8), 0.9, "a and b agree, but less than each with itself on other tiles"),
         ((0.5, 0.2, 0.8), 0.6, "a and b agree, and no less than the draw of tiles allows"),
         ((float("nan"),) * 3, 0.9, "a and b: no agreement is shown"),

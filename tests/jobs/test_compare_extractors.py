@@ -50,10 +50,10 @@ def test_runs_become_two_tables_a_sentence_and_a_picture(run, runs, folder, colo
     asked = ("--runs", *runs, "--extractors", "efficientnet-lite0", colours, "--num-samples", 16, "--out", "compared")
     done = run("compare_extractors", *asked)
     assert done.status == 0, done.errors
-    assert "kid of the generators and (rank): lower is better" in done.output and "real tiles (floor)" in done.output
+    assert "kid of the runs and (rank): lower is better" in done.output and "real tiles (floor)" in done.output
     assert "efficientnet-lite0 and colours-" in done.output and "itself, other tiles" in done.output
     scores = pd.read_parquet(folder / "compared" / "scores.parquet")
-    assert set(scores["generator"]) == {"real tiles", "x0", "x1", "x2", "x3"}
+    assert set(scores["run"]) == {"real tiles", "x0", "x1", "x2", "x3"}
     assert np.isfinite(pd.read_parquet(folder / "compared" / "agreement.parquet")["tau"]).all()
     assert (folder / "compared" / "agreement.png").is_file()
     again = run("compare_extractors", *asked)
@@ -63,7 +63,7 @@ def test_runs_become_two_tables_a_sentence_and_a_picture(run, runs, folder, colo
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        ([], "name the runs whose generators are scored: --runs RUN [RUN ...]"),
+        ([], "name the runs that are scored: --runs RUN [RUN ...]"),
         (["--runs", "x0", "x1", "x2"], "an order needs at least 4 generators, but 3 can be scored (x0, x1, x2)"),
         (["--runs", "nowhere"], "there is no results folder nowhere"),
         (["--runs", "x0", "--score", "kidd"], "--score must be one of fid, kid, "),

@@ -18,7 +18,10 @@ NUM_FOLDS = 5
 REGULARISATION = 0.1
 """scikit-learn's ``C``: the inverse weight of the squared coefficients of standardised columns."""
 MAX_COLUMNS = 64
-"""Wider features are reduced to so many principal components."""
+"""Wider features are reduced to so many principal components at most."""
+TILES_A_COLUMN = 4
+"""Tiles of either set for each column, at least: with 64 columns of 64 tiles a classifier learns the tiles by heart,
+and took one plain grey for real (0.5)."""
 DEPENDENCE = 1.7
 """By how much the variance of a cross-validated accuracy exceeds a binomial one, at most, as folds share their training
 tiles. Found by simulation at 8 to 64 columns and 32 to 256 tiles; Nadeau and Bengio (2003) would have 2.25, always."""
@@ -76,12 +79,13 @@ def prepared(real: Features, fake: Features) -> tuple[Floats, NDArray[np.bool_]]
     No step sees which tile is generated, so none gives the classifier an answer away.
 
     Returns:
-        Tiles, [2n, d] with d <= 64, and which of them are generated, [2n].
+        Tiles, [2n, d] with d <= 64 and d <= n / 4, and which of them are generated, [2n].
     """
     tiles = np.concatenate([_sorted(real), _sorted(fake)]).astype(np.float64)
     tiles = _standardised(tiles)
-    if tiles.shape[1] > MAX_COLUMNS:
-        tiles = _standardised(_principal_components(tiles, min(MAX_COLUMNS, len(tiles) - 1)))
+    most = min(MAX_COLUMNS, len(real) // TILES_A_COLUMN)
+    if tiles.shape[1] > most:
+        tiles = _standardised(_principal_components(tiles, most))
     return tiles, np.arange(len(tiles)) >= len(real)
 
 

@@ -24,7 +24,7 @@ def by_sklearn(tiles: np.ndarray, is_fake: np.ndarray, fold: np.ndarray) -> np.n
 
 
 @pytest.mark.parametrize(
-    ("n", "columns", "shift"), [(10, 3, 0.0), (33, 5, 0.4), (100, 26, 0.1), (60, 26, 5.0), (64, 64, 0.05)]
+    ("n", "columns", "shift"), [(12, 3, 0.0), (33, 5, 0.4), (110, 26, 0.1), (104, 26, 5.0), (256, 64, 0.05)]
 )
 def test_every_answer_is_that_of_scikit_learn(n: int, columns: int, shift: float) -> None:
     real, fake = gaussian(n, columns), gaussian(n, columns, shift, seed=1)
@@ -46,7 +46,7 @@ def test_wide_features_are_reduced_as_scikit_learn_does() -> None:
     tiles, is_fake = prepared(features[:80], features[80:])
     order = np.concatenate([80 * half + np.lexsort(features[80 * half : 80 * half + 80].T[::-1]) for half in (0, 1)])
     scaled = StandardScaler().fit_transform(features[order].astype(np.float64))
-    expected = StandardScaler().fit_transform(PCA(64, svd_solver="full").fit_transform(scaled))
+    expected = StandardScaler().fit_transform(PCA(20, svd_solver="full").fit_transform(scaled))
     expected *= np.sign(np.sum(expected * tiles, axis=0))  # an axis may point either way
     np.testing.assert_allclose(tiles, expected, atol=1e-6)
     fold = folds(tiles[:80], tiles[80:])
@@ -81,6 +81,17 @@ def test_repeated_tiles_are_told_apart() -> None:
     copies = np.resize(real[:8], (200, 26))
     assert c2st(real, few) > 0.8 > 0.6 > c2st(real, once)
     assert c2st(real, copies) > 0.7
+
+
+@pytest.mark.parametrize("n", [10, 16, 32, 64, 128])
+@pytest.mark.parametrize("spread", [0.0, 0.1])
+def test_tiles_that_are_all_but_one_are_told_apart_however_few_and_wide(n: int, spread: float) -> None:
+    """One plain grey, or noise: without spread of their own, but no further away than real tiles from each other."""
+    scales = np.linspace(3.0, 0.05, 248, dtype=np.float32)
+    real, other = (gaussian(n, 248, seed=seed) * scales for seed in (0, 1))
+    alike = gaussian(1, 248, seed=2) * scales + spread * gaussian(n, 248, seed=3) * scales
+    assert c2st(real, alike) > 0.9
+    assert 0.2 < c2st(real, other) < 0.8
 
 
 def test_folds_hold_as_many_of_both_and_a_copy_lies_beside_its_original() -> None:
