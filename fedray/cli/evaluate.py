@@ -92,9 +92,10 @@ def evaluate(argv: Sequence[str], description: str, program: str) -> None:
     _check_free(out)
     console, device = plain_console(soft_wrap=True), training_device(ResourcesConfig(device=options.device))
     given = {place: given_tiles(place, store, options.tiles_split, resize=options.resize) for place in options.tiles}
-    brought = [of_given(place, tiles, config, store, options.seed) for place, tiles in given.items()]
-    runs = zip(options.run, finished, strict=True)
-    subjects = [*(of_run(name, run, config, store, options.seed, device) for name, run in runs), *brought]
+    names = called([*options.run, *given])
+    runs, brought = zip(names, finished, strict=False), zip(names[len(finished) :], given.values(), strict=True)
+    subjects = [of_run(name, run, config, store, options.seed, device) for name, run in runs]
+    subjects += [of_given(name, tiles, config, store, options.seed) for name, tiles in brought]
     check_tracking(tracking_uri)
     evaluator = Evaluator.prepare(store, config.evaluation, device)
     real = real_tiles(store, evaluator)
@@ -118,6 +119,12 @@ def evaluate(argv: Sequence[str], description: str, program: str) -> None:
     console.print(f"The page: {out}/{PAGE} (beside it {SCORES}, a table or more of each report, {FIGURES}/)")
     for run_id in tracked:
         console.print(f"In MLflow, the run {run_id}: {tracker.run_url(run_id) or ui_command(tracking_uri)}")
+
+
+def called(places: Sequence[str]) -> list[str]:
+    """Name what is judged as people would: by the end of its address, or the whole of it where two end alike."""
+    ends = [place.rstrip("/").rpartition("/")[2] or place for place in places]
+    return ends if len(set(ends)) == len(ends) else list(places)
 
 
 def _config(options: JudgedOptions, finished: Sequence[Finished]) -> ExperimentConfig:
