@@ -9,6 +9,7 @@ from fedray.config.gan import PROJECTED, RECIPES, GanConfig, Recipe
 from fedray.config.loading import (
     ConfigError,
     describe,
+    find_yaml,
     load_config,
     override,
     read_yaml,
@@ -45,6 +46,7 @@ __all__ = [
     "TrackingConfig",
     "config_paths",
     "describe",
+    "find_yaml",
     "flatten",
     "load_config",
     "nearest_name",

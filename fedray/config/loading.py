@@ -33,6 +33,23 @@ def save_config(config: BaseModel, path: str | Path) -> None:
     Path(path).write_text(to_yaml(config), encoding="utf-8")
 
 
+def find_yaml(name: Path, folder: Path, option: str) -> Path:
+    """Return a YAML file that an option names by its path, or by its name in a folder, with ``_`` or ``-`` alike.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    if name.suffix or name.parent != Path():
+        return name
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    stem = name.name.replace("-", "_")
+    if stem not in known:
+        raise ConfigError(
+            f"{option} must be a file or one of {', '.join(known)}, but got {str(name)!r}{nearest_name(stem, known)}"
+        )
+    return folder / f"{stem}.yaml"
+
+
 def to_yaml(config: BaseModel) -> str:
     """Render a config as YAML with all fields, in declaration order."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from fedray.config import TASKS, ConfigError, ExperimentConfig, config_paths, flatten, nearest_name, nest, read_yaml
+from fedray.config import (
+    TASKS,
+    ConfigError,
+    ExperimentConfig,
+    config_paths,
+    find_yaml,
+    flatten,
+    nearest_name,
+    nest,
+    read_yaml,
+)
 from fedray.config import validate as validated
 
 BudgetName = Literal["small", "paper"]
@@ -302,15 +312,7 @@ def find_study(name: Path, folder: Path) -> Path:
     Raises:
         ConfigError: There is none of that name.
     """
-    if name.suffix or name.parent != Path():
-        return name
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    stem = name.name.replace("-", "_")
-    if stem not in known:
-        raise ConfigError(
-            f"--study must be a file or one of {', '.join(known)}, but got {str(name)!r}{nearest_name(stem, known)}"
-        )
-    return folder / f"{stem}.yaml"
+    return find_yaml(name, folder, "--study")
 
 
 def _unknown(where: str, name: str | None, known: Mapping[str, Any] | Sequence[str]) -> Iterator[str]:

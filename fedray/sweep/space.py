@@ -11,6 +11,7 @@ from fedray.config import (
     ConfigError,
     ExperimentConfig,
     config_paths,
+    find_yaml,
     flatten,
     nearest_name,
     override,
@@ -263,15 +264,7 @@ def find_space(name: Path, folder: Path) -> Path:
     Raises:
         ConfigError: There is none of that name.
     """
-    if name.suffix or name.parent != Path():
-        return name
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    stem = name.name.replace("-", "_")
-    if stem not in known:
-        raise ConfigError(
-            f"--space must be a file or one of {', '.join(known)}, but got {str(name)!r}{nearest_name(stem, known)}"
-        )
-    return folder / f"{stem}.yaml"
+    return find_yaml(name, folder, "--space")
 
 
 def _contains(dimension: FloatRange | IntRange | Choice, value: Any) -> bool:
