@@ -20,13 +20,13 @@ from fedray.experiment.engines import RoundResult
 from fedray.experiment.judging import judging_of
 from fedray.experiment.notes import notes
 from fedray.experiment.run import (
-    OnRound,
     check_experiment,
     finished_experiment,
     rounds_done,
     run_experiment,
     saved_config,
 )
+from fedray.experiment.telling import OnRound
 from fedray.results.files import CHECKPOINT, RESULTS
 from fedray.results.folder import EXPERIMENT
 from fedray.results.ledger import Ledger

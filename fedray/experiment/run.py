@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,14 +12,14 @@ from fedray.cluster.size import cluster_name, connect, plan_workers
 from fedray.config import ExperimentConfig, load_config
 from fedray.data import TileStore, absolute_store, local_store, store_shape, training_sizes
 from fedray.evaluation import Scores
-from fedray.experiment.engines import RoundResult, Run, open_experiment
+from fedray.experiment.engines import Run, open_experiment
 from fedray.experiment.judging import Evaluation, Judge, judging_of
-from fedray.experiment.pages import keep_experiment_pages
 from fedray.experiment.prepare import keep_evaluation, prepare_judge
-from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
+from fedray.experiment.self_tested import blind_tags, keep_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
-from fedray.experiment.tracked import ended, log_model, log_round, log_start, open_plain_run, open_run
-from fedray.federation import latest_round, load_checkpoint, make_strategy, shared_arrays
+from fedray.experiment.telling import ALONE, OnRound, Telling
+from fedray.experiment.tracked import ended
+from fedray.federation import latest_round, load_checkpoint, make_strategy
 from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import CHECKPOINT, RESULTS
 from fedray.results.folder import (
@@ -41,7 +40,6 @@ from fedray.simulation import WorkerPool
 from fedray.tasks import task_of
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
 
-OnRound = Callable[[RoundResult], None]
 OnEvaluator = Callable[[Judge], None]
 
 
@@ -67,20 +65,6 @@ class Result:
     """How well the extractor that judged tells the store's labels apart; empty for one that was not trained on it."""
 
 
-@dataclass(frozen=True)
-class Membership:
-    """An experiment that is one of many: of a study.
-
-    Its run in MLflow has a parent, no model and no pictures of rounds: its folder has the arrays and the last picture.
-    """
-
-    parent_run_id: str
-    name: str
-    """Of its run."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """More tags of its run."""
-
-
 def run_experiment(
     config: ExperimentConfig,
     *,
@@ -89,7 +73,7 @@ def run_experiment(
     on_round: OnRound = lambda result: None,
     on_evaluator: OnEvaluator = lambda evaluator: None,
     pool: WorkerPool | None = None,
-    within: Membership | None = None,
+    telling: Telling = ALONE,
 ) -> Result:
     """Run one experiment, or continue the one whose checkpoint is in ``out``; one that is done is not run again.
 
@@ -103,7 +87,7 @@ def run_experiment(
         on_evaluator: Told what judges, before the first round.
         pool: Workers to run on, which stay for the next experiment (see :func:`start_workers`); unset: own ones,
             started and ended here. With ``resources.engine`` 'ray-train' they are Ray Train's own in any case.
-        within: What it belongs to; unset: nothing.
+        telling: What MLflow is told of it; unset: all.
 
     Raises:
         ValueError: The data, the partition or the resources are impossible; the message says how.
@@ -131,19 +115,11 @@ def run_experiment(
     account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.privacy.on else None
     with open_experiment(config, resources, prepared, account, pool) as run:
         run.load(out.folder / CHECKPOINT)
-        with ended(_tracked_run(tracker, config, store, key, tags, within)) as tracked:
-            pages: Pages = {}
-            log = partial(log_round, tracked, store) if within is None else partial(_log_figures, tracked)
-            if within is None:
-                if run.state.round_index == 0:
-                    log_start(tracked, store, run.preview())
-                log_self_test(tracked, evaluator.self_test, out.folder)
-                pages = keep_experiment_pages(config, store, tracker, tracked.run_id)
-            evaluation = _run_rounds(run, out, tracked, log, on_round)
+        with ended(telling.open(tracker, config, store, key, tags)) as tracked:
+            pages = telling.begin(run, store, tracker, tracked, evaluator, out.folder)
+            evaluation = _run_rounds(run, out, tracked, telling.on_round(tracked, store), on_round)
             _log_picture(run, out, store, tracked, evaluation)
-            if within is None:
-                arrays, rounds = shared_arrays(run.state), run.state.round_index
-                log_model(tracked, config, arrays, store, rounds, evaluation.scores, evaluator.floor)
+            telling.end(run, store, tracked, evaluator, evaluation)
             out.push()
     outcome = {"scores": evaluation.scores, "floor": evaluator.floor, "quality": quality_line(evaluator),
                "run_id": tracked.run_id, "pages": pages}  # fmt: skip
@@ -249,25 +225,6 @@ def _run_rounds(run: Run, out: Place, tracked: TrackedRun, log: OnRound, on_roun
             out.push()
         on_round(result)
     return evaluation or run.evaluate()
-
-
-def _tracked_run(
-    tracker: Tracker,
-    config: ExperimentConfig,
-    store: TileStore,
-    key: str,
-    tags: Mapping[str, str],
-    within: Membership | None,
-) -> TrackedRun:
-    if within is None:
-        return open_run(tracker, config, store, key=key, tags=tags)
-    parent, all_tags = within.parent_run_id, {**tags, **within.tags}
-    return open_plain_run(tracker, config, store, key=key, parent_run_id=parent, name=within.name, tags=all_tags)
-
-
-def _log_figures(tracked: TrackedRun, result: RoundResult) -> None:
-    """Log a round without its picture."""
-    tracked.log_round(result.report.round_index, result.metrics)
 
 
 def _log_picture(run: Run, out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation) -> None:

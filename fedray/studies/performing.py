@@ -13,7 +13,7 @@ from fedray.evaluation import Evaluator, Scores
 from fedray.experiment import KIND, Prepared, run_experiment, start_workers
 from fedray.experiment.judged import about, judge_all, of_run, real_tiles, write_judgements
 from fedray.experiment.prepare import install_evaluation
-from fedray.experiment.run import Membership
+from fedray.experiment.telling import Membership
 from fedray.learning import training_device
 from fedray.results import Place
 from fedray.results.finished import Finished
@@ -93,7 +93,7 @@ class Performer:
                 out=step.folder,
                 tracking_uri=self._tracking_uri,
                 pool=self._workers(step.config),
-                within=Membership(self._parent_run_id, step.name, tags),
+                telling=Membership(self._parent_run_id, step.name, tags),
             )
             return Outcome(result.scores, result.floor, result.run_id, time.monotonic() - started)
         assert isinstance(step, StoreStep | JudgementStep)
