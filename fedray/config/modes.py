@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 MODES: dict[str, str] = {
     "federated": "clients train both networks, the server averages",
     "centralised": "the baseline, one data-parallel training on all tiles",
-    "md-gan": "one generator on the server, discriminators that stay with the clients and swap (Hardy et al. 2019)",
+    "md-gan": "one generator on the server, discriminators with the clients, which swap them (Hardy et al. 2019)",
 }
 
 if TYPE_CHECKING:

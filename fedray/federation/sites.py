@@ -14,6 +14,7 @@ from fedray.data import Census, StoreError, TileShape, TileSource, own_store, pa
 from fedray.federation.failures import FederationError, failure_lines
 from fedray.federation.grids import PassingGrid
 from fedray.federation.messages import CONFIG, experiment_record
+from fedray.federation.traffic import Part
 
 STORE = "store"
 """Key of Flower's node configuration: path of the site's own tile store."""
@@ -22,6 +23,23 @@ TILES = "tiles"
 """Record of the answer: ``size``, ``channels``, ``labels``, ``domains`` and ``num-tiles``."""
 AGREED = "agreed"
 """Record of every later message: names of all ``labels`` and ``domains``, in the order of their codes."""
+
+MESSAGES = (
+    Part(
+        "server", "query.describe", "config", "experiment", "the configuration of the experiment", "each site",
+        "once, before the first round", "2 to 5 kB",
+    ),
+    Part(
+        "site", "query.describe", TILES, "size|channels|labels|domains|num-tiles",
+        "edge and channels of its tiles, names of its labels and domains, number of training tiles", "server",
+        "the same", "the names",
+    ),
+    Part(
+        "server", ".+", AGREED, "labels|domains", "names of the labels and domains of all sites together",
+        "each site", "every message after that", "the names",
+    ),
+)  # fmt: skip
+"""What is sent beside the messages of a round where sites have tiles of their own."""
 
 
 # The clients.

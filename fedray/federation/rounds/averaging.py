@@ -20,11 +20,49 @@ from fedray.federation.rounds.base import Step
 from fedray.federation.sampling import SampledGrid, sample_clients
 from fedray.federation.state import FederationState, RoundReport, shared_arrays
 from fedray.federation.strategies import KeepsState
+from fedray.federation.traffic import Part
 from fedray.learning import Arrays
 from fedray.simulation import merged_nodes
 from fedray.tasks import task_of
 
 LOCKSTEP = False
+
+MESSAGES = (
+    Part(
+        "server", "train", "config", "experiment|server-round",
+        "the configuration of the experiment, the number of the round", "each site of the round", "every round",
+        "2 to 5 kB",
+    ),
+    Part(
+        "server", "train", "arrays", r"{shared}\..+",
+        "networks that are averaged, with their statistics and counters", "each site of the round", "every round",
+        "those networks",
+    ),
+    Part(
+        "site", "train", "arrays", r"{shared}\..+",
+        "the same after its training; under differential privacy trained weights alone, clipped", "server",
+        "every round that it is drawn for", "those networks",
+    ),
+    Part("site", "train", "metrics", "weight", "what it weighs in the mean", "server", "the same", "a number"),
+    Part(
+        "site", "train", "metrics", r"num-examples|[a-z]+-steps|[a-z]+/.+",
+        "number of training tiles, steps, and mean losses of each network", "server",
+        "the same; never under differential privacy", "a number each",
+    ),
+    Part(
+        "server", "query.sample", "config", "experiment|server-round",
+        "the configuration, the number of the round", "each site",
+        "evaluations with `aggregate: discriminator`", "2 to 5 kB",
+    ),
+    Part(
+        "server", "query.sample", "wanted", "labels|domains", "labels and domains of tiles to generate", "each site",
+        "the same", "16 bytes a tile",
+    ),
+    Part(
+        "site", "query.sample", "tiles", "tiles", "generated tiles of its own generator", "server", "the same",
+        "their pixels",
+    ),
+)  # fmt: skip
 
 
 def begin(

@@ -12,6 +12,7 @@ from fedray.config import ExperimentConfig
 from fedray.data import Census
 from fedray.federation.account import Account
 from fedray.federation.state import FederationState, RoundReport
+from fedray.federation.traffic import Part
 
 Step = Callable[[Grid, FederationState, ExperimentConfig], RoundReport]
 """Runs the next round: advances the state in place, and reports. Errors as of :func:`fedray.federation.federate`."""
@@ -23,6 +24,9 @@ class Round(Protocol):
     LOCKSTEP: bool
     """Whether all clients take each step of the counted network together, on whole batches; otherwise each takes its
     own in a row."""
+
+    MESSAGES: tuple[Part, ...]
+    """What its messages hold, whatever the strategy."""
 
     def begin(
         self,

@@ -3,9 +3,10 @@
 A round is a number of iterations. In each, the server sends every client generated tiles; the client trains its
 discriminator on some of them and answers with the gradient of the generator's loss by the others, its feedback, from
 which the server makes the generator's gradient. After every ``swap_every`` rounds the discriminators move on to other
-clients, so that none learns one client's tiles by heart. Weights of the generator never leave the server, tiles and
-labels never leave the clients: the labels of generated tiles are drawn balanced, and a client trains on its own tiles
-of the same labels.
+clients, so that none learns one client's tiles by heart. What moves is a discriminator's parameters, as in the paper,
+with its statistics; the moments of the optimiser, averages of gradients of a client's own tiles, stay where they are.
+Weights of the generator never leave the server, tiles and labels never leave the clients: the labels of generated tiles
+are drawn balanced, and a client trains on its own tiles of the same labels.
 """
 
 import time
@@ -25,7 +26,6 @@ from fedray.config import ExperimentConfig
 from fedray.data import Census, LabelledTiles
 from fedray.federation.account import Account
 from fedray.federation.client import (
-    OPTIMIZER,
     PRIVATE,
     client_app,
     client_id,
@@ -56,6 +56,7 @@ from fedray.federation.rounds.base import Step
 from fedray.federation.sites import source_of
 from fedray.federation.state import FederationState, RoundReport, shared_arrays
 from fedray.federation.strategies import mean_losses
+from fedray.federation.traffic import Part
 from fedray.learning import Arrays, Condition, RunningMeans, check_finite, steps_per_round, to_float, turn_and_flip
 from fedray.randomness import derive_seed, stream
 from fedray.simulation import RoundTiming
@@ -109,22 +110,15 @@ def train_discriminator(message: Message, context: Context) -> Message:
 
 @client_app.query("take_discriminator")
 def take_discriminator(message: Message, context: Context) -> Message:
-    """Reply with the client's discriminator and its optimiser's moments."""
-    return Message(
-        RecordDict({name: context.state[name] for name in _MOVING if name in context.state}), reply_to=message
-    )
+    """Reply with the client's discriminator."""
+    return Message(RecordDict({PRIVATE: context.state[PRIVATE]}), reply_to=message)
 
 
 @client_app.query("give_discriminator")
 def give_discriminator(message: Message, context: Context) -> Message:
-    """Take another client's discriminator in the place of one's own."""
-    for name in _MOVING:
-        if name in message.content:
-            context.state[name] = message.content[name]
+    """Take another client's discriminator in the place of one's own; one's moments go on with it."""
+    context.state[PRIVATE] = message.content[PRIVATE]
     return Message(RecordDict(), reply_to=message)
-
-
-_MOVING = (PRIVATE, OPTIMIZER)
 
 
 def generated(arrays: Arrays, batch: str, device: torch.device) -> tuple[Tensor, Condition]:
@@ -264,6 +258,46 @@ class GeneratorServer:
 
 
 LOCKSTEP = True
+
+_EVERY_STEP, _EVERY_SWAP = "every step of the generator", "every `federation.swap_every` rounds"
+MESSAGES = (
+    Part(
+        "server", "train.md_gan", "config", "experiment|server-round|iteration",
+        "the configuration, the numbers of round and step", "each site", _EVERY_STEP, "2 to 5 kB",
+    ),
+    Part(
+        "server", "train.md_gan", "arrays", r"(train-\d+|judge)\.(tiles|labels|domains)",
+        "generated tiles, with the labels and domains that they were made for", "each site", _EVERY_STEP,
+        "`gan.n_critic` + 1 batches of float32 pixels",
+    ),
+    Part(
+        "site", "train.md_gan", "arrays", "feedback",
+        "gradient of the generator's loss with respect to the judged tiles", "server", _EVERY_STEP,
+        "one batch of float32 pixels",
+    ),
+    Part("site", "train.md_gan", "metrics", "weight", "1", "server", _EVERY_STEP, "a number"),
+    Part(
+        "site", "train.md_gan", "metrics", r"num-examples|[a-z]+-steps|[a-z]+/.+",
+        "number of training tiles, steps, and mean losses of each network", "server", _EVERY_STEP, "a number each",
+    ),
+    Part(
+        "server", "query.take_discriminator", "config", "experiment|server-round|iteration",
+        "the configuration, the number of the round", "each site", _EVERY_SWAP, "2 to 5 kB",
+    ),
+    Part(
+        "site", "query.take_discriminator", PRIVATE, r"{private}\..+",
+        "its discriminator with its statistics; not the moments of its optimiser", "server, for one other site",
+        _EVERY_SWAP, "that network",
+    ),
+    Part(
+        "server", "query.give_discriminator", "config", "experiment|server-round|iteration",
+        "the configuration, the number of the round", "each site", _EVERY_SWAP, "2 to 5 kB",
+    ),
+    Part(
+        "server", "query.give_discriminator", PRIVATE, r"{private}\..+", "the discriminator of one other site",
+        "each site", _EVERY_SWAP, "that network",
+    ),
+)  # fmt: skip
 
 
 def begin(

@@ -1,7 +1,7 @@
 """What all strategies are made of: a half on the server, and a half on every client of a round."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg, Strategy
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, STEPS, WEIGHT, counts_of, losses_of
+from fedray.federation.traffic import Part
 from fedray.learning import Arrays, Hook, Learner
 from fedray.simulation import mergeable
 from fedray.tasks import shared_parts
@@ -34,6 +35,9 @@ class Algorithm(Protocol):
 
 class ClientHalf:
     """What a strategy does around a client's local pass. This one does nothing: plain averaging."""
+
+    MESSAGES: ClassVar[tuple[Part, ...]] = ()
+    """What the two halves of the strategy tell each other, beside what every round of averaging sends."""
 
     def __init__(self, config: ExperimentConfig) -> None:
         """Serve one round of one client."""

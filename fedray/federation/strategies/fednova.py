@@ -10,6 +10,7 @@ steps of its own. Statistics, counters and averages of networks solve no objecti
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord
@@ -24,6 +25,7 @@ from fedray.federation.strategies.base import (
     need_plain_sgd,
     trained_names,
 )
+from fedray.federation.traffic import Part
 from fedray.learning import Arrays, Hook, Learner
 from fedray.simulation import mergeable
 from fedray.tasks import shared_parts
@@ -56,6 +58,13 @@ class Normalised(FromStart):
 
 class NormalisedUpdate(ClientHalf):
     """Divides a client's update by its steps."""
+
+    MESSAGES: ClassVar[tuple[Part, ...]] = (
+        Part(
+            "site", "train", "arrays", f"{EXTRA}steps:{{shared}}", "steps of each network", "server",
+            "every round that it is drawn for", "a number each",
+        ),
+    )  # fmt: skip
 
     def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Remember where the round starts."""

@@ -7,7 +7,7 @@ Controls are of parameters that are trained; statistics, counters and averages o
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from fedray.federation.strategies.base import (
     need_plain_sgd,
     trained_names,
 )
+from fedray.federation.traffic import Part
 from fedray.learning import Arrays, Hook, Learner
 from fedray.tasks import shared_parts
 
@@ -110,6 +111,17 @@ class Corrections(Hook):
 
 class Corrected(ClientHalf):
     """A client's half."""
+
+    MESSAGES: ClassVar[tuple[Part, ...]] = (
+        Part(
+            "server", "train", "arrays", rf"{EXTRA}{{shared}}\..+", "the server's control variates",
+            "each site of the round", "every round", "the trained weights",
+        ),
+        Part(
+            "site", "train", "arrays", rf"{EXTRA}{{shared}}\..+", "how its control variates changed", "server",
+            "every round that it is drawn for", "the trained weights",
+        ),
+    )  # fmt: skip
 
     def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Remember where the round starts, and correct every gradient."""

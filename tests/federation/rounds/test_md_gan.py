@@ -49,7 +49,7 @@ def test_the_generators_step_is_that_of_the_mean_loss_over_the_clients(objective
     assert_close({name: found[name] for name in names}, {name: expected[name] for name in names}, 2e-5)
 
 
-def test_discriminators_move_on_to_other_clients_with_their_moments(small_config):
+def test_discriminators_move_on_to_other_clients_and_moments_stay_where_they_are(small_config):
     fields = small_config(**MD_GAN, federation__num_rounds=1)
     stayed, moved = (
         run(fields.model_copy(update={"federation": fields.federation.model_copy(update={"swap_every": every})}))[2]
@@ -59,8 +59,8 @@ def test_discriminators_move_on_to_other_clients_with_their_moments(small_config
     owners = next_owners(nodes, fields.seed, 1)
     assert sorted(owners) == nodes and all(owner != node for owner, node in zip(owners, nodes, strict=True))
     for node, owner in zip(nodes, owners, strict=True):
-        for record in ("private-parts", "optimizer"):
-            before, after = stayed.contexts[node].state[record], moved.contexts[owner].state[record]
+        for record, whose in (("private-parts", owner), ("optimizer", node)):
+            before, after = stayed.contexts[node].state[record], moved.contexts[whose].state[record]
             assert_close(from_record(before), from_record(after), 0.0)
 
 
