@@ -30,6 +30,8 @@ _SCORES = (
     _Column("bal.acc", "balanced-accuracy/", ".3f", 5),
     _Column("F1", "macro-f1/", ".3f", 5),
     _Column("AUROC", "auroc/", ".3f", 5),
+    _Column("worst", "worst-cell-recall/", ".3f", 5),
+    _Column("ext.acc", "balanced-accuracy/external", ".3f", 5),
 )
 _EPSILON = _Column("eps", "privacy/epsilon", ".3g", 5)
 _VALIDATION = _Column("val", "validation/loss", ".3g", 8)

@@ -1,19 +1,23 @@
 """What a job says to people: what it is about to do, and in the end a table of scores."""
 
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fedray.cluster.upload import Package
 from fedray.evaluation import interval_names, is_of_all_tiles, mode_of, whole_of
+from fedray.evaluation.cells import cell_of
 from fedray.experiment.judging import Heading, Judge
 from fedray.experiment.self_tested import quality_line, self_test_lines, self_test_warnings, spread_lines
 from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
 from fedray.tracking import Pages, ui_command
+
+_LEAN: Any = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 
 
 def print_plan(configuration: str, plan: object, budget: Iterable[str], notes: Iterable[str]) -> None:
@@ -35,6 +39,8 @@ def print_first(console: Console, package: Package | None, notes: Iterable[str],
         console.print(line, soft_wrap=True)
 
 
+_CELL_COLUMNS = 6
+"""Domains beside each other in 80 columns."""
 _USUAL_WIDTH, _NAME_WIDTH = 80, len("coverage/efficientnet-lite0/256")
 
 
@@ -60,9 +66,7 @@ def print_scores(
         title=heading.title,
         caption=quality or None,
         caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
+        **_LEAN,
     )
     # Scores of all tiles have whole names in 80 columns, and long labels are folded: cut off, they were all alike.
     whole = [len(name) for name in scores if is_of_all_tiles(name)]
@@ -72,8 +76,7 @@ def print_scores(
     table.add_column(heading.judged, justify="right")
     table.add_column("95 % interval", justify="right")
     table.add_column(heading.beside, justify="right", max_width=max(10, *map(len, heading.beside.split())))
-    goals = [name for name in scores if mode_of(name) is not None]  # the others are ends of intervals
-    for of_all, names in groupby(goals, whole_of):
+    for of_all, names in _together(scores).items():
         for name in names:
             shown = name if name == of_all or of_all not in scores else f"  .../{name.removeprefix(f'{of_all}/')}"
             better = "lower" if mode_of(name) == "min" else "higher"
@@ -84,6 +87,37 @@ def print_scores(
         epsilon, delta = spent
         table.add_row(f"privacy spent: epsilon at delta {delta:g}", "", f"{epsilon:.4g}", "", "")
     console.print(table)
+    for cells in _recalls_of_cells(scores):
+        console.print(cells)
+
+
+def _together(scores: Iterable[str]) -> dict[str, list[str]]:
+    """Put scores of parts below that of all tiles; what are no scores, and what cells have, stands elsewhere."""
+    found: dict[str, list[str]] = {}
+    for name in scores:
+        if mode_of(name) is not None and cell_of(name) is None:
+            found.setdefault(whole_of(name), []).append(name)
+    return found
+
+
+def _recalls_of_cells(scores: Mapping[str, float]) -> Iterator[Table]:
+    """Set out the recalls of cells, labels by domains; many domains go on in a further table."""
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    for name, value in scores.items():
+        if mode_of(name) is not None and (cell := cell_of(name)) is not None:
+            found.setdefault(whole_of(name), {})[cell] = value
+    for title, recalls in found.items():
+        labels, domains = (list(dict.fromkeys(cell[place] for cell in recalls)) for place in range(2))
+        for start in range(0, len(domains), _CELL_COLUMNS):
+            some = domains[start : start + _CELL_COLUMNS]
+            table = Table(**_LEAN)
+            table.add_column(heading := f"{title} in", overflow="fold", min_width=len(heading))
+            for domain in some:
+                table.add_column(Text(domain), justify="right", overflow="fold")
+            for label in labels:
+                cells = (recalls.get((label, domain)) for domain in some)
+                table.add_row(Text(label), *("" if value is None else f"{value:.3f}" for value in cells))
+            yield table
 
 
 def _interval(name: str, scores: dict[str, float]) -> str:

@@ -23,6 +23,18 @@ class DataConfig(Section):
     num_domains: int | None = Field(None, ge=1)
     """Scanner domains. For 'colon': rendered into it by deterministic stain and blur shifts, 1 to 4; 1 leaves it as it
     is; unset: 1. Another store brings its own: leave it unset."""
+    held_out_domain: str | None = None
+    """Domain whose tiles no client has, and no extractor learns from: the store is used as if it lacked them. Those of
+    the split that classifiers are scored on are an external test beside it. Unset: none is held out."""
+
+    @model_validator(mode="after")
+    def _sites_hold_out_nothing(self) -> Self:
+        if self.store == SITES and self.held_out_domain is not None:
+            raise ValueError(
+                f"data.held_out_domain needs a data.store whose tiles are in one place, but got {SITES!r}; leave the "
+                "sites of that domain out of the federation"
+            )
+        return self
 
     @model_validator(mode="after")
     def _colon_within_its_limits(self) -> Self:

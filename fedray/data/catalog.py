@@ -10,6 +10,7 @@ from filelock import FileLock
 from fedray.config import SITES, DataConfig, nearest_name
 from fedray.data.colon import build_colon
 from fedray.data.shared import fetch_store
+from fedray.data.some_domains import without_domain
 from fedray.data.store import FORMAT_VERSION, StoreError, TileStore
 from fedray.storage import is_uri, private_folder, why_not_writable
 
@@ -25,9 +26,11 @@ _BUILD_VERSION = 1
 def open_store(config: DataConfig) -> TileStore:
     """Open the configured tile store; one with a name is built, one with an address fetched, on its first use here.
 
+    What is returned lacks the domain that is held out, whose tiles :func:`fedray.data.external_store` has.
+
     Raises:
         StoreError: There is no such data set and no such path, the store there cannot be read, or it is not as
-            ``tile_size`` and ``num_domains`` say.
+            ``tile_size`` and ``num_domains`` say, or has no ``held_out_domain``.
     """
     store = _open(config)
     has = {"tile_size": store.tile_size, "num_domains": len(store.domain_names)}
@@ -37,7 +40,7 @@ def open_store(config: DataConfig) -> TileStore:
                 f"data.{name} is {getattr(config, name)}, but the tile store {config.store} has {value}; leave "
                 f"data.{name} out, or make a store with the other value (jobs/prepare_data.py)"
             )
-    return store
+    return store if config.held_out_domain is None else without_domain(store, config.held_out_domain)
 
 
 def _open(config: DataConfig) -> TileStore:

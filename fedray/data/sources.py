@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedray.config import SITES, DataConfig, ExperimentConfig, PartitionConfig
 from fedray.data.catalog import DATASETS, open_store
 from fedray.data.partitions import Partition, partition_store
+from fedray.data.some_domains import of_domain
 from fedray.data.store import StoreError, TileStore
 from fedray.data.tiles import LabelledTiles, TileShape
 from fedray.storage import is_uri
@@ -100,6 +101,14 @@ def census_of(config: ExperimentConfig) -> Census:
 def local_store(data: DataConfig) -> TileStore:
     """Open the store once a process. Errors as of :func:`fedray.data.open_store`."""
     return open_store(data)
+
+
+@lru_cache(maxsize=4)
+def external_store(data: DataConfig) -> TileStore | None:
+    """Open the tiles of the domain that is held out; None: none is. Errors as of :func:`fedray.data.open_store`."""
+    if data.held_out_domain is None:
+        return None
+    return of_domain(local_store(data.model_copy(update={"held_out_domain": None})), data.held_out_domain)
 
 
 def beside_store(field: str, path: str) -> TileStore:

@@ -20,9 +20,13 @@ from fedray.randomness import stream
 MEANS = ("balanced-accuracy", "macro-f1", "auroc")
 """First parts of the names of the scores that are means over labels, the leading one first."""
 OF_LABEL, OF_ALL = "recall", "accuracy"
+WORST = "worst-cell-recall"
+"""Of the cells, the pairs of a label and a domain (:mod:`fedray.evaluation.cells`)."""
 _GOOD: Mode = "max"
 KINDS: dict[str, Mode | None] = {
-    f"{kind}{end}": None if end else _GOOD for kind in (*MEANS, OF_LABEL, OF_ALL) for end in ("", "-low", "-high")
+    f"{kind}{end}": None if end else _GOOD
+    for kind in (*MEANS, OF_LABEL, OF_ALL, WORST)
+    for end in ("", "-low", "-high")
 }
 """First parts of the names of all scores, and which values are good; None: an end of an interval."""
 

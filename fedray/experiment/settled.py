@@ -27,10 +27,11 @@ def from_store(config: ExperimentConfig) -> ExperimentConfig:
     keep = config.partition.keep_groups
     keep = training_tiles(store, config.partition).keep_groups if keep is None else keep
     others = config.family.other_stores
+    num_domains = len(store.domain_names) + (data.held_out_domain is not None)  # of the whole store
     paths = {field: absolute_store(DataConfig(store=path)).store for field, path in others.items()}
     return config.with_family(**paths).model_copy(
         update={
-            "data": data.model_copy(update={"tile_size": store.tile_size, "num_domains": len(store.domain_names)}),
+            "data": data.model_copy(update={"tile_size": store.tile_size, "num_domains": num_domains}),
             "partition": config.partition.model_copy(update={"keep_groups": keep}),
             "evaluation": config.evaluation.model_copy(update=judging_of(config).settled(config, store)),
         }

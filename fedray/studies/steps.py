@@ -11,7 +11,7 @@ import numpy as np
 
 from fedray.config import ConfigError, ExperimentConfig, nearest_name
 from fedray.data import StoreError, client_partition, local_store
-from fedray.evaluation import is_of_all_tiles, mode_of
+from fedray.evaluation import mode_of, whole_of
 from fedray.experiment import judging_of, settled
 from fedray.experiment.run import check_config
 from fedray.reports import REPORTS
@@ -107,9 +107,13 @@ def plan_study(study: Study, out: Path) -> Plan:
 
 
 def full_name(score: str, names: Iterable[str]) -> str | None:
-    """Return the name of the score of all tiles that begins so, whose end says on how many tiles it rests."""
-    of_all = [name for name in names if is_of_all_tiles(name)]
-    return next((name for name in of_all if name == score or name.startswith(f"{score}/")), None)
+    """Return the first name that begins so, whose number says on how many tiles it rests.
+
+    It is that of all tiles, unless a part is asked for: ``recall/label/tumour``, ``macro-f1/domain/scanner-b``.
+    """
+    beginning, of_parts = whole_of(score), score.removeprefix(whole_of(score))
+    alike = [name for name in names if name.removeprefix(whole_of(name)) == of_parts]
+    return next((name for name in alike if f"{whole_of(name)}/".startswith(f"{beginning}/")), None)
 
 
 def _score_problems(study: Study, plan: Plan) -> Iterator[str]:
@@ -240,7 +244,7 @@ class _Planner:
         if learned_from.fingerprint != store.fingerprint:
             raise ConfigError(
                 f"experiments.{name} is on other tiles ({config.data.store}) than the generator of its synthetic ones "
-                f"({learned_from.path}); give both one data.store"
+                f"({learned_from.path}); give both one data.store, and one data.held_out_domain"
             )
         real_alone = config.with_family(tiles="real", synthetic=None, synthetic_per_real=None)
         check_config(real_alone, store)

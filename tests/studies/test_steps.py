@@ -191,6 +191,17 @@ def test_scores_are_named_by_their_beginning():
     assert full_name("fid", names) == full_name("fid/x", names) == "fid/x/16"
     assert full_name("auroc", names) == "auroc/test/9"
     assert full_name("au", names) is None and full_name("kid", names) is None
+    parts = [
+        "f1/test/9",
+        "f1/test/9/domain/b",
+        "f1/external/7",
+        "recall/test/9/label/b",
+        "recall/test/9/label/b/domain/c",
+    ]
+    assert full_name("f1/external", parts) == "f1/external/7" and full_name("f1/exter", parts) is None
+    assert full_name("f1/domain/b", parts) == full_name("f1/test/domain/b", parts) == "f1/test/9/domain/b"
+    assert full_name("recall/label/b/domain/c", parts) == "recall/test/9/label/b/domain/c"
+    assert full_name("recall/label/b", parts) == "recall/test/9/label/b" and full_name("recall", parts) is None
 
 
 def test_a_step_travels(small_store, tmp_path):

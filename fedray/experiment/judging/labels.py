@@ -1,17 +1,18 @@
-"""Judging who says labels: of a split's tiles, and of those that the clients hold back."""
+"""Judging who says labels: of a split's tiles, of a domain that nobody trains on, and of what clients hold back."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig
-from fedray.data import TileStore, client_partition, local_store, partitioned_store, tile_shape
-from fedray.evaluation import Scores
+from fedray.data import TileStore, client_partition, external_store, local_store, partitioned_store, tile_shape
+from fedray.evaluation import EvaluationError, Scores
+from fedray.evaluation.cells import MIN_CELL_TILES, Cells
 from fedray.evaluation.classification import (
     absent_labels,
     check_several_labels,
@@ -49,8 +50,20 @@ class TrivialRow:
 
 
 def check(config: ExperimentConfig, store: TileStore) -> None:
-    """Refuse a split whose tiles all have one label."""
-    check_several_labels(_labels(config, store), store.label_names, config.evaluation.split)
+    """Refuse tiles of fewer than two labels: all of the split, or those of it that are held out."""
+    split = config.evaluation.split
+    check_several_labels(store.labels[store.indices(split)], store.label_names, split)
+    external = external_store(config.data)
+    if external is None:
+        return
+    found = np.unique(external.labels[external.indices(split)]).tolist()
+    if len(found) < 2:
+        what = f"are all {store.label_names[found[0]]!r}" if found else "are none"
+        raise EvaluationError(
+            f"data.held_out_domain {config.data.held_out_domain!r} is no external test, which needs tiles of at least "
+            f"two labels: those of its {split} split {what}; hold out another domain, make the store with others in "
+            "that split, or set evaluation.split to the other one"
+        )
 
 
 def settled(config: ExperimentConfig, store: TileStore) -> Mapping[str, Any]:
@@ -59,30 +72,50 @@ def settled(config: ExperimentConfig, store: TileStore) -> Mapping[str, Any]:
 
 
 def score_names(config: ExperimentConfig, store: TileStore) -> list[str]:
-    """Name the scores of a classifier."""
-    return classification_names(_labels(config, store), store.label_names, config.evaluation.split)
+    """Name the scores of a classifier: of the split, of its domains and cells, and of the domain that is held out."""
+    return [name for judged in _judged(config, store) for name in judged.names()]
 
 
 def notes(config: ExperimentConfig, store: TileStore) -> list[str]:
-    """Say which labels no tile of the split has."""
-    absent, split = absent_labels(_labels(config, store), store.label_names), config.evaluation.split
-    if not absent:
-        return []
-    named = ", ".join(map(repr, absent))
-    return [f"no tile of the {split} split has the label(s) {named}: they count in no score, and have no recall"]
+    """Say which labels no tile has, which cells have too few, and what is an external test."""
+    told = []
+    for judged in _judged(config, store):
+        cells = judged.cells
+        if absent := absent_labels(cells.labels, store.label_names):
+            named = ", ".join(map(repr, absent))
+            told.append(
+                f"no tile of the {cells.split} split has the label(s) {named}: they count in no score, and have no "
+                "recall"
+            )
+        if few := cells.too_few():
+            told.append(
+                f"cells with fewer than {MIN_CELL_TILES} tiles of the {cells.split} split have no say in "
+                f"worst-cell-recall: {', '.join(few)}"
+            )
+    if (external := external_store(config.data)) is not None:
+        told.append(
+            f"the domain {config.data.held_out_domain!r} is held out: none of its {len(external):,} tiles is trained "
+            f"on, and its {len(external.indices(config.evaluation.split)):,} of the {config.evaluation.split} split "
+            f"are the {_external_name(config)} test"
+        )
+    return told
 
 
 def trivial_row(config: ExperimentConfig) -> TrivialRow:
     """Score who always answers the label that most training tiles of the experiment have.
 
     Raises:
-        EvaluationError: The split has tiles of fewer than two labels.
+        EvaluationError: The split, or what is held out, has tiles of fewer than two labels.
     """
     store = local_store(config.data)
     check(config, store)
     trained_on = store.labels[np.concatenate(client_partition(config).clients)]
     majority = int(np.bincount(trained_on, minlength=len(store.label_names)).argmax())
-    floor = majority_scores(_labels(config, store), majority, store.label_names, config.evaluation.split)
+    floor: Scores = {}
+    for judged in _judged(config, store):
+        cells = judged.cells
+        floor |= majority_scores(cells.labels, majority, store.label_names, cells.split)
+        floor |= cells.majority_scores(majority)
     return TrivialRow(floor, store.label_names[majority])
 
 
@@ -92,17 +125,20 @@ def prepare(config: ExperimentConfig) -> tuple[Judge, Mapping[str, bytes]]:
 
 
 def evaluate(config: ExperimentConfig, round_index: int, arrays: Arrays) -> Evaluation:
-    """Let the classifier of a round judge the split's tiles; the preview is its confusion matrix."""
+    """Let the classifier of a round judge all tiles; the preview is its confusion matrix on those of the split."""
     started = time.monotonic()
     store, device = local_store(config.data), training_device(config.resources)
     classifier: Classifier = task_of(config).holding(config, tile_shape(config.data), device, arrays)
-    told = told_by(classifier.logits(store.tiles(store.indices(config.evaluation.split))), _labels(config, store))
-    scores = classification_scores(told, store.label_names, config.evaluation.split)
+    judged = _judged(config, store)
+    told = [told_by(classifier.logits(each.store.tiles(each.indices)), each.cells.labels) for each in judged]
+    scores: Scores = {}
+    for each, said in zip(judged, told, strict=True):
+        scores |= classification_scores(said, store.label_names, each.cells.split) | each.cells.scores(said)
     validation = None
     if config.classification.patience is not None:
         tiles, held = _held_back(config)
         validation = cross_entropy(classifier.logits(tiles), held)
-    return Evaluation(scores, confusion(told), time.monotonic() - started, validation)
+    return Evaluation(scores, confusion(told[0]), time.monotonic() - started, validation)
 
 
 def preview(config: ExperimentConfig, arrays: Arrays) -> Preview | None:
@@ -115,9 +151,34 @@ def heading(config: ExperimentConfig) -> Heading:
     return Heading(f"Scores of {config.family.subject}", "classifier", f"always {trivial_row(config).label!r}")
 
 
-def _labels(config: ExperimentConfig, store: TileStore) -> NDArray[np.int64]:
-    """Labels, int64 [n], of the tiles that a classifier is judged by: all of the split."""
-    return store.labels[store.indices(config.evaluation.split)].astype(np.int64)
+class _Judged(NamedTuple):
+    """Tiles that a classifier is judged by."""
+
+    store: TileStore
+    indices: NDArray[np.int64]
+    """In the store."""
+    cells: Cells
+
+    def names(self) -> list[str]:
+        """Name the scores."""
+        return [*classification_names(self.cells.labels, self.cells.label_names, self.cells.split), *self.cells.names()]
+
+
+def _judged(config: ExperimentConfig, store: TileStore) -> list[_Judged]:
+    """Return all tiles of the split, and those of the domain that is held out, where one is."""
+    external = external_store(config.data)
+    sets = {config.evaluation.split: store} | ({_external_name(config): external} if external is not None else {})
+    return [_judged_in(each, config.evaluation.split, name) for name, each in sets.items()]
+
+
+def _external_name(config: ExperimentConfig) -> str:
+    return "external" if config.evaluation.split == "test" else f"external-{config.evaluation.split}"
+
+
+def _judged_in(store: TileStore, split: str, name: str) -> _Judged:
+    indices = store.indices(split)
+    labels, domains = store.labels[indices].astype(np.int64), store.domains[indices].astype(np.int64)
+    return _Judged(store, indices, Cells(labels, domains, store.label_names, store.domain_names, name))
 
 
 @lru_cache(maxsize=1)
