@@ -35,6 +35,10 @@ class ClassificationConfig(Family):
     """Edge in pixels that smaller tiles are enlarged to before they enter the network, 8 to 1024; the time of a step
     grows with its square. Unset: tiles enter as they are. Networks that know photographs of 224 px see more in tiles of
     about that size."""
+    projection: int | None = Field(None, ge=2, le=4096)
+    """Numbers that a projection head (linear, ReLU, linear) makes of the features, and that the last layer takes, 2 to
+    4096. 256 is the head of the paper of 'moon': with it all strategies of a table train the same network. Unset: the
+    last layer takes the features."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Dropout probability before the last layer, in [0, 1)."""
     label_weights: Literal["none", "balanced"] = "none"
@@ -170,6 +174,11 @@ class ClassificationConfig(Family):
             problems.append(
                 f"classification.patience needs a data.store that the server has too, but got {SITES!r}: it has no "
                 "tile to validate on"
+            )
+        if self.patience is not None and federation.personal:
+            problems.append(
+                "classification.patience needs a common network to go back to, but federation.strategy is "
+                f"{federation.strategy!r}, with which every client keeps its own; leave it out"
             )
         if self.tiles != "real" and experiment.data.store == SITES:
             problems.append(

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fedray.config.modes import ModeName, described_modes
 from fedray.config.section import NonNegative, Positive, Section
-from fedray.config.strategies import StrategyName, described_strategies
+from fedray.config.strategies import STRATEGIES, StrategyName, described_strategies
 
 
 class FederationConfig(Section):
@@ -55,6 +55,11 @@ class FederationConfig(Section):
     """Longest a round may wait for its clients, in seconds, > 0."""
     checkpoint_every: int = Field(1, ge=1)
     """Rounds between two checkpoints, >= 1."""
+
+    @property
+    def personal(self) -> bool:
+        """Whether every client ends with a network of its own."""
+        return STRATEGIES[self.strategy].personal
 
 
 class PrivacyConfig(Section):

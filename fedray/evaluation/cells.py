@@ -79,24 +79,26 @@ class Cells:
             for label, domain in sorted(few)
         ]
 
-    def scores(self, told: Told) -> Scores:
-        """Score what a classifier says of the tiles, each score with the ends of its interval.
+    def scores(self, *several: Told) -> Scores:
+        """Score what a classifier says of the tiles, each score with the ends of its interval; of several, their means.
 
         The interval is what another draw of as many tiles of each cell would score with the same network, 95 times of
         100 (bootstrap within cells, percentiles). The worst of several recalls is the lower the more they scatter: its
-        interval says what the worst of another draw would be, not which cell it would be.
+        interval says what the worst of another draw would be, not which cell it would be. Of several classifiers all
+        are given the same draws.
 
         Args:
-            told: Of these tiles, in their order.
+            several: What each says of these tiles, in their order; at least one.
 
         Returns:
             By the names of :meth:`names`.
         """
-        assert np.array_equal(told.labels, self.labels), "what is told is of these tiles"
+        assert all(np.array_equal(told.labels, self.labels) for told in several), "what is told is of these tiles"
         if not (names := self.names()):
             return {}
-        values = np.array(self._values(self._answered(told.answers)))[:, 0]
-        low, high = np.percentile(self._values(self._drawn(told.answers)), [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=1)
+        values = np.mean([self._values(self._answered(told.answers)) for told in several], axis=0)[:, 0]
+        draws = np.mean([self._values(self._drawn(told.answers)) for told in several], axis=0)
+        low, high = np.percentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=1)
         return dict(zip(names, np.stack([values, low, high], axis=1).ravel().tolist(), strict=True))
 
     def majority_scores(self, majority: int) -> Scores:
@@ -125,13 +127,13 @@ class Cells:
         return _Answered(right[np.newaxis], taken[np.newaxis])
 
     def _drawn(self, answers: NDArray[np.int64]) -> _Answered:
-        """Draw the tiles of each cell anew, with replacement; a draw of n tiles is one of n answers."""
+        """Draw the tiles of each cell anew, with replacement: the same draws whatever was answered."""
         random = stream(0, "cells-bootstrap")
         right, taken = (np.zeros((NUM_RESAMPLES, *self.counts.shape), np.int64) for _ in range(2))
         for domain, label in np.argwhere(self.counts > 0).tolist():
             own = answers[(self.domains == domain) & (self.labels == label)]
-            shares = np.bincount(own, minlength=len(self.label_names)) / len(own)
-            drawn = random.multinomial(len(own), shares, NUM_RESAMPLES)
+            times = random.multinomial(len(own), np.full(len(own), 1 / len(own)), NUM_RESAMPLES)
+            drawn = times @ np.eye(len(self.label_names), dtype=np.int64)[own]
             right[:, domain, label] = drawn[:, label]
             taken[:, domain] += drawn
         return _Answered(right, taken)

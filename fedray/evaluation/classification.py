@@ -80,11 +80,32 @@ def classification_scores(told: Told, label_names: Sequence[str], split: str) ->
     Raises:
         EvaluationError: All tiles have one label, so that nothing is told apart.
     """
-    check_several_labels(told.labels, label_names, split)
-    values = np.array(_values(told))
-    draws = _bootstrap(told)
+    return mean_scores([told], label_names, split)
+
+
+def mean_scores(several: Sequence[Told], label_names: Sequence[str], split: str) -> Scores:
+    """Average the scores of several classifiers of the same tiles, each of which counts once.
+
+    The interval is what their mean would score on another draw of tiles: all are given the same draws. That other
+    classifiers would be others is not in it.
+
+    Args:
+        several: What each says, at least one.
+        label_names: By label.
+        split: That the tiles are of, for the names.
+
+    Returns:
+        As of :func:`classification_scores`.
+
+    Raises:
+        EvaluationError: As of :func:`classification_scores`.
+    """
+    labels = several[0].labels
+    check_several_labels(labels, label_names, split)
+    values = np.mean([_values(told) for told in several], axis=0)
+    draws = np.mean([_bootstrap(told) for told in several], axis=0)
     low, high = np.percentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
-    names = classification_names(told.labels, label_names, split)
+    names = classification_names(labels, label_names, split)
     together = np.stack([values, low, high], axis=1).ravel()
     return dict(zip(names, together.tolist(), strict=True))
 

@@ -1,14 +1,14 @@
 """The Flower ClientApp: one local pass on one client's partition, and sampling from a client's generator."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedray.config import ExperimentConfig
-from fedray.data import LabelledTiles, TileShape
+from fedray.config import DataConfig, ExperimentConfig
+from fedray.data import LabelledTiles, TileShape, TileStore, external_store, local_store
 from fedray.federation.divergence import check_losses, report_divergence
 from fedray.federation.messages import (
     ARRAYS,
@@ -25,7 +25,7 @@ from fedray.federation.messages import (
 from fedray.federation.privacy import protect, trained_alone
 from fedray.federation.sites import described, source_of
 from fedray.federation.strategies import client_half
-from fedray.federation.strategies.base import separated
+from fedray.federation.strategies.base import parted, separated
 from fedray.federation.weighting import client_weight
 from fedray.learning import Arrays, Learner, PassReport, check_finite, training_device
 from fedray.randomness import derive_seed, torch_stream
@@ -34,10 +34,15 @@ from fedray.tasks import Moments, Pass, shared_parts, task_of
 PRIVATE = "private-parts"
 OPTIMIZER = "optimizer"
 OF_STRATEGY = "strategy"
+OWN = "own"
 WANTED = "wanted"
 LABELS = "labels"
 DOMAINS = "domains"
 TILES = "tiles"
+LOGITS = "logits"
+
+JUDGED_STORES: dict[str, Callable[[DataConfig], TileStore | None]] = {"store": local_store, "held-out": external_store}
+"""Whose tiles a client judges when it is asked for :func:`judge`."""
 
 client_app = ClientApp(mods=[report_divergence, protect])
 
@@ -61,11 +66,12 @@ def train(message: Message, context: Context) -> Message:
     )
     report = task_of(config).train(config, learner, optimizers, client, a_pass)
     check_losses(report.losses, where)
-    arrays = half.end(learner, report.steps)
+    arrays, own = parted(half.end(learner, report.steps), half.own(learner))
     check_finite(arrays, where)
     if config.privacy.on:
         arrays = trained_alone(arrays, learner.trained(shared_parts(config)))
-    keep_private(config, context, learner, optimizers, task_of(config).private(config), where, half.keep())
+    of_strategy = {OF_STRATEGY: half.keep(), OWN: own}
+    keep_private(config, context, learner, optimizers, task_of(config).private(config), where, of_strategy)
     metrics = MetricRecord({WEIGHT: client_weight(config.federation, client.labels), **report_metrics(report)})
     return Message(RecordDict({ARRAYS: to_record(arrays), METRICS: metrics}), reply_to=message)
 
@@ -74,11 +80,26 @@ def train(message: Message, context: Context) -> Message:
 def sample(message: Message, context: Context) -> Message:
     """Generate tiles for the asked labels and domains with the client's own generator (where the server has none)."""
     config = experiment_of(message)
-    learner = client_learner(config, context, source_of(config, message, context).shape())
+    shared = from_record(message.content.array_records[ARRAYS])
+    learner = client_learner(config, context, source_of(config, message, context).shape(), shared)
     wanted = from_record(message.content.array_records[WANTED])
     labels, domains = (wanted[name].astype(np.int64) for name in (LABELS, DOMAINS))
     tiles = learner.sample(labels, torch_stream(config.seed, "sample", round_of(message), client_id(context)), domains)
     return Message(RecordDict({TILES: to_record({TILES: tiles})}), reply_to=message)
+
+
+@client_app.query("judge")
+def judge(message: Message, context: Context) -> Message:
+    """Judge tiles of the experiment's store with the client's own classifier (where the server has none)."""
+    config = experiment_of(message)
+    shared = from_record(message.content.array_records[ARRAYS])
+    learner = client_learner(config, context, source_of(config, message, context).shape(), shared)
+    logits = {}
+    for name, positions in from_record(message.content.array_records[WANTED]).items():
+        store = JUDGED_STORES[name](config.data)
+        assert store is not None, "nobody asks for tiles that are not held out"
+        logits[name] = learner.logits(store.tiles(positions.astype(np.int64)))
+    return Message(RecordDict({LOGITS: to_record(logits)}), reply_to=message)
 
 
 @client_app.query("describe")
@@ -88,7 +109,7 @@ def describe(message: Message, context: Context) -> Message:
 
 
 def client_learner(config: ExperimentConfig, context: Context, shape: TileShape, arrays: Arrays | None = None) -> Any:
-    """Give the client its networks: as the experiment begins, then its private parts, then the server's arrays."""
+    """Give the client its networks: as the experiment begins, its private parts, the server's arrays, its own ones."""
     # The server's weights replace ImageNet's: only who keeps what begins with them needs the file.
     task = task_of(config)
     load_weights = task.INITIALISED in task.private(config)
@@ -97,6 +118,7 @@ def client_learner(config: ExperimentConfig, context: Context, shape: TileShape,
         learner.load(from_record(context.state.array_records[PRIVATE]))
     if arrays:
         learner.load(arrays)
+    learner.load(kept_by(context, OWN))
     return learner
 
 
@@ -120,7 +142,7 @@ def keep_private(
     optimizers: Moments,
     parts: Sequence[str],
     where: str,
-    of_strategy: Arrays | None = None,
+    of_strategy: Mapping[str, Arrays] | None = None,
 ) -> None:
     """Put what does not travel into the client's state: all of it, or nothing.
 
@@ -131,18 +153,20 @@ def keep_private(
     moments = optimizers.arrays() if config.federation.keep_optimizer else {}
     check_finite(private, where)
     check_finite(moments, f"{where}, moments of Adam")
-    check_finite(of_strategy or {}, f"{where}, what the strategy keeps")
+    kept = {record: arrays for record, arrays in (of_strategy or {}).items() if arrays}
+    for arrays in kept.values():
+        check_finite(arrays, f"{where}, what the strategy keeps")
     if parts:
         context.state[PRIVATE] = to_record(private)
     if config.federation.keep_optimizer:
         context.state[OPTIMIZER] = to_record(moments)
-    if of_strategy:
-        context.state[OF_STRATEGY] = to_record(of_strategy)
+    for record, arrays in kept.items():
+        context.state[record] = to_record(arrays)
 
 
-def kept_by(context: Context) -> Arrays:
-    """Return what the strategy kept of the client's last round."""
-    return from_record(context.state.array_records[OF_STRATEGY]) if OF_STRATEGY in context.state else {}
+def kept_by(context: Context, record: str = OF_STRATEGY) -> Arrays:
+    """Return what a client kept of its last round for the strategy: what that asked for, or its :data:`OWN` arrays."""
+    return from_record(context.state.array_records[record]) if record in context.state else {}
 
 
 def report_metrics(report: PassReport) -> dict[str, float]:

@@ -153,9 +153,15 @@ class Finished:
                 f"{self.place} holds a run of task {self.config.task!r}, which {lacks}; give one of another task"
             )
         if not judged_arrays(self.config, self.arrays):
+            federation = self.config.federation
+            field, value, remedy = (
+                ("strategy", federation.strategy, "'fedavg', say")
+                if federation.personal
+                else ("aggregate", federation.aggregate, "'both'")
+            )
             raise ResultsError(
                 f"{self.place} has no {', '.join(task.judged(self.config))}: each client kept its own, because "
-                f"federation.aggregate is {self.config.federation.aggregate!r}; run it with 'both'"
+                f"federation.{field} is {value!r}; run it with {remedy}"
             )
         return self.learner(device)
 

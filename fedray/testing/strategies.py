@@ -16,7 +16,7 @@ from fedray.errors import UserError
 from fedray.federation.client import report_metrics
 from fedray.federation.messages import ARRAYS, METRICS, NUM_EXAMPLES, WEIGHT, from_record, losses_of, to_record
 from fedray.federation.strategies import KeepsState
-from fedray.federation.strategies.base import EXTRA, Algorithm, separated
+from fedray.federation.strategies.base import EXTRA, Algorithm, parted, separated
 from fedray.learning import Arrays, Learner, PassReport
 from fedray.tasks import Pass, shared_parts, task_of
 from fedray.testing.local_grid import LocalGrid
@@ -59,7 +59,7 @@ class StrategySuite(Suite):
         self, algorithm: Algorithm, config: ExperimentConfig
     ) -> None:
         """Nothing of what the halves tell each other is left among them; losses and counts are there too."""
-        found, start = _plain(algorithm, config)[0], _start(config)
+        found, start = _plain(algorithm, config)[0], _travelling(algorithm, config)
         assert found.arrays.keys() == start.keys(), (
             f"aggregated arrays must have the names of those sent; missing: {sorted(start.keys() - found.arrays)[:3]}, "
             f"too many: {sorted(found.arrays.keys() - start)[:3]}"
@@ -78,9 +78,9 @@ class StrategySuite(Suite):
 
     def test_where_all_clients_agree_the_server_follows(self, algorithm: Algorithm, config: ExperimentConfig) -> None:
         """What optimisers train goes that way, near or far; statistics and counters are taken as they are."""
-        start = _start(config)
-        wanted, found = _scattered(0, start, 1), _agreed(algorithm, config)
-        trained = _trained(config)
+        start, found = _travelling(algorithm, config), _agreed(algorithm, config)
+        wanted = {name: value for name, value in _scattered(0, _start(config), 1).items() if name in start}
+        trained = [name for name in _trained(config) if name in start]
         for name in trained:
             way, gone = _way(start[name], wanted[name]), _way(start[name], found[name])
             assert (way * gone >= -ROUNDING * ROUNDING).all() and np.abs(gone).max() > 0, (
@@ -92,7 +92,7 @@ class StrategySuite(Suite):
     def test_where_no_client_moves_nothing_moves(self, algorithm: Algorithm, config: ExperimentConfig) -> None:
         """A federation that has arrived stays."""
         (found,) = _Federation(algorithm, config, lambda number, sent, round_index: sent).run(1)
-        _check_same(found.arrays, _start(config), "arrays that no client moved")
+        _check_same(found.arrays, _travelling(algorithm, config), "arrays that no client moved")
 
     def test_one_client_alone_counts_as_all_of_them_in_agreement(
         self, algorithm: Algorithm, config: ExperimentConfig
@@ -134,7 +134,9 @@ class StrategySuite(Suite):
         self, algorithm: Algorithm, config: ExperimentConfig
     ) -> None:
         """The round refuses arrays with a NaN: a strategy must neither hide it nor pass half of it on."""
-        name = _trained(config)[0]
+        name = next((name for name in _trained(config) if name in _travelling(algorithm, config)), None)
+        if name is None:
+            return
 
         def broken(number: int, sent: Arrays, round_index: int) -> Arrays:
             moved = _scattered(number, sent, round_index)
@@ -221,13 +223,30 @@ class StrategySuite(Suite):
 
     def test_a_federation_of_both_halves_trains(self, algorithm: Algorithm, config: ExperimentConfig) -> None:
         """Two real rounds: weights move, all stays finite, and variances of BatchNorm stay variances."""
-        start, found = _start(config), _Federation(algorithm, config, None).run(2)[-1].arrays
+        federation, start = _Federation(algorithm, config, None), _start(config)
+        found = federation.run(2)[-1].arrays | federation.own[0]
         broken = [name for name, value in found.items() if not np.isfinite(value).all()]
         assert not broken, f"after two rounds {broken[:3]} is not finite"
         still = [part for part in shared_parts(config) if not _moved(part, found, start)]
         assert not still, f"after two rounds no array of {still} has moved"
         negative = [name for name, value in found.items() if name.endswith("running_var") and (_float(value) < 0).any()]
         assert not negative, f"{negative[:3]} is negative: optimisers must not step on statistics, which get the mean"
+
+    def test_what_is_a_clients_own_makes_the_strategy_a_personal_one(
+        self, algorithm: Algorithm, config: ExperimentConfig
+    ) -> None:
+        """Its line in the registry says so; it is of the shared arrays, and differs from client to client."""
+        own = list(algorithm.client(config).own(_learner(config)))
+        assert set(own) <= set(_start(config)), f"own() must name shared arrays, but names {own[:3]}"
+        assert bool(own) == config.federation.personal, (
+            f"own() names {len(own)} arrays, so `personal` must be {bool(own)} in the strategy's line of STRATEGIES"
+        )
+        federation = _Federation(algorithm, config, None)
+        federation.run(1)
+        first, second = federation.own[0], federation.own[1]
+        assert first.keys() == second.keys() == set(own)
+        alike = all(np.array_equal(first[name], second[name]) for name in own)
+        assert not own or not alike, "after a round of training own() must not be the same at two clients"
 
 
 class _Federation:
@@ -248,6 +267,7 @@ class _Federation:
         self._weights = weights or [1.0] * config.num_clients
         self._order, self._left_out, self._fresh_every_round = order, left_out, fresh_every_round
         self._learner, self._kept = _learner(config), dict[int, Arrays]()
+        self.own = dict[int, Arrays]()
         self._round_index, self._sent = 0, list[Arrays]()
         app = ClientApp()
         app.train()(self._answer)
@@ -273,17 +293,21 @@ class _Federation:
             assert arrays is not None and metrics is not None, "a round with replies must aggregate to something"
             moments = strategy.arrays() if isinstance(strategy, KeepsState) else moments
             rounds.append(Round(self._sent, from_record(arrays), dict(metrics)))
-            record = to_record({name: _typed(value, start.get(name)) for name, value in rounds[-1].arrays.items()})
+            after = {name: _typed(value, start.get(name)) for name, value in rounds[-1].arrays.items()}
+            record = to_record({**{name: start[name] for name in self._own_names()}, **after})
         return rounds
 
     def _strategy(self) -> Strategy:
         return self._algorithm.server(self._config, lambda: _learner(self._config))
 
+    def _own_names(self) -> Sequence[str]:
+        return self._algorithm.client(self._config).own(self._learner)
+
     def _answer(self, message: Message, context: Context) -> Message:
         number = int(context.node_config["partition-id"])
         sent, told = separated(from_record(message.content.array_records[ARRAYS]))
         self._sent.append(sent)
-        self._learner.load(sent)
+        self._learner.load({**sent, **self.own.get(number, {})})
         half = self._algorithm.client(self._config)
         hooks = half.begin(self._learner, told, self._kept.get(number, {}))
         report = PassReport(
@@ -293,7 +317,7 @@ class _Federation:
             report = _train(self._config, self._learner, hooks, 1, seed=number, before=self._round_index - 1)
         else:
             self._learner.load(self._move(number, sent, self._round_index))
-        arrays = half.end(self._learner, report.steps)
+        arrays, self.own[number] = parted(half.end(self._learner, report.steps), half.own(self._learner))
         self._kept[number] = half.keep()
         metrics = MetricRecord({WEIGHT: self._weights[number], **report_metrics(report)})
         return Message(RecordDict({ARRAYS: to_record(arrays), METRICS: metrics}), reply_to=message)
@@ -348,6 +372,11 @@ def _reference(config: ExperimentConfig) -> tuple[Arrays, list[str]]:
 
 def _start(config: ExperimentConfig) -> Arrays:
     return _reference(config)[0]
+
+
+def _travelling(algorithm: Algorithm, config: ExperimentConfig) -> Arrays:
+    """Return where the server starts, without what is the clients' own."""
+    return parted(_start(config), algorithm.client(config).own(_learner(config)))[0]
 
 
 def _trained(config: ExperimentConfig) -> list[str]:

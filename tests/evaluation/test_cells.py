@@ -119,3 +119,15 @@ def test_intervals_are_those_of_a_plain_bootstrap_within_cells():
     for name, column, tolerance in zip(names, np.array(drawn).T, (0.02, 0.02, 1.01 / 25, 1.01 / 10), strict=True):
         ends = [scores[name.format(end)] for end in ("-low", "-high")]
         np.testing.assert_allclose(ends, np.percentile(column, [2.5, 97.5]), atol=tolerance, err_msg=name)
+
+
+def test_several_classifiers_are_given_the_same_draws_of_tiles():
+    """Two that are right on different tiles: their mean recall is a half on every draw."""
+    cells, _ = cells_and_told({(0, 0): 24, (0, 1): 24, (1, 0): 24, (1, 1): 24})
+    right = np.arange(len(cells.labels)) % 3 > 0
+    answers = [np.where(which, cells.labels, 1 - cells.labels) for which in (right, ~right)]
+    several = [told_by(np.eye(3, dtype=np.float32)[each], cells.labels) for each in answers]
+    found = cells.scores(*several)
+    for end in ("", "-low", "-high"):
+        assert found[f"recall{end}/test/96/label/gland/domain/a"] == pytest.approx(0.5)
+    assert cells.scores(several[0], several[0]) == pytest.approx(cells.scores(several[0]))

@@ -21,6 +21,7 @@ from fedray.evaluation.classification import (
     classification_scores,
     confusion,
     majority_scores,
+    mean_scores,
     told_by,
 )
 from fedray.evaluation.confusion import draw_confusion
@@ -149,3 +150,16 @@ def test_the_picture_says_numbers_shares_and_names_as_they_are():
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2, 0], [0, 0, 0], [0.25, 0, 0.75]])
     many = draw_confusion(np.eye(40, dtype=int), [str(label) for label in range(40)], "many")
     assert not many.axes[0].texts, "numbers would not be legible"
+
+
+def test_several_classifiers_are_given_the_same_draws_of_tiles():
+    """One is right exactly where the other is wrong: their mean is a half on every draw, and its interval a point."""
+    labels = np.repeat([0, 1], 10)
+    right = np.arange(20) % 3 > 0
+    answers = [np.where(which, labels, 1 - labels) for which in (right, ~right)]
+    several = [told_by(np.eye(2, dtype=np.float32)[each], labels) for each in answers]
+    found, alone = mean_scores(several, ["a", "b"], "test"), classification_scores(several[0], ["a", "b"], "test")
+    for end in ("", "-low", "-high"):
+        assert found[f"balanced-accuracy{end}/test/20"] == pytest.approx(0.5)
+    assert alone["balanced-accuracy-low/test/20"] < alone["balanced-accuracy-high/test/20"]
+    assert mean_scores([several[0]] * 3, ["a", "b"], "test") == pytest.approx(alone)

@@ -7,6 +7,7 @@ from fedray.config import ConfigError
 from fedray.data import TileShape, partitioned_store, training_sizes, with_synthetic, write_store
 from fedray.federation import shared_arrays
 from fedray.federation.budget import step_budget
+from fedray.federation.messages import from_record
 from fedray.learning.passes import batch_bounds
 from fedray.randomness import derive_seed
 from fedray.tasks.classification import Classifier, ClassifierOptimizer, local_pass, split_validation
@@ -78,8 +79,8 @@ def test_strategies_know_nothing_of_what_is_trained(small_store, strategy):
     assert len(reports) == 2 and set(after) == set(before)
     assert not np.array_equal(after["classifier.head.1.weight"], before["classifier.head.1.weight"])
     assert all((value >= 0).all() for name, value in after.items() if name.endswith("running_var"))
-    kept = [context.state.array_records.get("strategy", {}) for context in grid.contexts.values()]
-    assert all(bool(each) == (strategy in ("fedbn", "moon")) for each in kept)
+    kept = [set(context.state) & {"strategy", "own"} for context in grid.contexts.values()]
+    assert all(each == {"fedbn": {"own"}, "moon": {"strategy"}}.get(strategy, set()) for each in kept)
 
 
 SGD = {
@@ -187,3 +188,16 @@ def test_synthetic_tiles_are_trained_on_weigh_as_others_do_and_never_validate(sm
     after = shared_arrays(run(config, rounds=1)[0])
     total = sum(size for size, _ in means)
     assert_close(after, {name: sum(each[name] * (size / total) for size, each in means) for name in arrays}, 1e-4)
+
+
+def test_local_only_is_every_client_on_its_own(small_store):
+    config = experiment(small_store, federation__strategy="local-only")
+    start = shared_arrays(first_state(config))
+    state, reports, grid = run(config)
+    assert_close(shared_arrays(state), start, 0)
+    assert reports[-1].num_clients == 2 and reports[-1].losses["classifier/loss"] > 0
+    for client, context in enumerate(grid.contexts.values()):
+        arrays, optimizer = start, None
+        for round_index in (1, 2):
+            arrays, _, optimizer, _ = plain_pass(config, client, arrays, round_index, optimizer)
+        assert_close(from_record(context.state.array_records["own"]), arrays, 1e-6)

@@ -155,7 +155,7 @@ def test_no_other_message_is_answered(small_config):
     config = small_config(**PRIVATE, privacy__noise_multiplier=1.0)
     grid = LocalGrid(client_app, config.num_clients)
     with pytest.raises(FederationError, match=r"privacy covers no reply to a message of type 'query\.sample'"):
-        sample_from_clients(grid, config, 0, np.zeros(4, np.int64), np.zeros(4, np.int64))
+        sample_from_clients(grid, config, first_state(config), np.zeros(4, np.int64), np.zeros(4, np.int64))
 
 
 def test_the_noise_follows_no_seed(small_config):

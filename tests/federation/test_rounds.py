@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -141,10 +143,11 @@ def test_divergence_is_an_error_that_names_the_loss(small_config):
 
 def test_clients_generate_where_generators_are_private(small_config):
     config = small_config(federation__aggregate="discriminator", federation__num_clients=3)
-    _, _, grid = run(config)
+    state, _, grid = run(config)
     labels, domains = np.array([0, 1, 1, 0, 1, 0, 0]), np.zeros(7, np.int64)
-    tiles = sample_from_clients(grid, config, 2, labels, domains)
+    tiles = sample_from_clients(grid, config, state, labels, domains)
     assert tiles.shape == (7, 16, 16, 3)
-    again = sample_from_clients(grid, config, 2, labels, domains)
+    again = sample_from_clients(grid, config, state, labels, domains)
     assert np.array_equal(tiles, again)
-    assert not np.array_equal(tiles, sample_from_clients(grid, config, 3, labels, domains))
+    later = replace(state, round_index=state.round_index + 1)
+    assert not np.array_equal(tiles, sample_from_clients(grid, config, later, labels, domains))

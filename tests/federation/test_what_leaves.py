@@ -10,8 +10,16 @@ from fedray.config import STRATEGIES
 from fedray.config.modes import MODES
 from fedray.config.tasks import TASKS
 from fedray.data import Tile, census_of, partitioned_store, write_store
-from fedray.federation import AgreedGrid, ask_sites, client_app, federate, initial_state, make_strategy
-from fedray.federation.loop import sample_from_clients
+from fedray.federation import (
+    AgreedGrid,
+    ask_sites,
+    client_app,
+    federate,
+    initial_state,
+    logits_from_clients,
+    make_strategy,
+    sample_from_clients,
+)
 from fedray.federation.messages import from_record
 from fedray.federation.rounds import ROUNDS, round_of
 from fedray.federation.sites import MESSAGES as OF_SITES
@@ -37,6 +45,7 @@ VARIANTS = {
     **{name: {"federation__strategy": name, **NEEDED.get(name, {})} for name in STRATEGIES},
     **{mode: {"federation__mode": mode} for mode in MODES if mode != "federated"},
     **{f"task {task}": {"task": task} for task in TASKS if task != "gan"},
+    "classifiers of one's own": {"task": "classification", "federation__strategy": "local-only"},
     **{f"shared {part}": {"federation__aggregate": part} for part in ("generator", "discriminator")},
     "differential privacy": PRIVATE,
     "sites": {"data__store": "sites"},
@@ -85,8 +94,10 @@ def _run(config, store):
     told = AgreedGrid(grid, census) if on_sites else grid
     state = initial_state(config, census.shape)
     assert list(federate(make_strategy(config, census.shape), told, state, config, census))
-    if config.federation.aggregate == "discriminator":
-        sample_from_clients(told, config, 1, np.array([0, 1, 0]), np.array([0, 0, 0]))
+    if config.federation.aggregate == "discriminator" or (config.federation.personal and config.task == "gan"):
+        sample_from_clients(told, config, state, np.array([0, 1, 0]), np.array([0, 0, 0]))
+    elif config.federation.personal:
+        logits_from_clients(told, config, state, {"store": store.indices("test")})
     return grid
 
 

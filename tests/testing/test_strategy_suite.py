@@ -121,6 +121,11 @@ class SendsHalf(ClientHalf):
         return dict(list(super().end(learner, steps).items())[::2])
 
 
+class KeepsUnsaid(ClientHalf):
+    def own(self, learner):
+        return list(learner.arrays(list(learner.networks())))
+
+
 class DividesBySteps(ClientHalf):
     def end(self, learner, steps):
         with np.errstate(all="ignore"):
@@ -147,6 +152,7 @@ NAMES = StrategySuite.test_aggregated_arrays_have_the_names_and_shapes_of_those_
 BEHIND = StrategySuite.test_a_pass_leaves_nothing_behind_in_the_networks
 BEGIN = StrategySuite.test_a_client_begins_with_what_the_server_sent
 TRAVEL = StrategySuite.test_what_travels_and_what_stays_are_copies_with_the_networks_names
+OWN = StrategySuite.test_what_is_a_clients_own_makes_the_strategy_a_personal_one
 WEIGHT = StrategySuite.test_a_weight_is_a_number_of_clients_or_nothing
 STRATEGY_FAULTS = [
     (Halves(Momentum), STATE, "two rounds of one strategy, and of one made anew each round"),
@@ -161,6 +167,7 @@ STRATEGY_FAULTS = [
     (Halves(client=Shifts), BEGIN, "networks before and after begin(): must be the same"),
     (Halves(client=SendsViews), TRAVEL, "what end() returned, after more training (return copies): must be the same"),
     (Halves(client=SendsHalf), TRAVEL, "end() must return all shared arrays, and others under EXTRA"),
+    (Halves(client=KeepsUnsaid), OWN, "so `personal` must be True in the strategy's line of STRATEGIES"),
     (Halves(client=DividesBySteps), TRAVEL, "end() after 0 steps has"),
 ]  # fmt: skip
 

@@ -14,7 +14,6 @@ from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import Census, census_of
 from fedray.experiment.engines.base import RoundResult
 from fedray.experiment.judging import Evaluation, judging_of
-from fedray.experiment.judging.samples import evaluate_tiles, wanted
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.stopping import is_done, is_due, with_validation
 from fedray.federation import (
@@ -27,7 +26,6 @@ from fedray.federation import (
     latest_round,
     load_checkpoint,
     make_strategy,
-    sample_from_clients,
     save_round,
     shared_arrays,
 )
@@ -164,13 +162,14 @@ class ExperimentRun:
             DivergedError: It makes tiles, or gives answers, that are not finite.
         """
         round_index, arrays = self.state.round_index, judged_arrays(self.config, shared_arrays(self.state))
+        judging = judging_of(self.config)
         evaluation: Evaluation
         try:
             if arrays:
-                evaluation = self._run_elsewhere(judging_of(self.config).evaluate, self.config, round_index, arrays)
-            else:  # what makes the tiles stays with the clients
-                tiles = sample_from_clients(self.grid, self.config, round_index, *wanted(self.config))
-                evaluation = self._run_elsewhere(evaluate_tiles, self.config, tiles)
+                evaluation = self._run_elsewhere(judging.evaluate, self.config, round_index, arrays)
+            else:  # what is judged stays with the clients
+                answers = judging.ask_clients(self.grid, self.config, self.state)
+                evaluation = self._run_elsewhere(judging.evaluate_answers, self.config, answers)
         except DivergedError as error:  # a worker's carries its traceback; what it says is in its cause
             raise DivergedError(f"round {round_index}: {getattr(error, 'cause', error)}") from None
         return evaluation

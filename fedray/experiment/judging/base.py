@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from flwr.serverapp import Grid
+
 from fedray.config import ExperimentConfig
 from fedray.data import TileStore
 from fedray.evaluation import ExtractorQuality, Scores, SelfTest
 from fedray.evaluation.extractors import Extractor
+from fedray.federation import FederationState
 from fedray.learning import Arrays
 from fedray.results.pictures import Preview
 
@@ -98,6 +101,19 @@ class Judging(Protocol):
         Raises:
             DivergedError: What it makes or says is not finite.
         """
+        ...
+
+    def ask_clients(self, grid: Grid, config: ExperimentConfig, state: FederationState) -> Any:
+        """Ask the clients what they make or say, where what is judged stays with them. Runs in this process.
+
+        Raises:
+            DivergedError: What one makes or says is not finite.
+            FederationError: One failed or did not answer in time.
+        """
+        ...
+
+    def evaluate_answers(self, config: ExperimentConfig, answers: Any) -> Evaluation:
+        """Judge what they answered. Runs on a worker."""
         ...
 
     def preview(self, config: ExperimentConfig, arrays: Arrays) -> Preview | None:

@@ -1,12 +1,13 @@
 """Judging who says labels: of a split's tiles, of a domain that nobody trains on, and of what clients hold back."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig
@@ -17,12 +18,13 @@ from fedray.evaluation.classification import (
     absent_labels,
     check_several_labels,
     classification_names,
-    classification_scores,
     confusion,
     majority_scores,
+    mean_scores,
     told_by,
 )
 from fedray.experiment.judging.base import Evaluation, Heading, Judge
+from fedray.federation import JUDGED_STORES, FederationState, logits_from_clients
 from fedray.learning import Arrays, training_device
 from fedray.results.files import CONFUSION
 from fedray.results.pictures import Preview
@@ -32,6 +34,9 @@ from fedray.tasks.classification import cross_entropy, split_validation
 FILES = (CONFUSION,)
 BESIDE = ("always the", "majority label")
 RUNS = "classifiers"
+
+Answers = Sequence[Sequence[NDArray[np.float32]]]
+"""Logits, float32 [n, num_labels], by classifier: of the split's tiles, then of those that are held out, if any are."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +134,38 @@ def evaluate(config: ExperimentConfig, round_index: int, arrays: Arrays) -> Eval
     started = time.monotonic()
     store, device = local_store(config.data), training_device(config.resources)
     classifier: Classifier = task_of(config).holding(config, tile_shape(config.data), device, arrays)
-    judged = _judged(config, store)
-    told = [told_by(classifier.logits(each.store.tiles(each.indices)), each.cells.labels) for each in judged]
-    scores: Scores = {}
-    for each, said in zip(judged, told, strict=True):
-        scores |= classification_scores(said, store.label_names, each.cells.split) | each.cells.scores(said)
+    found = evaluate_answers(
+        config, [[classifier.logits(each.store.tiles(each.indices)) for each in _judged(config, store)]]
+    )
     validation = None
     if config.classification.patience is not None:
         tiles, held = _held_back(config)
         validation = cross_entropy(classifier.logits(tiles), held)
-    return Evaluation(scores, confusion(told[0]), time.monotonic() - started, validation)
+    return replace(found, seconds=time.monotonic() - started, validation=validation)
+
+
+def ask_clients(grid: Grid, config: ExperimentConfig, state: FederationState) -> Answers:
+    """Let every client's own classifier judge all tiles."""
+    judged = _judged(config, local_store(config.data))
+    wanted = dict(zip(JUDGED_STORES, (each.indices for each in judged), strict=False))
+    answers = logits_from_clients(grid, config, state, wanted)
+    return [[logits[name] for name in wanted] for logits in answers]
+
+
+def evaluate_answers(config: ExperimentConfig, answers: Answers) -> Evaluation:
+    """Score what classifiers said: means over them, in which each counts once.
+
+    The preview counts the answers of all of them for the split's tiles.
+    """
+    started, store, scores = time.monotonic(), local_store(config.data), Scores()
+    judged = _judged(config, store)
+    told = [
+        [told_by(logits, each.cells.labels) for logits in said]
+        for each, said in zip(judged, zip(*answers, strict=True), strict=True)
+    ]
+    for each, several in zip(judged, told, strict=True):
+        scores |= mean_scores(several, store.label_names, each.cells.split) | each.cells.scores(*several)
+    return Evaluation(scores, np.sum([confusion(one) for one in told[0]], axis=0), time.monotonic() - started)
 
 
 def preview(config: ExperimentConfig, arrays: Arrays) -> Preview | None:
@@ -148,7 +175,8 @@ def preview(config: ExperimentConfig, arrays: Arrays) -> Preview | None:
 
 def heading(config: ExperimentConfig) -> Heading:
     """Say what stands above the final scores."""
-    return Heading(f"Scores of {config.family.subject}", "classifier", f"always {trivial_row(config).label!r}")
+    judged = "mean of the clients'" if config.federation.personal else "classifier"
+    return Heading(f"Scores of {config.family.subject}", judged, f"always {trivial_row(config).label!r}")
 
 
 class _Judged(NamedTuple):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedray.config import ConfigError, ExperimentConfig
@@ -21,6 +22,7 @@ from fedray.evaluation import (
 )
 from fedray.evaluation import score_names as names_of_scores
 from fedray.experiment.judging.base import Evaluation, Heading, Judge
+from fedray.federation import FederationState, sample_from_clients
 from fedray.learning import Arrays, training_device
 from fedray.randomness import torch_stream
 from fedray.results.files import SAMPLES, SELF_TEST_PICTURE
@@ -93,18 +95,24 @@ def wanted(config: ExperimentConfig) -> tuple[NDArray[np.int64], NDArray[np.int6
     return store.labels[indices].astype(np.int64), store.domains[indices].astype(np.int64)
 
 
-def evaluate_tiles(config: ExperimentConfig, tiles: NDArray[np.uint8]) -> Evaluation:
+def ask_clients(grid: Grid, config: ExperimentConfig, state: FederationState) -> NDArray[np.uint8]:
+    """Let the clients generate a tile for each of :func:`wanted`, an equal share each."""
+    return sample_from_clients(grid, config, state, *wanted(config))
+
+
+def evaluate_answers(config: ExperimentConfig, answers: NDArray[np.uint8]) -> Evaluation:
     """Score tiles that were generated elsewhere, one for each of :func:`wanted`."""
     started = time.monotonic()
     labels, domains = wanted(config)
     num_labels = tile_shape(config.data).num_labels
     chosen = [np.resize(np.flatnonzero(labels == label), PREVIEW_TILES) for label in range(num_labels)]
-    return Evaluation(_score(config, tiles, labels, domains), tiles[np.stack(chosen)], time.monotonic() - started)
+    return Evaluation(_score(config, answers, labels, domains), answers[np.stack(chosen)], time.monotonic() - started)
 
 
 def heading(config: ExperimentConfig) -> Heading:
     """Say what stands above the final scores."""
-    return Heading(f"Scores of the averaged {task_of(config).COUNTED}", "generated", "real tiles (floor)")
+    whose = "clients'" if config.federation.personal else "averaged"
+    return Heading(f"Scores of the {whose} {task_of(config).COUNTED}", "generated", "real tiles (floor)")
 
 
 def _extractor(config: ExperimentConfig) -> str:

@@ -52,7 +52,11 @@ MESSAGES = (
     Part(
         "server", "query.sample", "config", "experiment|server-round",
         "the configuration, the number of the round", "each site",
-        "evaluations with `aggregate: discriminator`", "2 to 5 kB",
+        "evaluations of generators that stay with the sites", "2 to 5 kB",
+    ),
+    Part(
+        "server", "query.sample", "arrays", r"{shared}\..+", "what of the generators is averaged", "each site",
+        "the same", "those networks",
     ),
     Part(
         "server", "query.sample", "wanted", "labels|domains", "labels and domains of tiles to generate", "each site",
@@ -61,6 +65,23 @@ MESSAGES = (
     Part(
         "site", "query.sample", "tiles", "tiles", "generated tiles of its own generator", "server", "the same",
         "their pixels",
+    ),
+    Part(
+        "server", "query.judge", "config", "experiment|server-round",
+        "the configuration, the number of the round", "each site",
+        "evaluations of classifiers that stay with the sites", "2 to 5 kB",
+    ),
+    Part(
+        "server", "query.judge", "arrays", r"{shared}\..+", "what of the classifiers is averaged", "each site",
+        "the same", "those networks",
+    ),
+    Part(
+        "server", "query.judge", "wanted", "store|held-out", "which tiles of the common store to judge", "each site",
+        "the same", "8 bytes a tile",
+    ),
+    Part(
+        "site", "query.judge", "logits", "store|held-out", "what its own classifier says of these tiles", "server",
+        "the same", "4 bytes a tile and label",
     ),
 )  # fmt: skip
 
@@ -102,6 +123,8 @@ def run_round(
     averaged, moments = _as_before(arrays, state.arrays), state.optimizer
     if config.privacy.on:
         averaged = with_server_average(averaged, shared_arrays(state), config.family.average_decay, state.round_index)
+    if config.federation.personal:
+        averaged = {**shared_arrays(state), **averaged}  # what stays with the clients is here as it was at first
     if isinstance(strategy, KeepsState):
         moments = strategy.arrays()
     check_server(averaged, moments, round_index)

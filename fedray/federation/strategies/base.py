@@ -69,6 +69,14 @@ class ClientHalf:
         """Return what stays with the client until its next round."""
         return {}
 
+    def own(self, learner: Learner) -> Sequence[str]:
+        """Name the shared arrays that every client has for itself, which makes a strategy a personal one.
+
+        They are in no reply. A client goes on with its own from round to round, and is judged with them; before its
+        first round it has the server's, which stay as they were at first.
+        """
+        return ()
+
 
 def trained_names(config: ExperimentConfig, make: MakeLearner) -> list[str]:
     """Names of the shared arrays that optimisers train: no buffers, no moving average, nothing frozen."""
@@ -89,6 +97,12 @@ def separated(arrays: Arrays) -> tuple[Arrays, Arrays]:
     """Part arrays of networks from what the halves of a strategy tell each other; those come without :data:`EXTRA`."""
     told = {name.removeprefix(EXTRA): value for name, value in arrays.items() if name.startswith(EXTRA)}
     return {name: value for name, value in arrays.items() if not name.startswith(EXTRA)}, told
+
+
+def parted(arrays: Arrays, own: Iterable[str]) -> tuple[Arrays, Arrays]:
+    """Part what a client's half lets travel from those arrays that are the client's own."""
+    stay = dict.fromkeys(own)
+    return {name: value for name, value in arrays.items() if name not in stay}, {name: arrays[name] for name in stay}
 
 
 @runtime_checkable

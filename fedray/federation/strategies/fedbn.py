@@ -1,17 +1,17 @@
 """FedBN (Li et al. 2021, arXiv 2102.07623): every client keeps BatchNorm layers of its own.
 
-Their weights, statistics and counters travel up, so that the server has their mean: generators are judged with it, and
-a client begins with it that trains for the first time. They never come down to a client that has its own.
+Their weights, statistics and counters never leave it. So there is no common network: every client is judged with its
+own layers. A client that has not trained has those that all began with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from flwr.serverapp.strategy import FedAvg, Strategy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.federation.strategies.base import COMMON, ClientHalf, MakeLearner
-from fedray.learning import Arrays, Hook, Learner
+from fedray.learning import Learner
 from fedray.tasks import shared_parts
 
 
@@ -26,22 +26,11 @@ def server(config: ExperimentConfig, make: MakeLearner) -> Strategy:
 
 
 class OwnBatchNorms(ClientHalf):
-    """Puts the client's own layers in the place of the server's."""
+    """Leaves the layers where they are."""
 
-    def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
-        """Go on with the layers of this client's last round; before there was one, with the server's."""
-        learner.load(kept)
-        return ()
-
-    def end(self, learner: Learner, steps: Mapping[str, int]) -> Arrays:
-        """Return the shared parts, and remember the layers."""
-        parts = shared_parts(self.config)
-        self._own = learner.arrays(batch_norms(learner, parts))
-        return learner.arrays(parts)
-
-    def keep(self) -> Arrays:
-        """Return the layers as they are now."""
-        return self._own
+    def own(self, learner: Learner) -> Sequence[str]:
+        """Name all arrays of these layers."""
+        return batch_norms(learner, shared_parts(self.config))
 
 
 client = OwnBatchNorms

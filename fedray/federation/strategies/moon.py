@@ -6,8 +6,9 @@ z_p what this client's own last result makes, however long ago that was:
     mu * mean(-log(exp(cos(z, z_s) / tau) / (exp(cos(z, z_s) / tau) + exp(cos(z, z_p) / tau))))
 
 The two others are in evaluation mode and without gradients: in training mode they would move their BatchNorm. Before
-there is an own last result there is no term. The paper's z comes from a head of a classifier; here it is the vector
-that a classifier's last layer takes, or by which a discriminator judges: the networks that read a client's tiles.
+there is an own last result there is no term. The paper's z comes from a projection head; here it is the vector that a
+classifier's last layer takes, which is that head's with ``classification.projection`` and the features without, or by
+which a discriminator judges: the networks that read a client's tiles.
 """
 
 import copy

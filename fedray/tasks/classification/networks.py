@@ -1,4 +1,4 @@
-"""Networks that tell labels of tiles: a small CNN, or any model of timm with a linear head."""
+"""Networks that tell labels of tiles: a small CNN, or any model of timm, with a projection head or without."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,7 +10,7 @@ from fedray.learning.timm_models import TimmChoice, count_features, make_timm_mo
 
 
 class SmallCnn(nn.Module):
-    """Four 3x3 convolutions with GroupNorm, ReLU and pooling, the mean over positions, and a linear head.
+    """Four 3x3 convolutions with GroupNorm, ReLU and pooling, the mean over positions, and the heads.
 
     GroupNorm instead of BatchNorm: means of a client's labels would be the statistics of all (Hsieh et al. 2020).
     """
@@ -30,7 +30,7 @@ class SmallCnn(nn.Module):
             ]
             inward, edge = width, edge // 2
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(inward, shape.num_labels))
+        self.projection, self.head = _heads(config, inward, shape.num_labels)
         self._entering_size = _entering(config, shape).size
 
     def forward(self, tiles: Tensor) -> Tensor:
@@ -40,12 +40,12 @@ class SmallCnn(nn.Module):
 
     def represent(self, tiles: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the vector of each tile that the head takes, [N, F]; what the tiles are has no say in it."""
-        features: Tensor = self.features(_enlarged(tiles, self._entering_size))
+        features: Tensor = self.projection(self.features(_enlarged(tiles, self._entering_size)))
         return features
 
 
 class TimmNetwork(nn.Module):
-    """A model of timm with a linear head, fed with the pixel statistics it was trained on."""
+    """A model of timm with the heads, fed with the pixel statistics it was trained on."""
 
     def __init__(self, config: ClassificationConfig, shape: TileShape, *, load_weights: bool) -> None:
         """Build the model. Arguments and errors as of :func:`make_network`."""
@@ -54,7 +54,7 @@ class TimmNetwork(nn.Module):
         choice = choice_of(config)
         self.features = make_timm_model(choice, entering, load_weights=load_weights)
         num_features = count_features(self.features, choice, entering)
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(num_features, shape.num_labels))
+        self.projection, self.head = _heads(config, num_features, shape.num_labels)
         self._entering_size = entering.size
         for name, value in zip(("mean", "std"), pixel_statistics(self.features, shape.channels), strict=True):
             self.register_buffer(name, value, persistent=False)
@@ -67,7 +67,7 @@ class TimmNetwork(nn.Module):
     def represent(self, tiles: Tensor, condition: Condition | None = None) -> Tensor:
         """Return the vector of each tile that the head takes, [N, F]; what the tiles are has no say in it."""
         pixels = _enlarged(tiles, self._entering_size).add(1).div(2)  # in [0, 1]
-        features: Tensor = self.features((pixels - self.get_buffer("mean")) / self.get_buffer("std"))
+        features: Tensor = self.projection(self.features((pixels - self.get_buffer("mean")) / self.get_buffer("std")))
         return features
 
 
@@ -99,6 +99,17 @@ def choice_of(config: ClassificationConfig) -> TimmChoice:
         own=OWN_NETWORKS,
         otherwise="random",
     )
+
+
+def _heads(config: ClassificationConfig, num_features: int, num_labels: int) -> tuple[nn.Module, nn.Module]:
+    """Build what stands on the features: the projection head of MOON (Li et al. 2021) or none, and the last layer."""
+    projection: nn.Module = nn.Identity()
+    if config.projection is not None:
+        projection = nn.Sequential(
+            nn.Linear(num_features, num_features), nn.ReLU(), nn.Linear(num_features, config.projection)
+        )
+    taken = config.projection or num_features
+    return projection, nn.Sequential(nn.Dropout(config.dropout), nn.Linear(taken, num_labels))
 
 
 def _entering(config: ClassificationConfig, shape: TileShape) -> TileShape:

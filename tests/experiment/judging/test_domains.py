@@ -7,12 +7,15 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from fedray.cli.report import print_scores
 from fedray.data import Tile, client_partition, local_store, partitioned_store, write_store
 from fedray.evaluation import EvaluationError, mode_of
+from fedray.experiment.engines import ExperimentRun
 from fedray.experiment.judging.labels import evaluate, heading, notes, score_names, trivial_row
 from fedray.experiment.run import check_config
 from fedray.experiment.settled import settled
-from fedray.federation import shared_arrays
+from fedray.federation import client_app, shared_arrays
+from fedray.federation.messages import from_record
 from fedray.tasks.classification import Classifier
 from fedray.terminal import plain_console
+from fedray.testing import LocalGrid
 from tests.support.classifiers import experiment
 from tests.support.federation import first_state
 
@@ -66,6 +69,21 @@ def test_a_domain_that_is_held_out_is_scored_beside_the_others(scanned, scheme):
     )  # fmt: skip
     assert not any("old" in name or name.startswith("worst-cell-recall/external") for name in found.scores)
     assert found.preview.sum() == 39, "the picture is of the other domains"
+
+
+def test_clients_own_networks_are_judged_on_it_and_by_domain_too(scanned):
+    config = experiment(scanned, data__held_out_domain="old", federation__strategy="local-only")
+    run = ExperimentRun(config, LocalGrid(client_app, 2))
+    run.step()
+    found, start = run.evaluate().scores, shared_arrays(first_state(config))
+    each = [
+        evaluate(config, 1, start | from_record(context.state.array_records["own"])).scores
+        for context in run.grid.contexts.values()
+    ]
+    assert list(found) == score_names(config, local_store(config.data)) and each[0] != each[1]
+    for name in found:
+        if mode_of(name) is not None:
+            assert found[name] == pytest.approx(np.mean([scores[name] for scores in each]))
 
 
 def test_nobody_trains_or_validates_on_it(scanned):

@@ -177,3 +177,24 @@ def test_wrong_combinations_are_refused_by_the_configuration(fields, rule):
 def test_shared_weights_need_no_weight_file():
     fields = {"network": "resnet18", "initialisation": "imagenet", "weights": "no.pth"}
     assert Classifier(config(**fields), SHAPE, 0, load_weights=False).trained()
+
+
+@pytest.mark.parametrize("network", ["cnn", "test_efficientnet"])
+def test_a_projection_head_stands_between_the_features_and_the_last_layer(network):
+    plain, one = classifier(network=network), classifier(network=network, projection=5)
+    assert set(one.arrays()) - set(plain.arrays()) == {
+        f"classifier.projection.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")
+    }
+    arrays = one.arrays()
+    first, second, last = (arrays[f"classifier.{name}.weight"] for name in ("projection.0", "projection.2", "head.1"))
+    width = plain.arrays()["classifier.head.1.weight"].shape[1]
+    assert first.shape == (width, width) and second.shape == (5, width) and last.shape == (3, 5)
+    plain.load({name: value for name, value in arrays.items() if name in plain.arrays() and "head" not in name})
+    batch = torch.randn(4, 3, 16, 16)
+    with torch.no_grad():
+        features = plain.network.eval().represent(batch).numpy()
+        hidden = np.maximum(features @ first.T + arrays["classifier.projection.0.bias"], 0)
+        expected = hidden @ second.T + arrays["classifier.projection.2.bias"]
+        np.testing.assert_allclose(one.network.eval().represent(batch).numpy(), expected, atol=1e-5)
+        logits = expected @ last.T + arrays["classifier.head.1.bias"]
+        np.testing.assert_allclose(one.network(batch).numpy(), logits, atol=1e-5)
