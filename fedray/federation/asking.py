@@ -43,7 +43,9 @@ def sample_from_clients(
     """
     clients = sorted(grid.get_node_ids())[: len(labels)]
     places = {client: slice(position, None, len(clients)) for position, client in enumerate(clients)}
-    wanted = {client: {LABELS: labels[place], DOMAINS: domains[place]} for client, place in places.items()}
+    wanted: dict[int, Arrays] = {
+        client: {LABELS: labels[place], DOMAINS: domains[place]} for client, place in places.items()
+    }
     parts = _ask(grid, config, state, "sample", wanted, TILES)
     tiles = np.empty((len(labels), *parts[clients[0]][TILES].shape[1:]), np.uint8)
     for client, place in places.items():

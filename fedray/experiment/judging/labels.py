@@ -35,7 +35,7 @@ FILES = (CONFUSION,)
 BESIDE = ("always the", "majority label")
 RUNS = "classifiers"
 
-Answers = Sequence[Sequence[NDArray[np.float32]]]
+Answers = Sequence[Sequence[NDArray[Any]]]
 """Logits, float32 [n, num_labels], by classifier: of the split's tiles, then of those that are held out, if any are."""
 
 
