@@ -52,10 +52,10 @@ MESSAGES = (
     Part(
         "server", "query.sample", "config", "experiment|server-round",
         "the configuration, the number of the round", "each site",
-        "evaluations of generators that stay with the sites", "2 to 5 kB",
+        "evaluations where what makes tiles stays with the sites", "2 to 5 kB",
     ),
     Part(
-        "server", "query.sample", "arrays", r"{shared}\..+", "what of the generators is averaged", "each site",
+        "server", "query.sample", "arrays", r"{shared}\..+", "what is averaged of what makes tiles", "each site",
         "the same", "those networks",
     ),
     Part(
@@ -69,10 +69,10 @@ MESSAGES = (
     Part(
         "server", "query.judge", "config", "experiment|server-round",
         "the configuration, the number of the round", "each site",
-        "evaluations of classifiers that stay with the sites", "2 to 5 kB",
+        "evaluations where classifiers stay with the sites", "2 to 5 kB",
     ),
     Part(
-        "server", "query.judge", "arrays", r"{shared}\..+", "what of the classifiers is averaged", "each site",
+        "server", "query.judge", "arrays", r"{shared}\..+", "what is averaged of classifiers", "each site",
         "the same", "those networks",
     ),
     Part(
