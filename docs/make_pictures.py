@@ -7,11 +7,13 @@ import numpy as np
 import skimage
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from numpy.typing import NDArray
 from PIL import Image
 
 from fedray.config import DataConfig, PartitionConfig
 from fedray.data import draw_partition, open_store, partition_store
 from fedray.data.colon import LABEL_NAMES, TRAIN_COLUMNS, find_places, tissue_masks
+from fedray.data.scanners import SCANNERS, render
 
 DOCS = Path(__file__).parent
 TILE_SIZE = 32
@@ -78,6 +80,46 @@ def draw_cells() -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
+def draw_lesion(size: int, seed: int) -> NDArray[np.uint8]:
+    """Draw what stands for a photograph of skin, uint8 [size, size, 3]: a dark spot with an uneven edge, and hair."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] / size
+    uneven = skimage.filters.gaussian(random.normal(0, 1, (size, size)), size / 12) * size / 12
+    spot = 1 / (1 + np.exp(40 * (np.hypot(y - 0.5, x - 0.5) - 0.27 - 0.06 * uneven)))
+    darker = (spot * (1 + 0.2 * uneven))[..., np.newaxis] * np.array([0.42, 0.4, 0.38])
+    skin = np.array([0.86, 0.68, 0.6]) - darker + random.normal(0, 0.012, (size, size, 1))
+    for start, slope, bend in random.uniform((-0.3, -0.9, -0.5), (1.2, 0.9, 0.5), (4, 3)):
+        hair = np.abs(y - start - slope * x - bend * x**2) < 0.8 / size * np.hypot(1, slope + 2 * bend * x)
+        skin = np.where(hair[..., np.newaxis], np.array([0.22, 0.16, 0.14]), skin)
+    drawn: NDArray[np.uint8] = (255 * skin.clip(0, 1)).round().astype(np.uint8)
+    return drawn
+
+
+def draw_scanners() -> Figure:
+    """Draw the same tiles as each scanner renders them, a row each: tissue, and drawn skin."""
+    store = open_store(DataConfig(tile_size=64))
+    some = np.concatenate([np.flatnonzero(store.labels == label)[[20, 60]] for label in (0, 1)])
+    pictures = {"tissue": [*store.tiles(some)], "skin": [draw_lesion(64, seed) for seed in range(4)]}
+    fitting = {
+        kind: {name: scanner for name, scanner in SCANNERS.items() if scanner.made_for in ("any", kind)}
+        for kind in pictures
+    }
+    rows = max(map(len, fitting.values()))
+    figure = Figure(figsize=(11, 0.95 * rows), layout="constrained")
+    panels = figure.subplots(rows, 2)
+    for axes in panels.ravel():
+        axes.axis("off")
+    for column, (kind, tiles) in zip(panels.T, pictures.items(), strict=True):
+        for axes, (name, scanner) in zip(column, fitting[kind].items(), strict=False):
+            axes.axis("on")
+            axes.spines[:].set_visible(False)
+            axes.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
+            framed = [np.pad(render(tile, scanner), ((0, 0), (0, 3), (0, 0)), constant_values=255) for tile in tiles]
+            axes.imshow(np.concatenate(framed, axis=1), interpolation="nearest")
+            axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+    return figure
+
+
 def save_small(picture: Image.Image, path: Path) -> None:
     """Write a picture with 256 colours, which keeps it below 400 kB."""
     picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
@@ -91,6 +133,9 @@ def main() -> None:
     save_small(Image.open(buffer).convert("RGB"), DOCS / "colon-labels.png")
     save_small(draw_partitions(), DOCS / "partitions.png")
     save_small(draw_cells(), DOCS / "partition-cells.png")
+    buffer = io.BytesIO()
+    draw_scanners().savefig(buffer, dpi=80)
+    save_small(Image.open(buffer).convert("RGB"), DOCS / "scanners.png")
 
 
 if __name__ == "__main__":

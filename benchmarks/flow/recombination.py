@@ -15,14 +15,14 @@ from benchmarks.flow.trained import Asked, about, made, trained_flow
 from benchmarks.tables import markdown_table
 from fedray.config import DataConfig, EvaluationConfig
 from fedray.data import Tile, TileStore, open_store, write_store
-from fedray.data.colon import SCANNERS
+from fedray.data.colon import DOMAINS
 from fedray.evaluation import EXTRACTORS
 from fedray.evaluation.metrics.c2st import c2st
 from fedray.evaluation.metrics.distances import kid
 from fedray.evaluation.texture import texture
 from fedray.randomness import stream
 
-DOMAIN_NAMES = tuple(SCANNERS)[:3]
+DOMAIN_NAMES = DOMAINS[:3]
 LEFT_OUT = ("gland", "strong-blue-blurred")
 _MADE = 256
 _DRAWS = 50

@@ -9,6 +9,7 @@ import skimage  # loads its parts on their first use, so workers that find the s
 from numpy.typing import NDArray
 
 from fedray.config import DataConfig
+from fedray.data.scanners import SCANNERS, render
 from fedray.data.store import Split, Tile, TileStore
 from fedray.data.writing import write_store
 
@@ -34,21 +35,8 @@ class Place(NamedTuple):
     split: Split
 
 
-class Scanner(NamedTuple):
-    """How a scanner domain renders the section."""
-
-    stains: tuple[float, float, float]
-    """Factors on the haematoxylin, eosin and DAB density."""
-    blur_px: float
-    """Standard deviation of the Gaussian blur in pixels."""
-
-
-SCANNERS = {
-    "original": Scanner((1.0, 1.0, 1.0), 0.0),
-    "pale-dab": Scanner((1.15, 1.0, 0.65), 0.0),
-    "strong-blue-blurred": Scanner((1.7, 1.0, 1.0), 0.8),
-    "dark-dab-blurred": Scanner((0.8, 1.0, 1.35), 0.5),
-}
+DOMAINS = ("original", "pale-dab", "strong-blue-blurred", "dark-dab-blurred")
+"""Scanners of which ``num_domains`` takes the first."""
 
 
 def build_colon(config: DataConfig, path: Path) -> TileStore:
@@ -81,7 +69,7 @@ def build_colon(config: DataConfig, path: Path) -> TileStore:
         path,
         _tiles(picture, places, config.tile_size, config.num_domains),
         label_names=LABEL_NAMES,
-        domain_names=tuple(SCANNERS)[: config.num_domains],
+        domain_names=DOMAINS[: config.num_domains],
         name=f"colon-{config.tile_size}" + (f"-{config.num_domains}-domains" if config.num_domains > 1 else ""),
         source="scikit-image immunohistochemistry: human colon, DAB and haematoxylin",
         group_kind="region",  # bands of one person's section: every client has tiles of that person anyway
@@ -138,23 +126,10 @@ def tissue_masks(picture: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray
     return gland, connective & (skimage.filters.gaussian(density, sigma=5) >= BLANK_DENSITY)
 
 
-def render(picture: NDArray[np.uint8], scanner: Scanner) -> NDArray[np.uint8]:
-    """Render a picture as a scanner domain would: scale the stains, then blur. uint8 [H, W, 3] to the same."""
-    if scanner == SCANNERS["original"]:
-        return picture
-    visible = np.maximum(picture, 8)  # a channel of 0 has unbounded density: its change would be a coloured dot
-    change = skimage.color.rgb2hed(visible) * (np.asarray(scanner.stains) - 1)
-    # The change of density is applied to the pixels: going through HED and back would lose colours outside it.
-    image = visible / 255 * np.exp(np.log(1e-6) * (change @ skimage.color.rgb_from_hed))
-    image = skimage.filters.gaussian(image, sigma=scanner.blur_px, channel_axis=-1) if scanner.blur_px else image
-    rendered: NDArray[np.uint8] = (image.clip(0, 1) * 255).round().astype(np.uint8)
-    return rendered
-
-
 def _tiles(picture: NDArray[np.uint8], places: list[Place], tile_size: int, num_domains: int) -> Iterator[Tile]:
     """Yield the tiles; domains take turns within each split and label, so that every domain has all of them."""
     border = min(place.left for place in places if place.split == "test")
-    scanners = list(SCANNERS.values())[:num_domains]
+    scanners = [SCANNERS[name] for name in DOMAINS[:num_domains]]
     # Each side is rendered on its own: a blur over the border would carry test pixels into training tiles.
     views: list[dict[str, NDArray[Any]]] = [
         {"train": render(picture[:, :border], scanner), "test": render(picture[:, border:], scanner)}

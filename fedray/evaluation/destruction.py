@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fedray.data.colon import Scanner, render
+from fedray.data.scanners import Scanner, Stains, render
 from fedray.evaluation.reference import shares
 
 Tiles = NDArray[np.uint8]
@@ -26,9 +26,9 @@ Order = Callable[[Labels, np.random.Generator], NDArray[np.int64]]
 NOISE_LEVEL = 10.0
 """Standard deviation of the noise, in grey levels of 255."""
 JPEG_QUALITY = 30
-BLUER_STAIN = Scanner(stains=(1.25, 0.75, 0.75), blur_px=0.0)
+BLUER_STAIN = Scanner("tissue", (Stains(haematoxylin=1.25, eosin=0.75, dab=0.75),))
 """More haematoxylin, less eosin and DAB: as another laboratory's stain bath."""
-REDDER_STAIN = Scanner(stains=(0.75, 1.25, 1.25), blur_px=0.0)
+REDDER_STAIN = Scanner("tissue", (Stains(haematoxylin=0.75, eosin=1.25, dab=1.25),))
 """Less haematoxylin, more eosin and DAB."""
 
 

@@ -3,11 +3,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import skimage
 import skimage.data
 
 from fedray.config import DataConfig
 from fedray.data import TileStore, open_store
-from fedray.data.colon import SCANNERS, build_colon, find_places, render, tissue_masks
+from fedray.data.colon import DOMAINS, build_colon, find_places, tissue_masks
+from fedray.data.scanners import SCANNERS, render
 
 PICTURE = skimage.data.immunohistochemistry()
 
@@ -49,7 +51,7 @@ def test_every_domain_has_every_label_in_both_splits(tile_size: int) -> None:
     store = open_store(DataConfig(tile_size=tile_size, num_domains=4))
     seen = set(zip(store.splits.tolist(), store.labels.tolist(), store.domains.tolist(), strict=True))
     assert len(seen) == 2 * 2 * 4
-    assert store.domain_names == tuple(SCANNERS)
+    assert store.domain_names == DOMAINS
 
 
 def test_a_group_has_one_split(colon: TileStore) -> None:
@@ -75,7 +77,27 @@ def test_the_first_domain_of_several_is_unchanged_and_the_others_differ(colon: T
 def test_rendering_a_side_alone_keeps_test_pixels_out_of_training_tiles() -> None:
     store = open_store(DataConfig(num_domains=4))
     blurred = store.indices("train")[store.domains[store.indices("train")] == 2]
-    left_side = render(PICTURE[:, :320], list(SCANNERS.values())[2])
+    left_side = render(PICTURE[:, :320], SCANNERS["strong-blue-blurred"])
     for index in blurred[::10]:
         row, column = (int(number) for number in re.findall(r"\d+", store.sources([index])[0]))
         np.testing.assert_array_equal(store.tiles([index])[0], left_side[row : row + 32, column : column + 32])
+
+
+def test_the_scanners_render_what_they_always_did() -> None:
+    """The stores that exist hang on it, digit for digit: written out as it was before scanners had steps."""
+    for name, stains, blur_px in (
+        ("pale-dab", (1.15, 1.0, 0.65), 0.0),
+        ("strong-blue-blurred", (1.7, 1.0, 1.0), 0.8),
+        ("dark-dab-blurred", (0.8, 1.0, 1.35), 0.5),
+    ):
+        visible = np.maximum(PICTURE[:128], 8)
+        change = skimage.color.rgb2hed(visible) * (np.asarray(stains) - 1)
+        image = visible / 255 * np.exp(np.log(1e-6) * (change @ skimage.color.rgb_from_hed))
+        image = skimage.filters.gaussian(image, sigma=blur_px, channel_axis=-1) if blur_px else image
+        expected = (image.clip(0, 1) * 255).round().astype(np.uint8)
+        np.testing.assert_array_equal(render(PICTURE[:128], SCANNERS[name]), expected)
+
+
+def test_the_store_is_the_one_that_it_always_was() -> None:
+    store = open_store(DataConfig(tile_size=32, num_domains=4))
+    assert store.fingerprint == "2e055bcc252d72818d6fce2229732b4f"

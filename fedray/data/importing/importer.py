@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fedray.data.decoding import Asked, DecodedTile, DecodeError, decode_all
 from fedray.data.importing.checks import check_label_splits, check_listing, check_tile_size
+from fedray.data.importing.dealt_scanners import deal_scanners, parse_scanners, rendered_source
 from fedray.data.importing.folders import list_folder, list_split_folders
 from fedray.data.importing.images import LeftOut, ListedImage, Listing, OnError
 from fedray.data.importing.inspection import SAME_PIXELS, Inspection
@@ -19,6 +20,7 @@ from fedray.data.importing.patients import group_by_patient
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.splitting import split_images
 from fedray.data.importing.tables import TableOptions, list_table
+from fedray.data.scanners import SCANNERS, render
 from fedray.data.store import StoreError, Tile, TileStore
 from fedray.data.writing import check_target, write_store
 
@@ -64,10 +66,14 @@ class ImportOptions:
     overlap: OverlapChoice = "refuse"
     """What becomes of a patient, slide or lesion that is in both splits as given: 'refuse' ends the import with the
     counts, 'leave-out' takes its training images out and leaves the test split as it is."""
+    scanners: str = ""
+    """Render the tiles as scanners would, NAME,NAME: deterministic changes of stain, colour, focus and resolution, for
+    pictures of one scanner (docs/data.md shows them). Whole patients are dealt to them, which become the store's
+    domains."""
     test_share: float = 0.2
     """Share of the images that goes to the test split, in (0, 1), where the images come without a split."""
     seed: int = 0
-    """Of the split."""
+    """Of the split, and of which patient is dealt to which scanner."""
     overwrite: bool = False
     """Replace a store that is there already."""
 
@@ -82,12 +88,17 @@ class ImportOptions:
             raise StoreError(f"overlap must be 'refuse' or 'leave-out', but got {self.overlap!r}")
         if not 0 < self.test_share < 1:
             raise StoreError(f"test_share must be in (0, 1), but got {self.test_share}")
-        assert self.asked is not None  # checks bits and value_range
+        assert self.asked is not None and self.scanner_names is not None  # checks bits, value_range and scanners
 
     @property
     def asked(self) -> Asked:
         """What the user says about the values of pixels."""
         return Asked(self.bits, self.value_range)
+
+    @property
+    def scanner_names(self) -> tuple[str, ...]:
+        """The scanners that render the tiles; none: tiles stay as they are."""
+        return parse_scanners(self.scanners)
 
 
 @dataclass(frozen=True)
@@ -221,6 +232,7 @@ def import_images(
     elif options.duplicates == "first":
         # The first of equal images is kept: the test set stays as it was published, the training set loses them.
         images = tuple(sorted(images, key=lambda image: image.split != "test"))
+    images = tuple(deal_scanners(images, options.scanner_names, options.seed))
     label_names = sorted_names(image.label for image in images)
     domain_names = sorted_names(image.domain for image in images)
     outcome = _Outcome(Inspection(options.size, options.duplicates, options.asked))
@@ -229,7 +241,7 @@ def import_images(
         _tiles(images, decode(images, options), options, label_names, domain_names, outcome, on_progress),
         label_names=label_names,
         domain_names=domain_names,
-        source=source,
+        source=rendered_source(source, options.scanner_names),
         overwrite=options.overwrite,
     )
     return ImportReport(
@@ -282,7 +294,7 @@ def _tiles(
             written.add((image.label, image.split))
             assert image.split is not None
             yield Tile(
-                tile.pixels,
+                render(tile.pixels, SCANNERS[image.domain]) if options.scanners else tile.pixels,
                 labels[image.label],
                 domains[image.domain],
                 image.group or image.source,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedray.data.importing.checks import check_label_splits, check_listing
+from fedray.data.importing.dealt_scanners import deal_scanners, rendered_source
 from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.labels import settle_labels, sorted_names
 from fedray.data.importing.named_groups import group_by_name
@@ -16,6 +17,7 @@ from fedray.data.importing.option_texts import parse_pairs
 from fedray.data.importing.overlap import refuse_overlap
 from fedray.data.importing.splitting import split_images
 from fedray.data.parallel import num_cores
+from fedray.data.scanners import SCANNERS, render
 from fedray.data.slides.cutting import cut_tiles
 from fedray.data.slides.grid import Grid, choose_reading, plan_grid
 from fedray.data.slides.mask import find_tissue, read_overview
@@ -110,7 +112,7 @@ def cut_slides(
             job.tiles(),
             label_names=job.label_names,
             domain_names=job.domain_names,
-            source=source,
+            source=rendered_source(source, options.scanner_names),
             overwrite=options.overwrite,
         )
         shutil.rmtree(options.masks_folder, ignore_errors=True)
@@ -164,12 +166,13 @@ def _plan(slide: Slide, options: CutOptions, executor: Executor, num_ahead: int,
 
 
 def _with_splits(plans: Sequence[_Plan], options: CutOptions) -> list[_Plan]:
-    """Give every slide its split; each label must be in both."""
-    listed = [plan.listed for plan in plans]
+    """Give every slide its split, each label must be in both, and where that is wanted its scanner."""
+    listed, num_tiles = [plan.listed for plan in plans], [plan.grid.num_kept for plan in plans]
     if listed[0].split is None:
-        listed = split_images(listed, options.test_share, options.seed, [plan.grid.num_kept for plan in plans])
+        listed = split_images(listed, options.test_share, options.seed, num_tiles)
     else:
         check_label_splits([(image.label, image.split) for image in listed], "of the slides with tissue")
+    listed = deal_scanners(listed, options.scanner_names, options.seed, num_tiles)
     return [replace(plan, listed=image) for plan, image in zip(plans, listed, strict=True)]
 
 
@@ -223,7 +226,8 @@ class _Cutting:
                     continue
                 place = f"{image.source}, x {cut.x}, y {cut.y}"
                 group = image.group or image.source
-                yield Tile(cut.tile, label, domain, group, image.split, place, image.client)
+                pixels = render(cut.tile, SCANNERS[image.domain]) if options.scanners else cut.tile
+                yield Tile(pixels, label, domain, group, image.split, place, image.client)
         num_tiles = plan.grid.num_kept - len(unreadable)
         if unreadable:
             self._skipped.append(f"{len(unreadable)} of {plan.grid.num_kept} tiles, first: {unreadable[0]}")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedray.data.importing.checks import check_tile_size
+from fedray.data.importing.dealt_scanners import parse_scanners
 from fedray.data.importing.images import OnError
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.store import StoreError
@@ -40,10 +41,14 @@ class CutOptions:
     val: ValidationChoice | None = None
     """What becomes of the slides of a validation split, as a store has train and test: they join one of them, or are
     left out. Unset: refused."""
+    scanners: str = ""
+    """Render the tiles as scanners would, NAME,NAME: deterministic changes of stain, colour, focus and resolution, for
+    slides of one scanner (docs/data.md shows them). Whole patients are dealt to them, which become the store's
+    domains."""
     test_share: float = 0.2
     """Share of the tiles that goes to the test split, in (0, 1), where slides come without a split."""
     seed: int = 0
-    """Of the split."""
+    """Of the split, and of which patient is dealt to which scanner."""
     threads: int | None = None
     """Threads that read slides. Unset: one a core. The result does not depend on it."""
     overwrite: bool = False
@@ -52,6 +57,7 @@ class CutOptions:
     def __post_init__(self) -> None:
         """Check the ranges."""
         check_tile_size(self.size)
+        assert self.scanner_names is not None  # checks them
         for name, value, low, high in (
             ("resolution", self.resolution, 0.05, 100.0),
             ("mpp", self.mpp, 0.05, 10.0),
@@ -64,6 +70,11 @@ class CutOptions:
         for name, share in (("test_share", self.test_share), ("threshold", self.threshold)):
             if share is not None and not 0 < share < 1:
                 raise StoreError(f"{name} must be in (0, 1), but got {share:g}")
+
+    @property
+    def scanner_names(self) -> tuple[str, ...]:
+        """The scanners that render the tiles; none: tiles stay as they are."""
+        return parse_scanners(self.scanners)
 
     @property
     def masks_folder(self) -> Path:
