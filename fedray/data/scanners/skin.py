@@ -19,7 +19,8 @@ class Illuminant:
 
     def __call__(self, image: Pixels) -> Pixels:
         """Scale the channels."""
-        return image * np.array([self.red, self.green, self.blue])
+        lit: Pixels = image * np.array([self.red, self.green, self.blue])
+        return lit
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class HairFree:
 
     def mask(self, image: Pixels) -> NDArray[np.bool_]:
         """Mark hair, bool [H, W]."""
+        from scipy.ndimage import binary_dilation
+
         edge = min(image.shape[:2])
         lines = _lines(max(5, round(self.line_share * edge)))
         closed = np.max([_closed(image, line) for line in lines], axis=0)
@@ -78,7 +81,7 @@ class HairFree:
             for region in skimage.measure.regionprops(found)
             if _extent(region.bbox) >= self.length_share * edge
         ]
-        marked: NDArray[np.bool_] = skimage.morphology.dilation(np.isin(found, long), np.ones((3, 3), bool))
+        marked: NDArray[np.bool_] = binary_dilation(np.isin(found, long), np.ones((3, 3), bool))
         return marked if marked.mean() <= self.most_share else np.zeros_like(marked)
 
 
@@ -92,7 +95,9 @@ def _lines(length: int) -> list[NDArray[np.uint8]]:
 
 
 def _closed(image: Pixels, line: NDArray[np.uint8]) -> Pixels:
-    return np.stack([skimage.morphology.closing(image[..., c], line) for c in range(3)], axis=-1)
+    from skimage.morphology import closing
+
+    return np.stack([closing(image[..., c], line) for c in range(3)], axis=-1)
 
 
 def _extent(box: tuple[int, int, int, int]) -> float:
