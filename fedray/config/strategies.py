@@ -32,6 +32,10 @@ STRATEGIES: dict[str, StrategyEntry] = {
     "moon": StrategyEntry(
         "with features held near the server's network's and away from one's own last ones (Li et al. 2021)"
     ),
+    "fediic": StrategyEntry(
+        "for classifiers: with logits corrected by how rare and how difficult labels are, and contrast within a client "
+        "and with prototypes of all (Wu et al. 2023)"
+    ),
     "local-only": StrategyEntry("no mean at all, every client alone: the lower bound", personal=True),
     "krum": StrategyEntry("the client nearest to the others (Blanchard et al. 2017)"),
 }

@@ -76,6 +76,18 @@ def train(message: Message, context: Context) -> Message:
     return Message(RecordDict({ARRAYS: to_record(arrays), METRICS: metrics}), reply_to=message)
 
 
+@client_app.query("ask")
+def ask(message: Message, context: Context) -> Message:
+    """Answer what the strategy asks before a round, of the networks that it begins with."""
+    config = experiment_of(message)
+    source = source_of(config, message, context)
+    tiles = task_of(config).training(config, source.tiles(client_id(context)), client_id(context))
+    learner = client_learner(config, context, source.shape(), from_record(message.content.array_records[ARRAYS]))
+    answer = client_half(config).answer(learner, tiles)
+    check_finite(answer, f"before round {round_of(message)}, client {client_id(context)}")
+    return Message(RecordDict({ARRAYS: to_record(answer)}), reply_to=message)
+
+
 @client_app.query("sample")
 def sample(message: Message, context: Context) -> Message:
     """Generate tiles for the asked labels and domains with the client's own generator (where the server has none)."""

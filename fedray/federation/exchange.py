@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Iterable
 
-from flwr.app import Message
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedray.config import ExperimentConfig, FederationConfig
 from fedray.federation.divergence import diverged
 from fedray.federation.failures import FederationError, failure_lines, failure_reasons
+from fedray.federation.messages import ARRAYS, CONFIG, ROUND, from_record
 from fedray.learning import Arrays, DivergedError, check_finite
 from fedray.simulation import RayGrid, RoundTiming, merged_nodes
 
@@ -27,6 +28,32 @@ def exchange(
     if not isinstance(grid, RayGrid):
         return list(grid.send_and_receive(messages, timeout=federation.round_timeout_s)), None
     return grid.exchange(messages, strategy, timeout=federation.round_timeout_s), grid.timing
+
+
+def ask_before(
+    grid: Grid, arrays: ArrayRecord, header: ConfigRecord, config: ExperimentConfig, round_index: int
+) -> list[Arrays]:
+    """Ask all clients of a round, before they train, for what the strategy needs of them.
+
+    Args:
+        grid: Shows these clients.
+        arrays: What the round begins with; they are sent.
+        header: Of the round's messages.
+        config: Of the experiment.
+        round_index: That is about to begin.
+
+    Returns:
+        What :meth:`fedray.federation.strategies.ClientHalf.answer` returned at each, in the order of their nodes.
+
+    Raises:
+        FederationError: As of :func:`check_replies`.
+        DivergedError: As of :func:`check_replies`.
+    """
+    content = {ARRAYS: arrays, CONFIG: ConfigRecord({**header, ROUND: round_index})}
+    messages = [Message(RecordDict(dict(content)), node, f"{MessageType.QUERY}.ask") for node in grid.get_node_ids()]
+    replies = grid.send_and_receive(messages, timeout=config.federation.round_timeout_s)
+    answered = check_replies(messages, replies, round_index, config)
+    return [from_record(reply.content.array_records[ARRAYS]) for reply in answered]
 
 
 def check_replies(

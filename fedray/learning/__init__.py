@@ -6,7 +6,7 @@ from fedray.learning.conditions import Condition
 from fedray.learning.device import computes_in_bfloat16, training_device
 from fedray.learning.errors import DivergedError, ModelError
 from fedray.learning.finite import check_finite
-from fedray.learning.hooks import Hook, Proximal
+from fedray.learning.hooks import ClassifierHook, Hook, Proximal
 from fedray.learning.learner import Arrays, Learner, copies_of, copy_in
 from fedray.learning.passes import Losses, PassReport, RunningMeans, shuffled_batches, steps_per_round
 from fedray.learning.pixels import to_float, to_uint8
@@ -15,6 +15,7 @@ from fedray.learning.sampling import make_tiles, wanted_condition
 __all__ = [
     "DIFF_AUGMENTS",
     "Arrays",
+    "ClassifierHook",
     "Condition",
     "DivergedError",
     "Hook",

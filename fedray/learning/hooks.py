@@ -1,9 +1,11 @@
-"""What may change a training step from outside: its loss, or its gradient."""
+"""What may change a training step from outside: its loss, its gradient, and of a classifier its logits too."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
+from fedray.data import LabelledTiles
 from fedray.learning.conditions import Condition
 
 
@@ -23,6 +25,34 @@ class Hook:
 
     def gradient(self, name: str, network: nn.Module) -> None:
         """Change a network's gradient, before it is clipped and used."""
+
+
+class ClassifierHook(Hook):
+    """Changes more of a classifier's step: only a classifier asks it. This one changes nothing."""
+
+    views: ClassVar[int] = 1
+    """Augmentations of every tile that a step reads, >= 1; the loss is of the first."""
+
+    def begin(self, tiles: LabelledTiles) -> Sequence[nn.Module]:
+        """Look at the tiles that a pass trains on, before its first step.
+
+        Returns:
+            Networks on the classifier's device that are trained beside it, by fresh optimisers like its own.
+        """
+        return ()
+
+    def logits(self, logits: Tensor) -> Tensor:
+        """Return what the loss takes in the place of logits, [N, num_labels] float32."""
+        return logits
+
+    def contrast(self, features: Tensor, labels: Tensor) -> Tensor | None:
+        """Return a term that is added to the loss, of what the classifier's last layer takes; None for no term.
+
+        Args:
+            features: Of the same tiles in each view, [views, N, F] float32.
+            labels: [N] int64.
+        """
+        return None
 
 
 class Proximal(Hook):

@@ -271,6 +271,7 @@ class _Federation:
         self._round_index, self._sent = 0, list[Arrays]()
         app = ClientApp()
         app.train()(self._answer)
+        app.query("ask")(self._ask)
         self._grid = LocalGrid(app, config.num_clients)
 
     def run(self, num_rounds: int) -> list[Round]:
@@ -302,6 +303,11 @@ class _Federation:
 
     def _own_names(self) -> Sequence[str]:
         return self._algorithm.client(self._config).own(self._learner)
+
+    def _ask(self, message: Message, context: Context) -> Message:
+        self._learner.load(from_record(message.content.array_records[ARRAYS]))
+        answer = self._algorithm.client(self._config).answer(self._learner, noise_tiles())
+        return Message(RecordDict({ARRAYS: to_record(answer)}), reply_to=message)
 
     def _answer(self, message: Message, context: Context) -> Message:
         number = int(context.node_config["partition-id"])

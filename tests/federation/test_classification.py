@@ -70,9 +70,9 @@ def test_a_run_that_was_interrupted_ends_as_the_whole_one(small_store, tmp_path)
     assert_close(shared_arrays(rest), shared_arrays(whole), 1e-6)
 
 
-@pytest.mark.parametrize("strategy", ["fedprox", "fedadam", "fedbn", "moon"])
+@pytest.mark.parametrize("strategy", ["fedprox", "fedadam", "fedbn", "fediic", "moon"])
 def test_strategies_know_nothing_of_what_is_trained(small_store, strategy):
-    config = experiment(small_store, federation__strategy=strategy, **BATCH_NORM)
+    config = experiment(small_store, federation__strategy=strategy, classification__projection=8, **BATCH_NORM)
     before = shared_arrays(first_state(config))
     state, reports, grid = run(config)
     after = shared_arrays(state)

@@ -25,6 +25,7 @@ from tests.support.networks import PAIRS
 NEEDED = {
     "scaffold": {"gan.optimizer": "sgd", "federation.weighting": "uniform"},
     "fednova": {"gan.optimizer": "sgd"},
+    "fediic": {"task": "classification"},
     "trimmed-mean": {"federation.num_clients": 5},
     "krum": {"federation.num_clients": 5},
     "fedmedian": {"federation.num_clients": 5},

@@ -35,6 +35,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "privacy.md"
 NEEDED = {
     "scaffold": {"gan__optimizer": "sgd", "federation__weighting": "uniform"},
     "fednova": {"gan__optimizer": "sgd"},
+    "fediic": {"task": "classification"},
     "trimmed-mean": {"federation__num_clients": 5},
     "krum": {"federation__num_clients": 5},
     "fedmedian": {"federation__num_clients": 5},

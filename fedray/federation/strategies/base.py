@@ -8,6 +8,7 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 from numpy.typing import NDArray
 
 from fedray.config import ConfigError, ExperimentConfig
+from fedray.data import LabelledTiles
 from fedray.federation.messages import ARRAYS, CONFIG, METRICS, STEPS, WEIGHT, counts_of, losses_of
 from fedray.federation.traffic import Part
 from fedray.learning import Arrays, Hook, Learner
@@ -42,6 +43,15 @@ class ClientHalf:
     def __init__(self, config: ExperimentConfig) -> None:
         """Serve one round of one client."""
         self.config = config
+
+    def answer(self, learner: Learner, tiles: LabelledTiles) -> Arrays:
+        """Answer what the server's half asks before a round (:func:`fedray.federation.exchange.ask_before`).
+
+        Args:
+            learner: As in :meth:`begin`.
+            tiles: That the client trains on.
+        """
+        return {}
 
     def begin(self, learner: Learner, told: Arrays, kept: Arrays) -> Sequence[Hook]:
         """Prepare the pass.

@@ -1,6 +1,7 @@
 """One local pass: what a client does with its tiles between two messages from the server."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -9,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedray.data import LabelledTiles
-from fedray.learning import Condition, Hook, PassReport, RunningMeans, to_float
+from fedray.learning import ClassifierHook, Condition, Hook, PassReport, RunningMeans, to_float
 from fedray.learning.passes import batch_bounds
 from fedray.randomness import derive_seed
 from fedray.tasks.classification.augmentation import AUGMENTS
 from fedray.tasks.classification.classifier import PART, Classifier
-from fedray.tasks.classification.optimizer import ClassifierOptimizer, learning_rate
+from fedray.tasks.classification.optimizer import ClassifierOptimizer, beside, learning_rate
 
 
 def local_pass(
@@ -39,34 +40,63 @@ def local_pass(
             fallen.
         num_rounds: Of the experiment.
         seed: Address of all draws of this pass.
-        hooks: What adds to the loss, or changes gradients before they are used.
+        hooks: What adds to the loss, or changes logits, or gradients before they are used.
     """
-    config, device, network = classifier.config, classifier.device, classifier.network
+    config, device, network, hooks = classifier.config, classifier.device, classifier.network, tuple(hooks)
     weights = None
     if config.label_weights == "balanced":
         weights = torch.from_numpy(balanced_weights(tiles.labels, classifier.shape.num_labels)).float().to(device)
     means = RunningMeans({PART: ("loss",)})
     network.train()
-    batches = _batches(classifier, tiles, seed)
+    own = _of_classifiers(hooks)
+    optimizers = [optimizer, *(beside(config, other) for hook in own for other in hook.begin(tiles))]
+    batches = _batches(classifier, tiles, seed, max((hook.views for hook in own), default=1))
     # Dropout layers draw from PyTorch's global state: give them a stream of ours and put the state back afterwards.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "layers"))
         for step in range(steps_before, steps_before + num_steps):
-            optimizer.set_lr(learning_rate(config, step / num_steps, num_rounds))
-            batch, condition = next(batches)
-            with classifier.autocast():
-                logits = network(batch)
-                terms = [hook.loss(PART, network, batch, condition) for hook in hooks]
-            loss = loss_of(logits.float(), condition.labels, weights, config.label_smoothing)
-            loss = loss + sum(term for term in terms if term is not None)
-            optimizer.zero_grad()
+            rate = learning_rate(config, step / num_steps, num_rounds)
+            loss = _step_loss(classifier, *next(batches), weights, hooks)
+            for each in optimizers:
+                each.set_lr(rate)
+                each.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             for hook in hooks:
                 hook.gradient(PART, network)
-            optimizer.step(config.clip_norm)
+            for each in optimizers:
+                each.step(config.clip_norm)
             if not means.add(PART, {"loss": loss.detach()}):
                 break
     return means.report(len(tiles.tiles))
+
+
+def _step_loss(
+    classifier: Classifier, views: Tensor, condition: Condition, weights: Tensor | None, hooks: Sequence[Hook]
+) -> Tensor:
+    """Compute the loss of a step with what hooks add to it.
+
+    Args:
+        classifier: In training mode.
+        views: One augmentation of the batch after another, [views x N, C, H, W]: together they are one pass forward.
+        condition: Of the N tiles.
+        weights: As of :func:`loss_of`.
+        hooks: Asked in their order.
+    """
+    num, network, own = len(condition.labels), cast(Any, classifier.network), _of_classifiers(hooks)
+    with classifier.autocast():
+        features: Tensor = network.represent(views)
+        logits: Tensor = network.head(features[:num])
+        terms = [hook.loss(PART, network, views[:num], condition) for hook in hooks]
+    logits, by_view = logits.float(), features.float().unflatten(0, (-1, num))
+    for hook in own:
+        logits = hook.logits(logits)
+        terms.append(hook.contrast(by_view, condition.labels))
+    loss = loss_of(logits, condition.labels, weights, classifier.config.label_smoothing)
+    return loss + sum(term for term in terms if term is not None)
+
+
+def _of_classifiers(hooks: Iterable[Hook]) -> list[ClassifierHook]:
+    return [hook for hook in hooks if isinstance(hook, ClassifierHook)]
 
 
 def loss_of(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
@@ -122,9 +152,10 @@ def epoch_order(labels: Tensor, sampling: str, random: torch.Generator) -> Tenso
     return order[torch.randperm(len(order), generator=random)]
 
 
-def _batches(classifier: Classifier, tiles: LabelledTiles, seed: int) -> Iterator[tuple[Tensor, Condition]]:
-    """Yield shuffled, augmented batches for ever, epoch after epoch: tiles [B, C, H, W] in [-1, 1], and what they are.
+def _batches(classifier: Classifier, tiles: LabelledTiles, seed: int, views: int) -> Iterator[tuple[Tensor, Condition]]:
+    """Yield shuffled, augmented batches for ever, epoch after epoch, and what the tiles are.
 
+    A batch is so many views of B tiles, one after another, [views x B, C, H, W] in [-1, 1], each augmented for itself.
     B is at least 2: a client with one tile has it twice in every batch, as BatchNorm has no statistics of one.
     """
     config, device = classifier.config, classifier.device
@@ -138,5 +169,6 @@ def _batches(classifier: Classifier, tiles: LabelledTiles, seed: int) -> Iterato
         order = order.repeat(2) if len(order) == 1 else order
         for start, end in batch_bounds(len(order), config.batch_size):
             indices = order[start:end].to(device)
-            batch = augment(to_float(pixels[indices]), augment_random)
+            batch = to_float(pixels[indices])
+            batch = torch.cat([augment(batch, augment_random) for _ in range(views)])
             yield batch.to(memory_format=torch.channels_last), condition.chosen(indices)

@@ -2,6 +2,8 @@
 
 import math
 
+from torch import nn
+
 from fedray.config.classification import ClassificationConfig
 from fedray.learning.optimizers import NetworkOptimizer
 from fedray.tasks.classification.classifier import PART, Classifier
@@ -20,6 +22,11 @@ class ClassifierOptimizer(NetworkOptimizer):
             lr=config.lr,
             weight_decay=config.weight_decay,
         )
+
+
+def beside(config: ClassificationConfig, network: nn.Module) -> NetworkOptimizer:
+    """Make a fresh one of the same kind for a network that is trained beside a classifier."""
+    return NetworkOptimizer("beside", network, kind=config.optimizer, lr=config.lr, weight_decay=config.weight_decay)
 
 
 def learning_rate(config: ClassificationConfig, rounds: float, num_rounds: int) -> float:

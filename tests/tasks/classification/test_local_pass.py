@@ -7,7 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from fedray.data import LabelledTiles
-from fedray.learning import Hook
+from fedray.learning import ClassifierHook, Hook
 from fedray.randomness import derive_seed
 from fedray.tasks.classification import ClassifierOptimizer, balanced_weights, local_pass
 from fedray.tasks.classification.local_pass import epoch_order, loss_of
@@ -198,3 +198,41 @@ def test_oversampling_finds_a_rare_label_in_as_many_steps():
         assert report.steps == {"classifier": 24} and report.num_examples == 60
         recalls[sampling] = (one.logits(client.tiles).argmax(1) == labels)[labels == 1].mean()
     assert recalls["balanced"] == 1 > recalls["data"]
+
+
+class Looking(ClassifierHook):
+    """Keeps what a step shows it; its own network is a constant that wants to be 1."""
+
+    views = 2
+
+    def __init__(self):
+        self.own, self.seen, self.tiles = nn.Linear(1, 1), [], None
+
+    def begin(self, tiles):
+        self.tiles = tiles
+        return [self.own]
+
+    def logits(self, logits):
+        return logits + torch.tensor([0.0, 0.0, -torch.inf])
+
+    def contrast(self, features, labels):
+        self.seen.append(features.detach())
+        return (self.own(torch.ones(1)) - 1).square().sum()
+
+
+@pytest.mark.parametrize("augment", ["none", "histology"])
+def test_a_classifiers_hook_sees_views_and_trains_networks_beside_it(augment):
+    hook, plain, one = Looking(), classifier(augment=augment), classifier(augment=augment)
+    given = tiles(8)
+    given = given._replace(labels=given.labels % 2)  # the third label is out of the softmax
+    before = hook.own.weight.item()
+    for each, hooks in ((plain, ()), (one, (hook,))):
+        local_pass(
+            each, ClassifierOptimizer(each), given, num_steps=5, steps_before=0, num_rounds=1, seed=3, hooks=hooks
+        )
+    assert hook.tiles is given and [view.shape[:2] for view in hook.seen] == [(2, 8)] * 5
+    alike = [torch.allclose(view[0], view[1], atol=1e-5) for view in hook.seen]
+    assert all(alike) if augment == "none" else not any(alike), "each view is augmented for itself"
+    assert hook.own.weight.item() != before and torch.isfinite(hook.own.weight).all()
+    found, start = (each.arrays()["classifier.head.1.bias"] for each in (one, classifier()))
+    assert found[2] == start[2] and plain.arrays()["classifier.head.1.bias"][2] != start[2]
