@@ -49,8 +49,11 @@ def ask_before(
         FederationError: As of :func:`check_replies`.
         DivergedError: As of :func:`check_replies`.
     """
-    content = {ARRAYS: arrays, CONFIG: ConfigRecord({**header, ROUND: round_index})}
-    messages = [Message(RecordDict(dict(content)), node, f"{MessageType.QUERY}.ask") for node in grid.get_node_ids()]
+    asked = ConfigRecord({**header, ROUND: round_index})
+    messages = [
+        Message(RecordDict({ARRAYS: arrays, CONFIG: asked}), node, f"{MessageType.QUERY}.ask")
+        for node in grid.get_node_ids()
+    ]
     replies = grid.send_and_receive(messages, timeout=config.federation.round_timeout_s)
     answered = check_replies(messages, replies, round_index, config)
     return [from_record(reply.content.array_records[ARRAYS]) for reply in answered]

@@ -87,7 +87,7 @@ def _step_loss(
         features: Tensor = network.represent(views)
         logits: Tensor = network.head(features[:num])
         terms = [hook.loss(PART, network, views[:num], condition) for hook in hooks]
-    logits, by_view = logits.float(), features.float().unflatten(0, (-1, num))
+    logits, by_view = logits.float(), features.float().view(-1, num, features.shape[1])
     for hook in own:
         logits = hook.logits(logits)
         terms.append(hook.contrast(by_view, condition.labels))
