@@ -6,6 +6,7 @@ from fedray.config.evaluation import EvaluationConfig
 from fedray.config.federation import FederationConfig, PrivacyConfig
 from fedray.config.flow import FlowConfig
 from fedray.config.gan import PROJECTED, RECIPES, GanConfig, Recipe
+from fedray.config.gate import GateConfig
 from fedray.config.loading import (
     ConfigError,
     describe,
@@ -39,6 +40,7 @@ __all__ = [
     "FederationConfig",
     "FlowConfig",
     "GanConfig",
+    "GateConfig",
     "PartitionConfig",
     "PrivacyConfig",
     "Recipe",

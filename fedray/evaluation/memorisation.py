@@ -19,6 +19,8 @@ Distances = NDArray[np.float64]
 
 NUM_ORIENTATIONS = 8
 """Of a square."""
+RANK_SHARE = 0.01
+"""Share of held-out tiles nearer than where copies begin: of some, a double may be among the training tiles."""
 
 
 class Nearest(NamedTuple):
@@ -188,3 +190,38 @@ def alarming_number(num_made: int, num_held_out: int, rank: int, level: float) -
     """
     numbers = range(num_made + 1)
     return bisect_left(numbers, True, key=lambda nearer: chance_of_more(nearer, num_made, num_held_out, rank) <= level)
+
+
+class NearerTest(NamedTuple):
+    """The nearness of generated tiles beside that of held-out ones."""
+
+    threshold: float
+    """Nearness of the held-out tile at which copies begin."""
+    nearer: int
+    """Generated tiles that stand nearer."""
+    alarming: int
+    """So many are an alarm."""
+
+    @property
+    def alarms(self) -> bool:
+        """Whether more are nearer than chance allows."""
+        return self.nearer >= self.alarming
+
+
+def rank_of(num_held_out: int) -> int:
+    """Return the rank, from 1, of the held-out tile at whose nearness copies begin."""
+    return 1 + int(RANK_SHARE * num_held_out)
+
+
+def nearer_test(nearness: Distances, held_out: Distances, level: float) -> NearerTest:
+    """Ask whether more generated tiles stand nearer to one training tile than held-out ones than chance allows.
+
+    Args:
+        nearness: Of generated tiles (:attr:`Neighbours.nearness`), [n].
+        held_out: Of held-out tiles, [m], m >= 1.
+        level: How often tiles that copy nothing raise an alarm at the most.
+    """
+    rank = rank_of(len(held_out))
+    threshold = float(np.sort(held_out)[rank - 1])
+    nearer = int(np.sum(nearness < threshold))
+    return NearerTest(threshold, nearer, alarming_number(len(nearness), len(held_out), rank, level))

@@ -12,10 +12,13 @@ from fedray.evaluation.destruction import DESTRUCTIONS
 from fedray.evaluation.memorisation import (
     NUM_ORIENTATIONS,
     Distances,
+    NearerTest,
     Neighbours,
     alarming_number,
+    nearer_test,
     neighbours,
     orientations,
+    rank_of,
 )
 from fedray.randomness import stream
 from fedray.reports.base import AT_ONCE, Features, Figure, Finding, Judged, RealTiles, Report, Tiles, percent
@@ -24,8 +27,6 @@ from fedray.reports.pictures import Pair, draw_pairs, reduced
 
 LEVEL = 0.01
 """How often tiles that copy nothing are flagged at the most, in all spaces together."""
-RANK_SHARE = 0.01
-"""Share of held-out tiles nearer than where copies begin: of some, a double may be among the training tiles."""
 NEIGHBOURS = 6
 """The nearest training tile, and those that say how near others are."""
 FEWEST = 20
@@ -75,22 +76,6 @@ class _Control:
     """Nearness of copies of training tiles, by the way of copying."""
 
 
-class NearerTest(NamedTuple):
-    """The nearness of generated tiles beside that of held-out ones."""
-
-    threshold: float
-    """Nearness of the held-out tile at which copies begin."""
-    nearer: int
-    """Generated tiles that stand nearer."""
-    alarming: int
-    """So many are an alarm."""
-
-    @property
-    def alarms(self) -> bool:
-        """Whether more are nearer than chance allows."""
-        return self.nearer >= self.alarming
-
-
 class Memorisation(Report):
     """Generated tiles nearer to one training tile than held-out real tiles are, in pixels and in features.
 
@@ -135,9 +120,9 @@ def measured(judged: Judged) -> Measured:
         judged: The tiles; of the real ones at least 20 are held out.
     """
     real = judged.real
-    found = {name: _neighbours(judged.tiles, real, name) for name in _spaces(real)}
+    found = {name: neighbours_in(judged.tiles, real, name) for name in spaces(real)}
     controls, level = {name: _control(real, name) for name in found}, LEVEL / len(found)
-    tests = {name: _test(found[name].nearness, controls[name].held_out, level) for name in found}
+    tests = {name: nearer_test(found[name].nearness, controls[name].held_out, level) for name in found}
     return Measured(found, controls, tests, level)
 
 
@@ -158,7 +143,7 @@ def _unanswered(judged: Judged) -> Finding:
     )
 
 
-def _spaces(real: RealTiles) -> dict[str, Space]:
+def spaces(real: RealTiles) -> dict[str, Space]:
     """In what distances are measured, by name."""
     return {"pixels": _pixels, real.extractor: real.features}
 
@@ -183,8 +168,9 @@ def _training(real: RealTiles, space: str) -> Iterator[Features]:
     return iter([real.features_of(real.training)])
 
 
-def _neighbours(tiles: Tiles, real: RealTiles, space: str) -> Neighbours:
-    return neighbours(_in_turns(tiles, _spaces(real)[space]), _training(real, space), NEIGHBOURS)
+def neighbours_in(tiles: Tiles, real: RealTiles, space: str) -> Neighbours:
+    """Find the nearest training tiles of tiles, uint8 [n, H, W, C], n >= 1, in one of :func:`spaces`."""
+    return neighbours(_in_turns(tiles, spaces(real)[space]), _training(real, space), NEIGHBOURS)
 
 
 @functools.lru_cache(maxsize=4)
@@ -194,19 +180,14 @@ def _control(real: RealTiles, space: str) -> _Control:
     chosen = rng.choice(real.training, min(NUM_PLANTED, len(real.training)), replace=False)
     upright = real.store.tiles(chosen)
     turned = orientations(upright)[rng.integers(NUM_ORIENTATIONS, size=len(chosen)), np.arange(len(chosen))]
-    copies = {way: _neighbours(copy(turned, upright, rng), real, space).nearness for way, copy in COPIES.items()}
-    return _Control(_neighbours(real.store.tiles(real.held_out), real, space).nearness, copies)
+    copies = {way: neighbours_in(copy(turned, upright, rng), real, space).nearness for way, copy in COPIES.items()}
+    return _Control(held_out_nearness(real, space), copies)
 
 
-def _rank(num_held_out: int) -> int:
-    return 1 + int(RANK_SHARE * num_held_out)
-
-
-def _test(nearness: Distances, held_out: Distances, level: float) -> NearerTest:
-    rank = _rank(len(held_out))
-    threshold = float(np.sort(held_out)[rank - 1])
-    nearer = int(np.sum(nearness < threshold))
-    return NearerTest(threshold, nearer, alarming_number(len(nearness), len(held_out), rank, level))
+@functools.lru_cache(maxsize=4)
+def held_out_nearness(real: RealTiles, space: str) -> Distances:
+    """Return the nearness of the held-out tiles in one of :func:`spaces`, once for all generators; [m]."""
+    return neighbours_in(real.store.tiles(real.held_out), real, space).nearness
 
 
 def _power_table(controls: Mapping[str, _Control], num: int, level: float) -> pd.DataFrame:
@@ -233,7 +214,7 @@ def _flagged_share(
     num_held_out, num_copies = (len(next(iter(each.values()))) for each in (held_out, copies))
     orders = rng.permuted(np.tile(np.arange(num_held_out), (DRAWS, 1)), axis=1)
     chosen = rng.integers(num_copies, size=(DRAWS, planted))
-    rank, flagged = _rank(num_held_out - n), np.zeros(DRAWS, bool)
+    rank, flagged = rank_of(num_held_out - n), np.zeros(DRAWS, bool)
     alarming = alarming_number(n, num_held_out - n, rank, level)
     for space, values in held_out.items():
         drawn = values[orders]

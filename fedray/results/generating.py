@@ -24,6 +24,9 @@ ORIGIN_FILE = "origin.json"
 
 _AT_A_TIME = 256
 
+Images = np.ndarray[Any, np.dtype[np.uint8]]
+"""uint8 [n, H, W, C]."""
+
 OnProgress = Callable[[int, int], None]
 """Called with how many tiles are made, and of how many."""
 
@@ -72,7 +75,12 @@ def cells_wanted(counts: Sequence[str], tiles: ShownTiles) -> list[Cell]:
 
 
 def generated(
-    finished: Finished, cells: Sequence[Cell], seed: int, device: str = "cpu", on_progress: OnProgress | None = None
+    finished: Finished,
+    cells: Sequence[Cell],
+    seed: int,
+    device: str = "cpu",
+    on_progress: OnProgress | None = None,
+    begun: Mapping[Cell, Images] | None = None,
 ) -> Iterator[Tile]:
     """Make tiles, cell after cell, in bounded memory; the same arguments on the same device make the same tiles.
 
@@ -82,6 +90,7 @@ def generated(
         seed: Of the noise.
         device: Where the network computes.
         on_progress: Is told of every batch.
+        begun: First batches of some cells, made already (:func:`batches`).
 
     Yields:
         Tiles of the training split, each a group of its own.
@@ -93,17 +102,34 @@ def generated(
     sampler = finished.sampler(device)
     total, done = sum(cell.num for cell in cells), 0
     for cell in cells:
-        for start in range(0, cell.num, _AT_A_TIME):
-            num = min(_AT_A_TIME, cell.num - start)
-            for place, image in enumerate(_batch(sampler, cell, start, num, seed), start):
+        for start, images in batches(sampler, cell, seed, (begun or {}).get(cell)):
+            for place, image in enumerate(images, start):
                 name = f"{cell.label}-{cell.domain}-{place:06d}"
                 yield Tile(image, cell.label, cell.domain, group=name, split="train", source=f"synthetic {name}")
-            done += num
+            done += len(images)
             if on_progress is not None:
                 on_progress(done, total)
 
 
-def _batch(sampler: Sampler, cell: Cell, start: int, num: int, seed: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def batches(sampler: Sampler, cell: Cell, seed: int, first: Images | None = None) -> Iterator[tuple[int, Images]]:
+    """Make the tiles of a cell, some at a time.
+
+    Args:
+        sampler: Makes them.
+        cell: Which, and how many.
+        seed: Of the noise.
+        first: The first batch, if it is made already.
+
+    Yields:
+        Place of the first of them, and the tiles, uint8 [n, H, W, C].
+    """
+    for start in range(0, cell.num, _AT_A_TIME):
+        num = min(_AT_A_TIME, cell.num - start)
+        yield start, first if start == 0 and first is not None else batch(sampler, cell, start, num, seed)
+
+
+def batch(sampler: Sampler, cell: Cell, start: int, num: int, seed: int) -> Images:
+    """Make so many tiles of a cell, uint8 [num, H, W, C]; their place addresses the noise."""
     random = torch_stream(seed, "generated", cell.label, cell.domain, start)
     return sampler.sample(np.full(num, cell.label), random, np.full(num, cell.domain))
 

@@ -1,11 +1,13 @@
 """jobs/generate_tiles.py: a finished run in; a store that other jobs take, or pictures, out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from fedray.data import TileStore
+from fedray.data import TileStore, write_store
 from tests.support.left import leave
+from tests.support.small import random_tiles
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,24 @@ def test_pictures_are_those_of_the_store(generate_tiles, folder):
 )
 def test_what_cannot_be_done_is_said_before_anything_is_made(generate_tiles, refused, argv, expected):
     assert expected in refused(generate_tiles, *argv)
+
+
+def test_the_gate_keeps_its_answers_and_writes_what_passed(
+    generate_tiles, run, small_config, new_database, refused, folder
+):
+    """Hardly trained, both labels look alike: a classifier of real tiles calls both by one of them."""
+    none = generate_tiles("--out", "none", "--counts", 5, "--gate", "--limits.tiles", 32)
+    assert none.status == 2 and "no cell passed the gate" in none.errors and "copies" in none.errors
+    assert (folder / "none.gate.parquet").exists() and not (folder / "none").exists()
+    few = write_store(folder / "few", random_tiles(36), label_names=["dark", "bright"])  # too few to ask for copies
+    finished = leave(small_config(data__store=str(few.path)), folder / "run", new_database(folder))
+    done = run("generate_tiles", "--run", finished.folder, "--out", "made", "--counts", 5, "--gate")
+    assert done.status == 0, done.errors
+    answers, made = pd.read_parquet(folder / "made.gate.parquet"), TileStore.open(folder / "made")
+    passed = answers[answers["handed out"]]["label"].unique().tolist()
+    assert [made.label_names[label] for label in np.unique(made.labels)] == passed and len(passed) == 1
+    assert made.origin["counts"] == {f"{passed[0]}/default": 5}
+    assert [row["value"] for row in made.origin["gate"]["cells"] if row["check"] == "distance"] == [None, None]
+    assert "not handed out, " in done.output and "made.gate.parquet" in done.output
+    assert "--limits is for the gate; add --gate" in refused(generate_tiles, "--out", "x", "--limits.tiles", 32)
+    assert "--data is for the gate; add --gate" in refused(generate_tiles, "--out", "x", "--data", "colon")
