@@ -71,7 +71,8 @@ class Caller:
         present = present[counts >= NUM_FOLDS]
         if len(present) < 2:
             return None
-        features, codes, cells, groups = (each[np.isin(codes, present)] for each in (features, codes, cells, groups))
+        kept = np.isin(codes, present)
+        features, codes, cells, groups = features[kept], codes[kept], cells[kept], groups[kept]
         weights = _weights(codes, cells)
         right = _held_back(features, codes, groups, weights) == codes
         recalls = {int(code): _recall(right[codes == code]) for code in present}

@@ -123,8 +123,8 @@ def real_cell(features: Features, blurred: Features, groups: NDArray[np.int64]) 
 
 def distance(some: Features, others: Features) -> float:
     """Kernel distance as :func:`fedray.evaluation.metrics.distances.kid`, of sets that need not be equally large."""
-    sets = (Sample(each, np.zeros(len(each), np.int64)) for each in (some, others))
-    return float(kid_leaving_out(*sets, [np.array([], np.int64)])[0])
+    one, other = (Sample(each, np.zeros(len(each), np.int64)) for each in (some, others))
+    return float(kid_leaving_out(one, other, [np.array([], np.int64)])[0])
 
 
 def _halved(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
