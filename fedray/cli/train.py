@@ -81,7 +81,7 @@ def train(argv: Sequence[str], description: str, task: str) -> None:
             on_evaluator=lambda evaluator: show_self_test(console, evaluator, out.folder),
         )
     delta = result.config.privacy.delta
-    spent = (Ledger.at(out).epsilon(delta), delta) if result.config.privacy.on else None
+    spent = (Ledger.at(out).epsilon(delta), delta) if result.config.is_private else None
     judging = judging_of(result.config)
     print_scores(console, result.scores, result.floor, judging.heading(result.config), spent, quality=result.quality)
     files = (RESULTS, EXPERIMENT.config, *judging.FILES)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from fedray.config.allocation import PolicyName, described_policies
 from fedray.config.data import SITES
 from fedray.config.section import Family, NonNegative, Positive
 
@@ -57,7 +58,16 @@ class ClassificationConfig(Family):
     the tile size of data.store. For tiles 'synthetic' and 'both'."""
     synthetic_per_real: Positive | None = None
     """Synthetic tiles for each real training tile, > 0: 0.5 is half as many, drawn from each label alike, and what is
-    drawn for less is among what is drawn for more. Unset: all that the store has."""
+    drawn for less is among what is drawn for more. Unset: all that the store has. In federation.mode 'fedssg' the most
+    that is handed out at a time, to all clients together; unset: as much as the policy asks for."""
+    allocation: PolicyName = Field("balance", description=described_policies())
+    refresh_every: int | None = Field(None, ge=1)
+    """Rounds after which clients are handed other tiles of the store in the place of those they have, >= 1; unset: they
+    keep those of round 1. For federation.mode 'fedssg'."""
+    count_noise: NonNegative = 0.0
+    """Standard deviation, in tiles, of the Gaussian noise that each client adds to its counts of labels and domains
+    before it tells them, >= 0; 0: exact counts. One tile more or less changes one count by 1, and what that costs in
+    privacy is logged as privacy/epsilon. For federation.mode 'fedssg'."""
     batch_size: int = Field(32, ge=2, le=65536)
     """Tiles per optimiser step on a client, >= 2; a client with fewer tiles uses all it has, and a tile that is left
     over alone at the end of an epoch joins the batch before it."""
@@ -130,6 +140,11 @@ class ClassificationConfig(Family):
         return self
 
     @property
+    def is_private(self) -> bool:
+        """Whether clients noise the counts that they tell."""
+        return self.count_noise > 0 and self.allocation != "none"
+
+    @property
     def other_stores(self) -> Mapping[str, str]:
         """The synthetic tiles, if any."""
         return {"synthetic": self.synthetic} if self.synthetic else {}
@@ -153,7 +168,8 @@ class ClassificationConfig(Family):
         federation, problems = experiment.federation, list[str]()
         if federation.mode == "md-gan":
             problems.append(
-                "federation.mode must be 'federated' or 'centralised' for task 'classification', but got 'md-gan'"
+                "federation.mode must be 'federated', 'fedssg' or 'centralised' for task 'classification', but got "
+                "'md-gan'"
             )
         if federation.aggregate != "both":
             problems.append(
@@ -180,9 +196,27 @@ class ClassificationConfig(Family):
                 "classification.patience needs a common network to go back to, but federation.strategy is "
                 f"{federation.strategy!r}, with which every client keeps its own; leave it out"
             )
-        if self.tiles != "real" and experiment.data.store == SITES:
+        if self.tiles != "real" and experiment.data.store == SITES and federation.mode != "fedssg":
             problems.append(
                 f"classification.tiles {self.tiles!r} needs a data.store that the server has too, but got {SITES!r}: "
-                "no site has the synthetic tiles; leave it out"
+                "no site has the synthetic tiles; leave it out, or take federation.mode 'fedssg', in which the server "
+                "hands them out"
             )
-        return problems
+        return [*problems, *self._distribution_problems(federation.mode)]
+
+    def _distribution_problems(self, mode: str) -> list[str]:
+        """Refuse a distribution without tiles, and what only a distribution would read."""
+        if mode != "fedssg":
+            return [
+                f"classification.{name} is for federation.mode 'fedssg', but the mode is {mode!r} and nothing would "
+                "read it; leave it out, or set the mode"
+                for name in ("allocation", "refresh_every", "count_noise")
+                if getattr(self, name) != type(self).model_fields[name].default
+            ]
+        if self.tiles == "synthetic" or (self.tiles == "real" and self.allocation != "none"):
+            return [
+                "federation.mode 'fedssg' hands out tiles of classification.synthetic beside the clients' own, so it "
+                f"needs classification.tiles 'both', but got {self.tiles!r}; set it, or classification.allocation "
+                "'none' to hand out nothing"
+            ]
+        return []

@@ -5,8 +5,12 @@ from typing import TYPE_CHECKING, Literal
 MODES: dict[str, str] = {
     "federated": "clients train both networks, the server averages",
     "centralised": "the baseline, one data-parallel training on all tiles",
+    "fedssg": "as 'federated', and the server hands clients synthetic tiles of what they lack (arXiv 2604.26324)",
     "md-gan": "one generator on the server, discriminators with the clients, which swap them (Hardy et al. 2019)",
 }
+
+AVERAGING = ("federated", "fedssg")
+"""Modes in which a strategy aggregates what several clients train."""
 
 if TYPE_CHECKING:
     ModeName = str

@@ -15,6 +15,7 @@ from fedray.config.evaluation import EvaluationConfig
 from fedray.config.federation import FederationConfig, PrivacyConfig
 from fedray.config.flow import FlowConfig
 from fedray.config.gan import GanConfig
+from fedray.config.modes import AVERAGING
 from fedray.config.resources import ResourcesConfig, TrackingConfig
 from fedray.config.section import Family, Section
 from fedray.config.tasks import TASKS, TaskName, described_tasks
@@ -67,10 +68,15 @@ class ExperimentConfig(Section):
                 f"federation.aggregate must be 'both' in mode {federation.mode!r} (there is no choice of what to "
                 f"share), but got {federation.aggregate!r}"
             )
-        if federation.mode != "federated" and federation.strategy != "fedavg":
+        if federation.mode not in AVERAGING and federation.strategy != "fedavg":
             problems.append(
                 f"federation.strategy must be 'fedavg' in mode {federation.mode!r} (no weights of clients are "
                 f"aggregated), but got {federation.strategy!r}"
+            )
+        if federation.mode == "fedssg" and self.task != "classification":
+            problems.append(
+                "federation.mode 'fedssg' hands labelled tiles to classifiers, so it needs task 'classification', but "
+                f"got {self.task!r}"
             )
         if federation.mode != "centralised" and self.resources.engine == "ray-train":
             problems.append(
@@ -95,9 +101,7 @@ class ExperimentConfig(Section):
             return []
         problems = []
         if self.federation.mode == "centralised":
-            problems.append(
-                f"data.store {SITES!r} needs federation.mode 'federated' or 'md-gan', but got 'centralised'"
-            )
+            problems.append(f"data.store {SITES!r} needs a federation.mode with several clients, but got 'centralised'")
         if self.partition != PartitionConfig():
             problems.append(f"partition must be left out with data.store {SITES!r}: every site has its own tiles")
         if self.privacy.on:
@@ -159,6 +163,11 @@ class ExperimentConfig(Section):
         section = getattr(self, self.task)
         assert isinstance(section, Family)
         return section
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it releases something under differential privacy, and so has an account."""
+        return self.privacy.on or self.family.is_private
 
     def with_family(self, **values: Any) -> Self:
         """Return the same with other values in the section of the task."""

@@ -52,6 +52,11 @@ class Family(Section):
         return {}
 
     @property
+    def is_private(self) -> bool:
+        """Whether clients release something under differential privacy beside what ``privacy`` is about."""
+        return False
+
+    @property
     def lacks_plain_sgd(self) -> str:
         """What a strategy that counts on plain SGD lacks, in words; empty where it has it."""
         return ""

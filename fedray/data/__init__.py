@@ -1,6 +1,8 @@
 """Tile stores and partitions: the data sets, how images get into them, and which client has which tile."""
 
+from fedray.data.allocation import AllocationError, check_coverage
 from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store
+from fedray.data.distribution import distinct, handed_out, planned
 from fedray.data.figures import draw_partition
 from fedray.data.importing import (
     ImportOptions,
@@ -34,8 +36,9 @@ from fedray.data.sources import (
     tile_shape,
 )
 from fedray.data.store import SPLITS, StoreError, Tile, TileStore
+from fedray.data.supply import Supply, supply_for
 from fedray.data.synthetic import synthetic_store, training_sizes, with_synthetic
-from fedray.data.tiles import LabelledTiles, TileShape
+from fedray.data.tiles import LabelledTiles, TileShape, joined
 from fedray.data.writing import write_store
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "SOURCES",
     "SPLITS",
     "WHY_UNUSED",
+    "AllocationError",
     "Census",
     "ImportOptions",
     "ImportReport",
@@ -54,6 +58,7 @@ __all__ = [
     "PartitionError",
     "PartitionedStore",
     "StoreError",
+    "Supply",
     "TableOptions",
     "Tile",
     "TileShape",
@@ -62,26 +67,32 @@ __all__ = [
     "absolute_store",
     "cache_dir",
     "census_of",
+    "check_coverage",
     "check_shared_target",
     "client_partition",
     "count_reasons",
+    "distinct",
     "draw_partition",
     "external_store",
+    "handed_out",
     "import_csv",
     "import_folder",
     "import_medmnist",
     "import_published",
     "import_split_folders",
+    "joined",
     "local_store",
     "open_store",
     "own_store",
     "parse_levels",
     "partition_store",
     "partitioned_store",
+    "planned",
     "recognise",
     "site_store",
     "store_shape",
     "stores_beside",
+    "supply_for",
     "synthetic_store",
     "tile_shape",
     "training_sizes",

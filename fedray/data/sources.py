@@ -14,7 +14,7 @@ from fedray.data.catalog import DATASETS, open_store
 from fedray.data.partitions import Partition, partition_store
 from fedray.data.some_domains import of_domain
 from fedray.data.store import StoreError, TileStore
-from fedray.data.tiles import LabelledTiles, TileShape
+from fedray.data.tiles import LabelledTiles, TileShape, count_cells
 from fedray.storage import is_uri
 
 
@@ -27,6 +27,10 @@ class TileSource(Protocol):
 
     def tiles(self, client: int) -> LabelledTiles:
         """Read the tiles of a client, by its index; at least one."""
+        ...
+
+    def counts(self, client: int) -> NDArray[np.int64]:
+        """Count the tiles of a client, int64 [label, domain], without reading one."""
         ...
 
 
@@ -44,6 +48,11 @@ class PartitionedStore:
     def tiles(self, client: int) -> LabelledTiles:
         """Read the tiles that the partition gives a client."""
         return _read(self._store, self._partition.clients[client])
+
+    def counts(self, client: int) -> NDArray[np.int64]:
+        """Count the tiles that the partition gives a client, int64 [label, domain]."""
+        own = self._partition.clients[client]
+        return count_cells(self.shape(), self._store.labels[own], self._store.domains[own])
 
 
 class OwnStore:
@@ -71,6 +80,11 @@ class OwnStore:
         """Read the store's training tiles, whoever the client is."""
         own = _read(self._store, self._store.indices("train"))
         return own._replace(labels=self._labels[own.labels], domains=self._domains[own.domains])
+
+    def counts(self, client: int) -> NDArray[np.int64]:
+        """Count the store's training tiles, int64 [label, domain]."""
+        own = self._store.indices("train")
+        return count_cells(self._shape, self._labels[self._store.labels[own]], self._domains[self._store.domains[own]])
 
 
 @dataclass(frozen=True)

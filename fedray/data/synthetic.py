@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.config import DataConfig, ExperimentConfig
+from fedray.data.distribution import local_plan, local_supply
 from fedray.data.partitions import deal_evenly
-from fedray.data.sources import beside_store, client_partition, local_store
+from fedray.data.sources import client_partition
 from fedray.data.store import StoreError, TileStore
-from fedray.data.tiles import LabelledTiles
+from fedray.data.supply import supply_beside
+from fedray.data.tiles import LabelledTiles, joined
 from fedray.randomness import stream
 
 Codes = NDArray[np.int64]
 Deal = Callable[[Codes, Codes, int, np.random.Generator], list[Codes]]
 """Returns the positions of each client's tiles, given labels and domains, both [N], and the number of clients."""
-
-_REMEDY = "take tiles of a run that learned from that store (jobs/generate_tiles.py)"
 
 
 def synthetic_store(config: ExperimentConfig) -> TileStore:
@@ -30,9 +30,7 @@ def synthetic_store(config: ExperimentConfig) -> TileStore:
         StoreError: They cannot be opened, there is none to train on, or they have another size or other labels than the
             real ones; the message lists all differences.
     """
-    path = config.classification.synthetic
-    assert path is not None, "the configuration names a store wherever synthetic tiles are trained on"
-    return _opened(path, config.data)
+    return local_supply(config).store
 
 
 def training_sizes(config: ExperimentConfig) -> Codes:
@@ -40,18 +38,21 @@ def training_sizes(config: ExperimentConfig) -> Codes:
 
     Raises:
         StoreError: As of :func:`synthetic_store`, or there are fewer synthetic tiles than wanted.
+        AllocationError: As of :func:`fedray.data.distribution.planned`.
         PartitionError: The partition is impossible.
     """
     real = client_partition(config).sizes()
     tiles = config.classification.tiles
     if tiles == "real":
         return real
+    if config.federation.mode == "fedssg":
+        return real + local_plan(config).sum(axis=(1, 2))
     synthetic = np.array([len(indices) for indices in synthetic_partition(config)], np.int64)
     return synthetic if tiles == "synthetic" else real + synthetic
 
 
 def with_synthetic(config: ExperimentConfig, real: LabelledTiles, client: int) -> LabelledTiles:
-    """Return what a client trains on.
+    """Return what a client trains on, of its own and of what it opens itself; what it is handed comes on top.
 
     Args:
         config: Says of which kind.
@@ -61,13 +62,12 @@ def with_synthetic(config: ExperimentConfig, real: LabelledTiles, client: int) -
     Raises:
         StoreError: As of :func:`training_sizes`.
     """
-    if config.classification.tiles == "real":
+    if config.classification.tiles == "real" or config.federation.mode == "fedssg":
         return real
-    synthetic = _read(config, synthetic_partition(config)[client])
+    synthetic = local_supply(config).read(synthetic_partition(config)[client])
     if config.classification.tiles == "synthetic":
         return synthetic
-    tiles, labels, domains = (np.concatenate([real[part], synthetic[part]]) for part in range(3))
-    return LabelledTiles(tiles, labels, domains)
+    return joined(real, synthetic)
 
 
 def synthetic_partition(config: ExperimentConfig) -> tuple[Codes, ...]:
@@ -125,54 +125,8 @@ def draw_of_each(labels: Codes, num: int, rng: np.random.Generator) -> Codes:
 def _dealt(
     path: str, data: DataConfig, num: int, num_clients: int, seed: int, deal: Deal = evenly
 ) -> tuple[Codes, ...]:
-    store = _opened(path, data)
+    store = supply_beside(path, data).store
     train = store.indices("train")
     chosen = train[draw_of_each(store.labels[train], num, stream(seed, "synthetic"))]
     parts = deal(store.labels[chosen], store.domains[chosen], num_clients, stream(seed, "synthetic", "deal"))
     return tuple(np.sort(chosen[part]) for part in parts)
-
-
-@lru_cache(maxsize=4)
-def _opened(path: str, data: DataConfig) -> TileStore:
-    real, synthetic = local_store(data), beside_store("classification.synthetic", path)
-    if problems := _differences(real, synthetic):
-        raise StoreError(
-            f"the synthetic tiles in {path} (classification.synthetic) do not go with the real ones in {real.path}: "
-            f"{'; '.join(problems)}; {_REMEDY}"
-        )
-    return synthetic
-
-
-def _differences(real: TileStore, synthetic: TileStore) -> list[str]:
-    """Say in what synthetic tiles differ from what they are trained on with."""
-    problems = []
-    for what, unit in (("tile_size", "px"), ("channels", "channels")):
-        ours, theirs = getattr(real, what), getattr(synthetic, what)
-        if ours != theirs:
-            problems.append(f"they have {theirs} {unit}, not {ours}")
-    if set(real.label_names) != set(synthetic.label_names):
-        problems.append(f"their labels are {_named(synthetic.label_names)}, not {_named(real.label_names)}")
-    if unknown := [name for name in synthetic.domain_names if name not in real.domain_names]:
-        problems.append(f"their domain {unknown[0]!r} is none of {_named(real.domain_names)}")
-    if len(synthetic.indices("train")) == 0:
-        problems.append("none of them is in the split 'train'")
-    return problems
-
-
-def _read(config: ExperimentConfig, indices: Codes) -> LabelledTiles:
-    """Read synthetic tiles, with the real ones' codes: the same names may stand in another order."""
-    real, synthetic = local_store(config.data), synthetic_store(config)
-    labels, domains = (
-        np.array([ours.index(name) for name in theirs], np.int64)
-        for ours, theirs in (
-            (real.label_names, synthetic.label_names),
-            (real.domain_names, synthetic.domain_names),
-        )
-    )
-    return LabelledTiles(
-        synthetic.tiles(indices), labels[synthetic.labels[indices]], domains[synthetic.domains[indices]]
-    )
-
-
-def _named(names: tuple[str, ...]) -> str:
-    return ", ".join(map(repr, names))

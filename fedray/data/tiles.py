@@ -32,3 +32,20 @@ class LabelledTiles(NamedTuple):
     def chosen(self, indices: slice) -> "LabelledTiles":
         """Take some of them."""
         return LabelledTiles(self.tiles[indices], self.labels[indices], self.domains[indices])
+
+
+def joined(first: LabelledTiles, second: LabelledTiles) -> LabelledTiles:
+    """Put tiles one after the other."""
+    return LabelledTiles(*(np.concatenate(parts) for parts in zip(first, second, strict=True)))
+
+
+def count_cells(shape: TileShape, labels: NDArray[np.int64], domains: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count labels with domains, int64 [label, domain].
+
+    Args:
+        shape: Says how many there are of either.
+        labels: [N].
+        domains: [N].
+    """
+    cells = np.bincount(labels * shape.num_domains + domains, minlength=shape.num_labels * shape.num_domains)
+    return cells.reshape(shape.num_labels, shape.num_domains)

@@ -32,6 +32,12 @@ def _synthetic(config: ExperimentConfig, store: TileStore) -> list[str]:
     if config.classification.tiles == "both":
         kinds = f"{num_real} real and {num_all - num_real} synthetic tiles"
     told = [f"trains on {kinds}, and is tested on real ones"]
+    allocation = config.classification.allocation
+    if config.federation.mode == "fedssg" and allocation != "none" and num_all == num_real:
+        told.append(
+            f"classification.allocation {allocation!r} hands out no tile: no client lacks a label and a domain by its "
+            "rule of which classification.synthetic has tiles"
+        )
     learned_from = synthetic.origin.get("learned-from")
     if learned_from != store.fingerprint:
         said = "does not say what they were learned from" if learned_from is None else "learned from another store"

@@ -112,7 +112,7 @@ def run_experiment(
     on_evaluator(evaluator)
     tracker = Tracker(tracking_uri, config.tracking.experiment)
     tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test), **quality_tags(evaluator)}
-    account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.privacy.on else None
+    account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.is_private else None
     with open_experiment(config, resources, prepared, account, pool) as run:
         run.load(out.folder / CHECKPOINT)
         with ended(telling.open(tracker, config, store, key, tags)) as tracked:

@@ -12,6 +12,7 @@ from flwr.app import RecordDict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from fedray.federation.handed import HANDED
 from fedray.federation.messages import from_record, to_record
 from fedray.federation.state import FederationState
 from fedray.learning import Arrays, DivergedError, check_finite
@@ -22,7 +23,7 @@ FORMAT = 2
 SERVER_FILES = ("server.safetensors", "state.json")
 """What :func:`load_server` reads of a checkpoint's folder."""
 
-_BEST = "best"
+_BEST, _TOLD = "best", "told"
 _SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named with dots and slashes
 
 
@@ -32,7 +33,8 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
     Args:
         folder: Where to write; a checkpoint that is there already (the same round, run again) is replaced.
         state: The server's state.
-        client_states: ``Context.state`` of each client, by node id; its array records are kept.
+        client_states: ``Context.state`` of each client, by node id; its array records are kept, but for
+            the tiles that it was handed.
 
     Raises:
         DivergedError: An array is not finite: nothing is written, and what was there stays.
@@ -43,10 +45,16 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
         "optimizer": state.optimizer,
         "clients": _flatten(client_states),
         **({_BEST: state.best} if state.best else {}),
+        **({_TOLD: state.told} if state.told else {}),
     }
     for name, arrays in files.items():
         check_finite(arrays, f"checkpoint of round {state.round_index}, {name}")
-    header = {"format": FORMAT, "round_index": state.round_index, "validation": state.validation}
+    header = {
+        "format": FORMAT,
+        "round_index": state.round_index,
+        "validation": state.validation,
+        "told": bool(state.told),
+    }
     scratch = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -100,13 +108,16 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
         ValueError: The folder holds no checkpoint, one of another format, or one of a training that diverged.
     """
     header = _read_header(folder)
-    files = _read(folder, ["server", "optimizer", "clients", *([_BEST] if header.get("validation") else [])])
+    # older checkpoints say neither
+    beside = [name for name, key in ((_BEST, "validation"), (_TOLD, "told")) if header.get(key)]
+    files = _read(folder, ["server", "optimizer", "clients", *beside])
     state = FederationState(
         to_record(files["server"]),
         header["round_index"],
         files["optimizer"],
-        header.get("validation", []),  # older checkpoints have none
+        header.get("validation", []),
         files.get(_BEST, {}),
+        files.get(_TOLD, {}),
     )
     return state, _nest(files["clients"])
 
@@ -152,6 +163,7 @@ def _flatten(client_states: Mapping[int, RecordDict]) -> Arrays:
         _SEPARATOR.join((str(node), name, array)): value
         for node, records in client_states.items()
         for name, record in records.array_records.items()
+        if name != HANDED  # the server hands it out again
         for array, value in from_record(record).items()
     }
 

@@ -10,6 +10,7 @@ from flwr.clientapp import ClientApp
 from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import LabelledTiles, TileShape, TileStore, external_store, local_store
 from fedray.federation.divergence import check_losses, report_divergence
+from fedray.federation.handed import with_handed
 from fedray.federation.messages import (
     ARRAYS,
     CONFIG,
@@ -52,7 +53,8 @@ def train(message: Message, context: Context) -> Message:
     """Take the server's arrays, train on the client's tiles, reply with the shared parts and the losses."""
     config = experiment_of(message)
     source, round_index = source_of(config, message, context), round_of(message)
-    client = task_of(config).training(config, source.tiles(client_id(context)), client_id(context))
+    own = task_of(config).training(config, source.tiles(client_id(context)), client_id(context))
+    client = with_handed(config, own, context, round_index)
     where = f"round {round_index}, client {client_id(context)}"
     networks, told = separated(from_record(message.content.array_records[ARRAYS]))
     learner = client_learner(config, context, source.shape(), networks)

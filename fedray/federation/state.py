@@ -22,6 +22,8 @@ class FederationState:
     """Validation losses of the evaluations so far, where tiles are held back."""
     best: Arrays = field(default_factory=dict)
     """The networks of the smallest of them; empty where there is none."""
+    told: Arrays = field(default_factory=dict)
+    """What clients said once and a round goes on with; empty where nothing was asked."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class RoundReport:
     """Share of the workers' time spent on clients, from 0 to 1; None where the grid does not measure it."""
     epsilon: float | None = None
     """Privacy spent until now at ``privacy.delta``, this round included; None without differential privacy."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What else there is to say of it, by the names under which it is logged: what a distribution of tiles cost."""
 
 
 def shared_arrays(state: FederationState) -> Arrays:

@@ -214,7 +214,8 @@ class SearchSpace(_Strict):
     @property
     def is_private(self) -> bool:
         """Whether its trials have differential privacy, or some of them may."""
-        return self.fixed.privacy.on or "privacy.noise_multiplier" in self.search
+        noises = ("privacy.noise_multiplier", "classification.count_noise")
+        return self.fixed.is_private or any(path in self.search for path in noises)
 
     def trial_config(self, params: Mapping[str, Value]) -> ExperimentConfig:
         """Return the configuration of the trial with these values for the searched paths."""

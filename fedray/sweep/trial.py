@@ -194,7 +194,7 @@ class FederatedTrial(tune.Trainable):
         if not self._space.is_private:
             return None
         account = self._ledger.account(self.trial_id)
-        if not config.privacy.on:  # its noise was searched, and is none: the sweep as a whole has no guarantee
+        if not config.is_private:  # its noise was searched, and is none: the sweep as a whole has no guarantee
             account.count_at_least(0.0, 1)
         return account
 

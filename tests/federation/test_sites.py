@@ -141,7 +141,7 @@ def test_own_names_are_codes_of_the_agreed_ones(small_store):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"federation__mode": "centralised"}, "needs federation.mode 'federated' or 'md-gan'"),
+        ({"federation__mode": "centralised"}, "needs a federation.mode with several clients, but got 'centralised'"),
         ({"partition__scheme": "dirichlet"}, "every site has its own tiles"),
         (
             {"privacy__noise_multiplier": 1.0, "gan__generator": "residual", "federation__weighting": "uniform"},

@@ -38,6 +38,7 @@ class RoundResult:
             figures["scoring-seconds"] = self.evaluation.seconds
             if self.evaluation.validation is not None:
                 figures["validation/loss"] = self.evaluation.validation
+        figures |= report.figures
         scores = self.evaluation.scores if self.evaluation else {}
         return {
             **scores,
