@@ -142,7 +142,7 @@ def test_without_patience_all_rounds_run(small_store):
     [
         (
             {"federation__mode": "md-gan"},
-            "must be 'federated' or 'centralised' for task 'classification', but got 'md-gan'",
+            "must be 'federated', 'fedssg' or 'centralised' for task 'classification', but got 'md-gan'",
         ),
         ({"federation__aggregate": "generator"}, "federation.aggregate is which network of a GAN is averaged"),
         ({"privacy__noise_multiplier": 1.0}, "privacy is for tasks that make tiles"),
