@@ -66,8 +66,8 @@ class ClassificationConfig(Family):
     keep those of round 1. For federation.mode 'fedssg'."""
     count_noise: NonNegative = 0.0
     """Standard deviation, in tiles, of the Gaussian noise that each client adds to its counts of labels and domains
-    before it tells them, >= 0; 0: exact counts. One tile more or less changes one count by 1, and what that costs in
-    privacy is logged as privacy/epsilon. For federation.mode 'fedssg'."""
+    before it tells them, >= 0; 0: exact counts. One tile more or less changes one count by 1, and what the counts cost
+    is logged as privacy/epsilon; how many tiles a client has in all travels besides. For federation.mode 'fedssg'."""
     batch_size: int = Field(32, ge=2, le=65536)
     """Tiles per optimiser step on a client, >= 2; a client with fewer tiles uses all it has, and a tile that is left
     over alone at the end of an epoch joins the batch before it."""

@@ -42,14 +42,18 @@ NEEDED = {
 }
 """What goes with a strategy alone."""
 PRIVATE = {"gan__generator": "residual", "federation__weighting": "uniform", "privacy__noise_multiplier": 1.0}
+HANDED = {"task": "classification", "classification__tiles": "both"}
+"""What goes with a mode that hands out tiles; of what, `experiment` says."""
 VARIANTS = {
     **{name: {"federation__strategy": name, **NEEDED.get(name, {})} for name in STRATEGIES},
-    **{mode: {"federation__mode": mode} for mode in MODES if mode != "federated"},
+    **{mode: {"federation__mode": mode} for mode in MODES if mode not in ("federated", "fedssg")},
     **{f"task {task}": {"task": task} for task in TASKS if task != "gan"},
     "classifiers of one's own": {"task": "classification", "federation__strategy": "local-only"},
     **{f"shared {part}": {"federation__aggregate": part} for part in ("generator", "discriminator")},
     "differential privacy": PRIVATE,
     "sites": {"data__store": "sites"},
+    "fedssg": {"federation__mode": "fedssg", "partition__scheme": "majority-label", **HANDED},
+    "sites, fedssg": {"data__store": "sites", "federation__mode": "fedssg", **HANDED},
     "sites, md-gan": {"data__store": "sites", "federation__mode": "md-gan"},
     "sites, discriminators": {"data__store": "sites", "federation__aggregate": "discriminator"},
 }
@@ -67,21 +71,30 @@ def named_store(tmp_path_factory):
     return write_store(tmp_path_factory.mktemp("named") / "folder-of-the-site", tiles, label_names=["dark", "bright"])
 
 
-def experiment(variant, store):
+@pytest.fixture(scope="module")
+def supply(tmp_path_factory):
+    """Synthetic tiles for the modes that hand some out."""
+    tiles = (tile._replace(split="train") for tile in random_tiles(seed=1))
+    return write_store(tmp_path_factory.mktemp("named") / "supply", tiles, label_names=["dark", "bright"])
+
+
+def experiment(variant, store, supply):
     """Two rounds of one step."""
     general = {"federation__num_rounds": 2, "federation__local_steps": 1, "data__store": str(store.path)}
     changes = {**general, **VARIANTS[variant]}
+    if "classification__tiles" in changes:
+        changes["classification__synthetic"] = str(supply.path)
     return small_experiment({name.replace("__", "."): value for name, value in changes.items()})
 
 
 @pytest.fixture(scope="module")
-def recorded(named_store):
+def recorded(named_store, supply):
     """Return the grid of a variant after its rounds; each is run once."""
     done = {}
 
     def record(variant):
         if variant not in done:
-            config = experiment(variant, named_store)
+            config = experiment(variant, named_store, supply)
             done[variant] = (config, _run(config, named_store))
         return done[variant]
 

@@ -38,6 +38,7 @@ from fedray.federation.rounds import averaging
 from fedray.federation.rounds.base import Step
 from fedray.federation.sites import source_of
 from fedray.federation.state import FederationState, RoundReport
+from fedray.federation.traffic import Part
 
 COUNT = f"{MessageType.QUERY}.count_tiles"
 TAKE = f"{MessageType.QUERY}.take_tiles"
@@ -83,6 +84,33 @@ def noised(counts: Counts, deviation: float, random: np.random.Generator) -> Cou
 
 LOCKSTEP = False
 client_steps = averaging.client_steps
+
+_ONCE, _HANDED = (
+    "once, before the first round",
+    "before the first round, and every `classification.refresh_every` rounds",
+)
+MESSAGES = (
+    Part(
+        "server", "query.count_tiles", "config", "experiment", "the configuration of the experiment", "each site",
+        _ONCE, "2 to 5 kB",
+    ),
+    Part(
+        "site", "query.count_tiles", ARRAYS, COUNTS,
+        "number of its training tiles of each label with each domain; noised with `classification.count_noise`",
+        "server", _ONCE, "8 bytes for a label with a domain",
+    ),
+    Part("site", "query.count_tiles", METRICS, SECONDS, "how long that took", "server", _ONCE, "a number"),
+    Part(
+        "server", "query.take_tiles", "config", "experiment|server-round",
+        "the configuration, the number of the round", "each site", _HANDED, "2 to 5 kB",
+    ),
+    Part(
+        "server", "query.take_tiles", HANDED, f"{TILES}|{LABELS}|{DOMAINS}|{BEFORE}",
+        "tiles of the server's synthetic store, with their labels and domains", "each site", _HANDED, "their pixels",
+    ),
+    Part("site", "query.take_tiles", METRICS, SECONDS, "how long that took", "server", _HANDED, "a number"),
+    *(part for part in averaging.MESSAGES if part.message == "train"),
+)  # fmt: skip
 
 
 def begin(
