@@ -46,7 +46,8 @@ def training_sizes(config: ExperimentConfig) -> Codes:
     if tiles == "real":
         return real
     if config.federation.mode == "fedssg":
-        return real + local_plan(config).sum(axis=(1, 2))
+        with_handed: Codes = real + local_plan(config).sum(axis=(1, 2))
+        return with_handed
     synthetic = np.array([len(indices) for indices in synthetic_partition(config)], np.int64)
     return synthetic if tiles == "synthetic" else real + synthetic
 

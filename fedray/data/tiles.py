@@ -36,7 +36,11 @@ class LabelledTiles(NamedTuple):
 
 def joined(first: LabelledTiles, second: LabelledTiles) -> LabelledTiles:
     """Put tiles one after the other."""
-    return LabelledTiles(*(np.concatenate(parts) for parts in zip(first, second, strict=True)))
+    return LabelledTiles(
+        np.concatenate([first.tiles, second.tiles]),
+        np.concatenate([first.labels, second.labels]),
+        np.concatenate([first.domains, second.domains]),
+    )
 
 
 def count_cells(shape: TileShape, labels: NDArray[np.int64], domains: NDArray[np.int64]) -> NDArray[np.int64]:

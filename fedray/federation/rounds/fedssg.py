@@ -239,8 +239,8 @@ class Distribution:
         """Make what goes to all clients that are handed the same tiles: a grid may send it once for all of them."""
         header = experiment_record(self._config)
         header[ROUND] = before
-        parts = dict(zip((TILES, LABELS, DOMAINS), handed, strict=True))
-        return RecordDict({CONFIG: header, HANDED: to_record({**parts, BEFORE: np.array(before)})})
+        parts = {TILES: handed.tiles, LABELS: handed.labels, DOMAINS: handed.domains, BEFORE: np.array(before)}
+        return RecordDict({CONFIG: header, HANDED: to_record(parts)})
 
 
 def _batches(
