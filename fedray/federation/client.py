@@ -53,8 +53,8 @@ def train(message: Message, context: Context) -> Message:
     """Take the server's arrays, train on the client's tiles, reply with the shared parts and the losses."""
     config = experiment_of(message)
     source, round_index = source_of(config, message, context), round_of(message)
-    own = task_of(config).training(config, source.tiles(client_id(context)), client_id(context))
-    client = with_handed(config, own, context, round_index)
+    its_tiles = task_of(config).training(config, source.tiles(client_id(context)), client_id(context))
+    client = with_handed(config, its_tiles, context, round_index)
     where = f"round {round_index}, client {client_id(context)}"
     networks, told = separated(from_record(message.content.array_records[ARRAYS]))
     learner = client_learner(config, context, source.shape(), networks)

@@ -39,6 +39,7 @@ from fedray.federation.rounds.base import Step
 from fedray.federation.sites import source_of
 from fedray.federation.state import FederationState, RoundReport
 from fedray.federation.traffic import Part
+from fedray.learning import Arrays
 
 COUNT = f"{MessageType.QUERY}.count_tiles"
 TAKE = f"{MessageType.QUERY}.take_tiles"
@@ -239,7 +240,7 @@ class Distribution:
         """Make what goes to all clients that are handed the same tiles: a grid may send it once for all of them."""
         header = experiment_record(self._config)
         header[ROUND] = before
-        parts = {TILES: handed.tiles, LABELS: handed.labels, DOMAINS: handed.domains, BEFORE: np.array(before)}
+        parts: Arrays = {TILES: handed.tiles, LABELS: handed.labels, DOMAINS: handed.domains, BEFORE: np.array(before)}
         return RecordDict({CONFIG: header, HANDED: to_record(parts)})
 
 
