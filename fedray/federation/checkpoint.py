@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from fedray.federation.state import FederationState
 from fedray.learning import Arrays, DivergedError, check_finite
 from fedray.storage import in_order, private_folder
 
-FORMAT = 2
+FORMAT = 3
+"""Of a checkpoint that can be gone on with. Format 2 has no layers that FedBN's clients keep to themselves."""
+_SAME_SERVER = (2, FORMAT)  # formats whose server's arrays are alike: a run that is done can be opened again
 
 SERVER_FILES = ("server.safetensors", "state.json")
 """What :func:`load_server` reads of a checkpoint's folder."""
@@ -107,15 +109,14 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
     Raises:
         ValueError: The folder holds no checkpoint, one of another format, or one of a training that diverged.
     """
-    header = _read_header(folder)
-    # older checkpoints say neither
-    beside = [name for name, key in ((_BEST, "validation"), (_TOLD, "told")) if header.get(key)]
+    header = _read_header(folder, (FORMAT,))
+    beside = [name for name, key in ((_BEST, "validation"), (_TOLD, "told")) if header[key]]
     files = _read(folder, ["server", "optimizer", "clients", *beside])
     state = FederationState(
         to_record(files["server"]),
         header["round_index"],
         files["optimizer"],
-        header.get("validation", []),
+        header["validation"],
         files.get(_BEST, {}),
         files.get(_TOLD, {}),
     )
@@ -131,17 +132,20 @@ def load_server(folder: Path) -> tuple[Arrays, int]:
     Raises:
         ValueError: As of :func:`load_checkpoint`.
     """
-    header = _read_header(folder)
+    header = _read_header(folder, _SAME_SERVER)
     return _read(folder, ["server"])["server"], header["round_index"]
 
 
-def _read_header(folder: Path) -> dict[str, Any]:
+def _read_header(folder: Path, formats: Sequence[int]) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads((folder / "state.json").read_text())
     except OSError as error:
         raise ValueError(f"{folder} holds no checkpoint of a federation ({error.strerror}: state.json)") from None
-    if header["format"] != FORMAT:
-        raise ValueError(f"{folder} has checkpoint format {header['format']}, but this FedRay reads format {FORMAT}")
+    if header["format"] not in formats:
+        raise ValueError(
+            f"{folder} has checkpoint format {header['format']}, but this FedRay reads format {FORMAT}; go on with the "
+            "FedRay that started it, or start anew"
+        )
     return header
 
 

@@ -7,6 +7,7 @@ import pytest
 from flwr.app import RecordDict
 
 from fedray.federation import FederationState, latest_round, load_checkpoint, save_checkpoint, save_round
+from fedray.federation.checkpoint import load_server
 from fedray.federation.messages import from_record, to_record
 
 
@@ -71,6 +72,17 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "c" / "state.json").write_text(json.dumps({"format": 99, "round_index": 1}))
     with pytest.raises(ValueError, match="format 99"):
         load_checkpoint(tmp_path / "c")
+
+
+def test_a_checkpoint_of_the_format_before_is_opened_but_not_gone_on_with(tmp_path):
+    save_checkpoint(tmp_path / "c", state(), {})
+    header = json.loads((tmp_path / "c" / "state.json").read_text())
+    (tmp_path / "c" / "state.json").write_text(json.dumps(header | {"format": 2}))
+    with pytest.raises(ValueError, match=r"format 2, .*; go on with the FedRay that started it, or start anew"):
+        load_checkpoint(tmp_path / "c")
+    arrays, round_index = load_server(tmp_path / "c")
+    assert round_index == header["round_index"]
+    assert set(arrays) == set(state().arrays)
 
 
 def test_rounds_replace_each_other_and_the_newest_is_found(tmp_path):
