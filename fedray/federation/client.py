@@ -8,7 +8,7 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedray.config import DataConfig, ExperimentConfig
-from fedray.data import LabelledTiles, TileShape, TileStore, external_store, local_store
+from fedray.data import LabelledTiles, TileShape, TileSource, TileStore, external_store, local_store
 from fedray.federation.divergence import check_losses, report_divergence
 from fedray.federation.handed import with_handed
 from fedray.federation.messages import (
@@ -53,8 +53,7 @@ def train(message: Message, context: Context) -> Message:
     """Take the server's arrays, train on the client's tiles, reply with the shared parts and the losses."""
     config = experiment_of(message)
     source, round_index = source_of(config, message, context), round_of(message)
-    its_tiles = task_of(config).training(config, source.tiles(client_id(context)), client_id(context))
-    client = with_handed(config, its_tiles, context, round_index)
+    client = _trained_on(config, source, context, round_index)
     where = f"round {round_index}, client {client_id(context)}"
     networks, told = separated(from_record(message.content.array_records[ARRAYS]))
     learner = client_learner(config, context, source.shape(), networks)
@@ -82,11 +81,11 @@ def train(message: Message, context: Context) -> Message:
 def ask(message: Message, context: Context) -> Message:
     """Answer what the strategy asks before a round, of the networks that it begins with."""
     config = experiment_of(message)
-    source = source_of(config, message, context)
-    tiles = task_of(config).training(config, source.tiles(client_id(context)), client_id(context))
+    source, round_index = source_of(config, message, context), round_of(message)
+    tiles = _trained_on(config, source, context, round_index)
     learner = client_learner(config, context, source.shape(), from_record(message.content.array_records[ARRAYS]))
     answer = client_half(config).answer(learner, tiles)
-    check_finite(answer, f"before round {round_of(message)}, client {client_id(context)}")
+    check_finite(answer, f"before round {round_index}, client {client_id(context)}")
     return Message(RecordDict({ARRAYS: to_record(answer)}), reply_to=message)
 
 
@@ -120,6 +119,12 @@ def judge(message: Message, context: Context) -> Message:
 def describe(message: Message, context: Context) -> Message:
     """Say what the site's own tiles are like: the server has none, and asks before the first round."""
     return Message(RecordDict({TILES: described(experiment_of(message), context)}), reply_to=message)
+
+
+def _trained_on(config: ExperimentConfig, source: TileSource, context: Context, round_index: int) -> LabelledTiles:
+    """Return the tiles that a client trains on: its own but for those that validate, and those that it was handed."""
+    own = task_of(config).training(config, source.tiles(client_id(context)), client_id(context))
+    return with_handed(config, own, context, round_index)
 
 
 def client_learner(config: ExperimentConfig, context: Context, shape: TileShape, arrays: Arrays | None = None) -> Any:

@@ -24,6 +24,7 @@ from fedray.federation import (
 )
 from fedray.federation.messages import from_record
 from fedray.federation.rounds.fedssg import noised
+from fedray.federation.strategies import fediic
 from fedray.learning.passes import batch_bounds
 from fedray.randomness import derive_seed
 from fedray.tasks.classification import Classifier, ClassifierOptimizer, local_pass
@@ -165,6 +166,20 @@ def test_strategies_keep_what_they_keep_beside_the_tiles(small_store, made):
     state, reports, grid = run(fedssg(small_store, made, federation__strategy="moon"))
     assert len(reports) == 2 and all(np.isfinite(array).all() for array in shared_arrays(state).values())
     assert all({"strategy", "handed", "optimizer"} == set(context.state) for context in grid.contexts.values())
+
+
+def test_a_strategy_that_asks_of_tiles_is_told_of_handed_ones_too(small_store, made, monkeypatch):
+    asked, answer = [], fediic.client.answer
+
+    def recorded(half, learner, tiles):
+        asked.append(len(tiles.labels))
+        return answer(half, learner, tiles)
+
+    monkeypatch.setattr(fediic.client, "answer", recorded)
+    config = fedssg(small_store, made, federation__strategy="fediic", federation__num_rounds=1)
+    _, (report,), _ = run(config)
+    own = sum(len(partitioned_store(config).tiles(client).labels) for client in range(2))
+    assert sum(asked) == report.counts["num-examples"] == own + local_plan(config).sum() > own
 
 
 def test_a_client_without_its_tiles_trains_on_nothing_else(small_store, made):
