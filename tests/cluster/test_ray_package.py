@@ -95,7 +95,7 @@ def test_it_holds_all_that_a_job_needs(package: zipfile.ZipFile) -> None:
 def test_it_is_small_and_text(package: zipfile.ZipFile) -> None:
     sizes = {name: package.getinfo(name).file_size for name in package.namelist()}
     largest = dict(sorted(sizes.items(), key=lambda item: -item[1])[:5])
-    assert sum(sizes.values()) < 2 * 1024**2, f"Ray sends all of it for every job; the largest files: {largest}"
+    assert sum(sizes.values()) < 2.5 * 1024**2, f"Ray sends all of it for every job; the largest files: {largest}"
     for name in sizes:
         package.read(name).decode("utf-8")
 

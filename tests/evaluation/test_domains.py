@@ -10,7 +10,7 @@ from fedray.data import Tile, TileStore, write_store
 from fedray.evaluation import EvaluationError, Evaluator, compared_indices, is_of_all_tiles, score_names, whole_of
 from fedray.evaluation.metrics import Sample, compare, metrics_of
 from fedray.evaluation.reference import floor_draws, mean_scores
-from fedray.experiment.judging.samples import evaluate_tiles, wanted
+from fedray.experiment.judging.samples import evaluate_answers, wanted
 
 CONFIG = EvaluationConfig(num_samples=80)
 EXTRACTOR = "efficientnet-lite0"
@@ -116,5 +116,5 @@ def test_other_shares_of_sites_are_refused_with_their_names(judge: Evaluator, ma
 def test_an_experiment_scores_the_sites_that_it_asks_its_generator_for(sites: TileStore, made: np.ndarray) -> None:
     config = ExperimentConfig(data=DataConfig(store=str(sites.path)), evaluation=CONFIG)
     assert np.array_equal(wanted(config)[1], sites.domains[compared_indices(sites, CONFIG)])
-    found = evaluate_tiles(config, made).scores
+    found = evaluate_answers(config, made).scores
     assert {f"kid/{EXTRACTOR}/80/domain/{site}" for site in SITES} <= found.keys()
