@@ -51,10 +51,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One local Ray for all tests: 4 logical CPUs, whatever the machine has."""
-    import ray
+    from fedray.simulation import start_local_ray, stop_local_ray
 
-    ray.init(
-        address="local",  # never the Ray that somebody runs on this machine
+    start_local_ray(
         num_cpus=4,
         include_dashboard=False,
         log_to_driver=False,
@@ -62,7 +61,7 @@ def ray_session() -> Iterator[None]:
         logging_level="ERROR",
     )
     yield
-    ray.shutdown()
+    stop_local_ray()
 
 
 @pytest.fixture(scope="session")

@@ -70,14 +70,14 @@ class ClusterSize:
 
 
 def connect(address: str | None = None) -> ClusterSize:
-    """Join the running Ray (``RAY_ADDRESS``, a Ray job's, or one started on this machine), else start a local one.
+    """Join the running Ray that ``RAY_ADDRESS`` names (a Ray job's does), else start a local one.
 
     Args:
         address: Of a running cluster; unset: found as above.
 
     Raises:
         ResourceError: ``RAY_ADDRESS`` is a job server's.
-        SimulationError: A local one has no folder for its sockets.
+        SimulationError: There is no Ray for ``auto``, or a local one has no folder for its sockets.
     """
     # Flower tells of every message it samples and aggregates; the round reports say it better.
     logging.getLogger("flwr").setLevel(logging.ERROR)
@@ -100,7 +100,7 @@ def _init(address: str | None, **options: Any) -> None:
             "--working-dir . -- python jobs/...; to run it on this machine, unset RAY_ADDRESS"
         )
     else:
-        ray.init(address=address, **options)
+        ray.init(address=found, **options)
 
 
 def cluster_size() -> ClusterSize:

@@ -15,7 +15,7 @@ from .wire.arrays import SharedArray
 from .wire.finite import first_not_finite
 from .wire.merging import mergeable, merged_nodes
 from .workers.last_words import StartWatch
-from .workers.local_ray import find_ray, start_local_ray
+from .workers.local_ray import find_ray, start_local_ray, stop_local_ray
 from .workers.pool import WorkerPool, WorkerResources
 from .workers.resources import describe_capacity
 
@@ -39,4 +39,5 @@ __all__ = [
     "merged_nodes",
     "run_simulation",
     "start_local_ray",
+    "stop_local_ray",
 ]

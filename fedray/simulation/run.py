@@ -13,7 +13,7 @@ from ray.util.placement_group import get_current_placement_group
 from .errors import NoWorkerError
 from .grid import RayGrid
 from .wire.runs import show_debug_messages
-from .workers.local_ray import find_ray, start_local_ray
+from .workers.local_ray import find_ray, start_local_ray, stop_local_ray
 from .workers.pool import WorkerPool, WorkerResources
 from .workers.resources import count_fitting, describe_capacity
 
@@ -72,13 +72,16 @@ def run_simulation(
                 grid.close()
     finally:
         if owns_ray:
-            ray.shutdown()
+            stop_local_ray()
 
 
 def _init(**options: Any) -> None:
     """Join the Ray that the arguments or the environment name, else start one here."""
-    start = start_local_ray if find_ray(options.get("address")) is None else ray.init
-    start(**options)
+    found = find_ray(options.get("address"))
+    if found is None:
+        start_local_ray(**options)
+    else:
+        ray.init(**{**options, "address": found})
 
 
 def _parse(backend_config: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

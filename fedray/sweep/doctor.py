@@ -18,6 +18,7 @@ from fedray.cluster import ClusterSize, ResourceError, cluster_name, connect
 from fedray.cluster.upload import UPLOAD_REMEDY, submitted_folder, to_be_sent, was_sent
 from fedray.config import ConfigError, DataConfig, ExperimentConfig
 from fedray.data import StoreError, absolute_store, cache_dir, open_store
+from fedray.errors import UserError
 from fedray.results import Place
 from fedray.storage import SharedFolder, StorageError, why_not_made
 from fedray.sweep.plan import plan_sweep
@@ -83,9 +84,9 @@ def examine(data: DataConfig, out: str, tracking_uri: str, folder: Path) -> Iter
     yield _about_upload(folder)
     try:
         size = connect()
-    except (ConnectionError, ResourceError) as error:
+    except (ConnectionError, UserError) as error:
         remedy = "start Ray there (ray up cluster.yaml), or unset RAY_ADDRESS for a local one"
-        yield Finding("cluster", "problem", str(error), "" if isinstance(error, ResourceError) else remedy)
+        yield Finding("cluster", "problem", str(error), "" if isinstance(error, UserError) else remedy)
         return
     yield _about_cluster(size)
     reports = _ask_nodes(absolute_store(data), tracking_uri)

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
-from ray.util.state import list_actors, list_nodes
+from ray.util.state import StateApiClient
+from ray.util.state.common import ListApiOptions, StateResource
 
 from tests.support.loopback import free_port, wait_until
 from tests.support.real_ray import RealRay, real_ray
@@ -46,20 +48,24 @@ class FakeCluster:
 
     def workers(self) -> set[str]:
         """Return the ids of the living worker nodes."""
-        nodes = list_nodes(address=self.ray.dashboard, raise_on_missing_output=False)
+        nodes = self._list(StateResource.NODES)
         return {node.node_id for node in nodes if node.state == "ALIVE" and not node.is_head_node}
 
     def heads(self) -> set[str]:
         """Return the ids of the head: one, as soon as it is up."""
-        nodes = list_nodes(address=self.ray.dashboard, raise_on_missing_output=False)
+        nodes = self._list(StateResource.NODES)
         return {node.node_id for node in nodes if node.state == "ALIVE" and node.is_head_node}
 
     def trial_nodes(self) -> set[str]:
         """Return the nodes on which trials run now."""
-        actors = list_actors(address=self.ray.dashboard, filters=[("state", "=", "ALIVE")], limit=1000)
+        actors = self._list(StateResource.ACTORS, filters=[("state", "=", "ALIVE")], limit=1000)
         for actor in actors:
             self.actor_nodes.setdefault(actor.class_name, set()).add(actor.node_id)
         return {actor.node_id for actor in actors if "Trainable" in actor.class_name}
+
+    def _list(self, kind: StateResource, **options: Any) -> list[Any]:
+        client = StateApiClient(address=self.ray.dashboard, headers=dict(self.ray.login))
+        return list(client.list(kind, ListApiOptions(**options), raise_on_missing_output=False))
 
     def kill_node(self, node_id: str) -> None:
         """Take a node away without a word, as a spot market does: its raylet dies, and with it its workers."""

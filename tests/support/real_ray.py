@@ -1,6 +1,7 @@
 """A Ray of its own on this machine, started by `ray start` as administrators do, and ended with all its processes."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -21,11 +22,13 @@ DEADLINE_S = 240.0
 
 @dataclass(frozen=True)
 class RealRay:
-    """A running head node."""
+    """A running head node, which asks for a token."""
 
     address: str
     dashboard: str
     environment: Mapping[str, str]
+    login: Mapping[str, str]
+    """The headers that requests to its dashboard need."""
 
     def command(self, *words: str) -> str:
         """Run `ray ...` against it; returns what it printed."""
@@ -38,7 +41,7 @@ class RealRay:
 
     def job(self, job_id: str) -> "Job":
         """Return a job that was submitted to it."""
-        return Job(JobSubmissionClient(self.dashboard), job_id)
+        return Job(JobSubmissionClient(self.dashboard, headers=dict(self.login)), job_id)
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,19 @@ def real_ray(*options: str, port: int | None = None, **environment: str) -> Iter
             f"--ray-client-server-port={client}", "--dashboard-agent-listen-port=0", f"--temp-dir={folder}",
             "--disable-usage-stats", *options,
         ]  # fmt: skip
+        token = Path(folder) / "token"
+        token.write_text(secrets.token_hex(32))
+        everything |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        login = {"Authorization": f"Bearer {token.read_text()}"}
         log = Path(folder) / "start.log"
         with log.open("wb") as output:
             head = subprocess.Popen(command, env=everything, stdout=output, stderr=output, start_new_session=True)
         address = f"http://127.0.0.1:{dashboard}"
         try:
-            wait_until(lambda: head.poll() is not None or _takes_jobs(address), "the head node")
+            wait_until(lambda: head.poll() is not None or _takes_jobs(address, login), "the head node")
             assert head.poll() is None, log.read_text()
             here = {"RAY_ADDRESS": address, "RAY_API_SERVER_ADDRESS": address}
-            yield RealRay(f"127.0.0.1:{port}", address, everything | here)
+            yield RealRay(f"127.0.0.1:{port}", address, everything | here, login)
         finally:
             head.send_signal(signal.SIGTERM)  # it ends what it has started, but for the nodes of an autoscaler
             with suppress(subprocess.TimeoutExpired):
@@ -105,6 +112,12 @@ def real_ray(*options: str, port: int | None = None, **environment: str) -> Iter
             for pid in session_of(head.pid):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+
+def without_the_suites_ray(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for processes that start a Ray of their own in another way."""
+    own = ("RAY_ADDRESS", "RAY_AUTH_", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    return {name: value for name, value in environment.items() if not name.startswith(own)}
 
 
 def session_of(leader: int) -> list[int]:
@@ -118,10 +131,10 @@ def session_of(leader: int) -> list[int]:
     return found
 
 
-def _takes_jobs(address: str) -> bool:
+def _takes_jobs(address: str, login: dict[str, str]) -> bool:
     """Say whether the dashboard and the agent behind it are up: the one answers long before the other."""
     try:
-        JobSubmissionClient(address).submit_job(entrypoint="true")
+        JobSubmissionClient(address, headers=login).submit_job(entrypoint="true")
     except (OSError, RuntimeError):  # requests raises an OSError, and Ray a RuntimeError
         return False
     return True
