@@ -100,5 +100,5 @@ def _remove_stale(folder: Path) -> None:
 
 def _read_again() -> None:
     """Have Ray read its login from the environment once more: it does so by itself only when it is first imported."""
-    _raylet.AuthenticationTokenLoader.instance().reset_cache()
-    _raylet.Config.initialize("")
+    _raylet.AuthenticationTokenLoader.instance().reset_cache()  # type: ignore[attr-defined]
+    _raylet.Config.initialize("")  # type: ignore[attr-defined]
