@@ -1,11 +1,17 @@
-"""Synthetic tiles that a client was handed: they stay in its state, and it trains on them beside its own."""
+"""Synthetic tiles that a client was handed: they stay in its state, and it trains on them beside its own.
 
-from flwr.app import Context
+On FedRay's engine they stay where the server put them in the object store: the state refers to them, and no round
+writes them again.
+"""
+
+import numpy as np
+from flwr.app import ArrayRecord, Context
 
 from fedray.config import ExperimentConfig
 from fedray.data import LabelledTiles, joined
 from fedray.federation.failures import FederationError
-from fedray.federation.messages import from_record
+from fedray.federation.messages import views_of
+from fedray.simulation import SharedArray
 
 HANDED = "handed"
 """Record on its way to a client and in its state: ``tiles``, ``labels`` and ``domains`` as of
@@ -24,6 +30,15 @@ def handed_before(config: ExperimentConfig, round_index: int) -> int:
     return 1 if every is None else round_index - (round_index - 1) % every
 
 
+def handed_record(handed: LabelledTiles, before: int) -> ArrayRecord:
+    """Wrap tiles for a message without a copy: they are not to be written to afterwards."""
+    parts = {TILES: handed.tiles, LABELS: handed.labels, DOMAINS: handed.domains, BEFORE: np.array(before)}
+    record = ArrayRecord()
+    for name, array in parts.items():
+        record[name] = SharedArray(array)
+    return record
+
+
 def with_handed(config: ExperimentConfig, own: LabelledTiles, context: Context, round_index: int) -> LabelledTiles:
     """Return what a client trains on in a round: its own tiles, and after them those that it was handed.
 
@@ -37,7 +52,7 @@ def with_handed(config: ExperimentConfig, own: LabelledTiles, context: Context, 
         record = context.state.array_records[HANDED]
         before = int(record[BEFORE].numpy())
         if before == expected:
-            handed = from_record(record)
+            handed = views_of(record)
             return joined(own, LabelledTiles(*(handed[part] for part in (TILES, LABELS, DOMAINS))))  # type: ignore[arg-type]
         has = f"those of round {before}"
     raise FederationError(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig
 from fedray.learning import Arrays
+from fedray.simulation import SharedArray
 
 ARRAYS = "arrays"
 """Record of the shared parts, down and up."""
@@ -46,6 +47,11 @@ def to_record(arrays: Mapping[str, NDArray[np.generic]]) -> ArrayRecord:
 def from_record(record: ArrayRecord) -> Arrays:
     """Unwrap named arrays of a message."""
     return {name: array.numpy() for name, array in record.items()}
+
+
+def views_of(record: ArrayRecord) -> Arrays:
+    """Unwrap named arrays to be read only: without a copy where their memory is there."""
+    return {name: array.view() if isinstance(array, SharedArray) else array.numpy() for name, array in record.items()}
 
 
 def experiment_record(config: ExperimentConfig) -> ConfigRecord:

@@ -39,13 +39,16 @@ app = ClientApp()
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Momentum, in the client's state; whoever runs on the node `doomed` waits for its end."""
+    """Momentum, and what was sent first, in the client's state; whoever runs on the node `doomed` waits for its end."""
     config = message.content["config"]
     if config["doomed"] == ray.get_runtime_context().get_node_id():
         Path(config["gate"]).write_text("here")
         threading.Event().wait()
     momentum = context.state["momentum"]["m"].numpy() if "momentum" in context.state else 0.0
+    if "first" not in context.state:
+        context.state["first"] = message.content.array_records["arrays"]  # stays where the driver put it
     momentum = 0.5 * momentum + message.content["arrays"]["w"].numpy() + context.node_config["partition-id"]
+    momentum += 0.25 * context.state["first"]["w"].numpy()
     context.state["momentum"] = ArrayRecord({"m": Array(momentum)})
     metrics = MetricRecord({"num-examples": context.node_config["partition-id"] + 1})
     return Message(RecordDict({"arrays": ArrayRecord({"w": Array(momentum)}), "m": metrics}), reply_to=message)
@@ -150,6 +153,7 @@ def lose_objects(pool: WorkerPool) -> None:
         grid, w = RayGrid(app, NUM_CLIENTS, pool), np.ones(SIZE)
         for _ in range(3):
             w = run_round(grid, None, w)
+            assert all(state.contents for state in grid._states._states.values()), "it is in no state"
             lose([state.parcel.reference for state in grid._states._states.values()])
         grid.close()
         return w

@@ -23,7 +23,7 @@ from fedray.federation.account import Account
 from fedray.federation.client import client_app, client_id
 from fedray.federation.exchange import check_replies, exchange
 from fedray.federation.failures import FederationError, failure_lines
-from fedray.federation.handed import BEFORE, DOMAINS, HANDED, LABELS, TILES, handed_before, hands_out
+from fedray.federation.handed import BEFORE, DOMAINS, HANDED, LABELS, TILES, handed_before, handed_record, hands_out
 from fedray.federation.messages import (
     ARRAYS,
     CONFIG,
@@ -39,7 +39,6 @@ from fedray.federation.rounds.base import Step
 from fedray.federation.sites import source_of
 from fedray.federation.state import FederationState, RoundReport
 from fedray.federation.traffic import Part
-from fedray.learning import Arrays
 
 COUNT = f"{MessageType.QUERY}.count_tiles"
 TAKE = f"{MessageType.QUERY}.take_tiles"
@@ -240,8 +239,7 @@ class Distribution:
         """Make what goes to all clients that are handed the same tiles: a grid may send it once for all of them."""
         header = experiment_record(self._config)
         header[ROUND] = before
-        parts: Arrays = {TILES: handed.tiles, LABELS: handed.labels, DOMAINS: handed.domains, BEFORE: np.array(before)}
-        return RecordDict({CONFIG: header, HANDED: to_record(parts)})
+        return RecordDict({CONFIG: header, HANDED: handed_record(handed, before)})
 
 
 def _batches(

@@ -42,10 +42,14 @@ class Parcel:
 
 
 class StateRef(NamedTuple):
-    """Where a client's state is: in a parcel."""
+    """Where a client's state is: in a parcel, and what it refers to is in contents of earlier messages.
+
+    Those are the driver's objects: no other lost node can lose them.
+    """
 
     parcel: Parcel
     place: int
+    contents: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Flight:
         taken: Positions of the clients that are done, or not this worker's any more.
         asked: Whether the worker has been asked for clients, and has not answered yet.
         exhausted: Whether it has said that it has none to give.
+        objects: References to the lot's objects, by their number.
     """
 
     def __init__(self, slot: WorkerSlot, deliveries: list[Delivery]) -> None:
@@ -34,6 +35,7 @@ class Flight:
         self.timer: Timer | None = None
         self.taken: set[int] = set()
         self.asked = self.exhausted = False
+        self.objects: list[Any] = []
         self._started = time.monotonic()
 
     def left(self) -> list[int]:
@@ -53,15 +55,17 @@ class Flight:
             self.timer.cancel()
 
 
-def pack_lot(lot_id: int, order: Order, deliveries: list[Delivery], states: ClientStates) -> tuple[Lot, list[Any]]:
-    """Make what is sent for deliveries. Returns the lot, and references to the large contents that go beside it."""
+def pack_lot(flight: Flight, order: Order, states: ClientStates) -> tuple[Lot, list[Any]]:
+    """Make what is sent for a flight. Returns the lot, and references to the large contents that go beside it."""
+    deliveries = flight.deliveries
     contents = {d.content.number: d.content for d in deliveries if d.content is not None}
     small = [content for content in contents.values() if content.packed is not None]
     large = [content for content in contents.values() if content.packed is None]
     index = {content.number: position for position, content in enumerate([*small, *large])}
     parcels: dict[Parcel, int] = {}
+    objects = {content.reference: number for number, content in enumerate(large)}
     lot = Lot(
-        lot_id,
+        flight.lot_id,
         order,
         node_ids=[delivery.node_id for delivery in deliveries],
         message_ids=[delivery.message_id for delivery in deliveries],
@@ -72,5 +76,9 @@ def pack_lot(lot_id: int, order: Order, deliveries: list[Delivery], states: Clie
     for position, node_id in enumerate(lot.node_ids):
         if (state := states.get(node_id)) is not None:
             lot.states[position] = (parcels.setdefault(state.parcel, len(parcels)), state.place)
+            if state.contents:
+                lot.kept[position] = tuple(objects.setdefault(content, len(objects)) for content in state.contents)
     lot.parcels.extend(parcel.reference for parcel in parcels)
-    return lot, [content.reference for content in large]
+    flight.objects = list(objects)
+    lot.objects.extend(flight.objects[len(large) :])
+    return lot, flight.objects[: len(large)]

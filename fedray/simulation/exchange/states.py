@@ -8,7 +8,7 @@ from flwr.app import RecordDict
 
 from ..errors import state_lost
 from ..wire.arrays import share
-from ..wire.packing import pack, unpack
+from ..wire.kept import StoredArrays, pack_state, unpack_state
 from ..workers.dispatch import Dispatcher
 from ..workers.jobs import WorkerSlot
 from .delivery import Delivery, Parcel, StateRef
@@ -67,16 +67,21 @@ class ClientStates:
         """
         states = dict(self._states)
         parcels = list({state.parcel: None for state in states.values()})
+        contents = list({content: None for state in states.values() for content in state.contents})
         try:
             read = dict(zip(parcels, ray.get([parcel.reference for parcel in parcels]), strict=True))
+            stored = dict(zip(contents, map(StoredArrays, ray.get(contents)), strict=True))
         except ray.exceptions.RayError as error:
             raise state_lost(f"one of {len(states)} clients at least", type(error).__name__) from error
-        return {node_id: unpack(read[state.parcel][state.place]) for node_id, state in states.items()}
+        return {
+            node_id: unpack_state(read[state.parcel][state.place], [stored[content] for content in state.contents])
+            for node_id, state in states.items()
+        }
 
     def restore(self, states: Mapping[int, RecordDict]) -> None:
         """Replace all states by those of a snapshot."""
         references = {
-            node_id: StateRef(Parcel(ray.put([pack(share(state))]), self._driver_node), 0)
+            node_id: StateRef(Parcel(ray.put([pack_state(share(state), {})[0]]), self._driver_node), 0)
             for node_id, state in states.items()
         }
         self._states = references

@@ -150,7 +150,7 @@ class Wave:
         return flight.job
 
     def _send(self, flight: Flight, actor: Any) -> Any:
-        lot, large_contents = pack_lot(flight.lot_id, self.order, flight.deliveries, self._states)
+        lot, large_contents = pack_lot(flight, self.order, self._states)
         started = actor.run.remote(lot, *large_contents)
         self._clock.sent(flight.slot)
         return started
@@ -256,7 +256,8 @@ class Wave:
             delivery = flight.deliveries[position]
             delivery.changes_state = True
             if place != NO_STATE:
-                delivery.state = StateRef(parcels[place[0]], place[1])
+                contents = tuple(flight.objects[number] for number in report.kept.get(position, ()))
+                delivery.state = StateRef(parcels[place[0]], place[1], contents)
         single = [flight.deliveries[position] for position in report.replies]
         for delivery, reply in zip(single, report.replies.values(), strict=True):
             delivery.reply = reply

@@ -6,13 +6,15 @@ Two threads share it: the one that runs the clients, and the one that answers th
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from flwr.app import Message, RecordDict
 
+from ..wire.kept import PackedState, StoredArrays, in_one, pack_state
 from ..wire.lots import NO_STATE, Lot, Report
 from ..wire.messages import ready_to_travel
-from ..wire.packing import Packed, pack, pack_in_one
+from ..wire.packing import Packed, pack
 from .running_mean import RunningMean
 
 # Ray keeps results below 100 KB in the driver's memory; whatever may be many times that goes into the object store.
@@ -38,7 +40,7 @@ class Shift:
         self._report = Report()
         self._parcels: list[Any] = []
         self._parcel_bytes = 0
-        self._bundle: list[Packed] = []  # small states in one parcel, the last of its kind
+        self._bundle: list[PackedState] = []  # small states in one parcel, the last of its kind
         self._bundle_index, self._bundle_bytes = -1, _LARGE_BYTES
         self._lock = threading.Lock()
 
@@ -54,7 +56,14 @@ class Shift:
             self._running = (position, time.monotonic())
             return position
 
-    def record(self, position: int, reply: Message, state: RecordDict | None, seconds: float) -> None:
+    def record(
+        self,
+        position: int,
+        reply: Message,
+        state: RecordDict | None,
+        seconds: float,
+        stored: Mapping[int, StoredArrays],
+    ) -> None:
         """Take in what a client gave. Nothing is taken in once the shift is closed.
 
         Args:
@@ -62,6 +71,7 @@ class Shift:
             reply: Its reply.
             state: Its new state, None if that is as before.
             seconds: Seconds in the client app.
+            stored: Objects of the lot that the state may refer to, by their index.
 
         Raises:
             Exception: The reply or the state cannot be pickled; then nothing is taken in.
@@ -70,11 +80,12 @@ class Shift:
             if self._closed:
                 return
             # All that can fail comes before anything is taken in: a client that fails halfway changes nothing.
-            packed_state = pack(state) if state else None
+            packed_state, sources = pack_state(state, stored) if state else (None, ())
             if not self._merge(position, reply):
                 self._add_reply(position, pack(ready_to_travel(reply)))
             if packed_state is not None:
-                self._add_state(position, state, packed_state)
+                assert state is not None, "what was packed"
+                self._add_state(position, state, packed_state, sources)
             elif state is not None:
                 self._report.states[position] = NO_STATE
             self._report.seconds[position] = seconds
@@ -101,7 +112,9 @@ class Shift:
         else:
             self._report.large_replies[position] = self._add_parcel(packed, packed.nbytes)
 
-    def _add_state(self, position: int, state: RecordDict | None, packed: Packed) -> None:
+    def _add_state(self, position: int, state: RecordDict, packed: PackedState, sources: tuple[int, ...]) -> None:
+        if sources:
+            self._report.kept[position] = sources
         if packed.nbytes >= _LARGE_BYTES:
             self._report.states[position] = (self._add_parcel([packed], packed.nbytes), 0)
             return
@@ -109,7 +122,7 @@ class Shift:
             self._bundle, self._bundle_bytes = [], 0
             self._bundle_index = self._add_parcel(self._bundle, 0)
         self._report.states[position] = (self._bundle_index, len(self._bundle))
-        self._bundle.append(pack_in_one(state))
+        self._bundle.append(in_one(state, packed))
         self._bundle_bytes += packed.nbytes
         self._parcel_bytes += packed.nbytes
 

@@ -22,9 +22,10 @@ from ..wire.arrays import share
 from ..wire.lots import AppRef, Lot, Order, Report, Task
 from ..wire.messages import APP_NOT_LOADED, APP_RAISED, message_for, template_of
 from ..wire.on_demand import serialise_on_demand
-from ..wire.packing import Packed, unpack
+from ..wire.packing import unpack
 from ..wire.quick_records import make_records_quickly
 from ..wire.runs import identify
+from .belongings import Belongings
 from .heap import give_freed_memory_back
 from .running_mean import RunningMean
 from .shift import Shift
@@ -91,21 +92,21 @@ class Worker:
         shift = Shift(lot, self._mean(lot.order))
         with self._lock:
             self._shifts[lot.lot_id] = shift
-        states, template = _States(lot), template_of(lot.order)
+        belongings, template = Belongings(lot, large_contents), template_of(lot.order)
         contents = [*map(unpack, lot.small_contents), *large_contents]
         while (position := shift.start_next()) is not None:
             task = lot.task(position)
             message = message_for(task, template, contents[task.content])
             try:
-                state_before = states.of(task)
+                open_state = belongings.state_of(task)
             except ray.exceptions.RayError as error:
                 shift.record_lost(position, type(error).__name__)
                 continue
-            reply, state, seconds = self._process(lot.order, task, message, state_before)
+            reply, state, seconds = self._process(lot.order, task, message, open_state)
             try:
-                shift.record(position, reply, state, seconds)
+                shift.record(position, reply, state, seconds, belongings.readable_by(task) if state else {})
             except Exception as error:  # it cannot be pickled
-                shift.record(position, _refused(message, APP_RAISED, error), None, seconds)
+                shift.record(position, _refused(message, APP_RAISED, error), None, seconds, {})
         return self.close(lot.lot_id)
 
     # What the driver asks for while clients run.
@@ -179,7 +180,7 @@ class Worker:
             return self._means.setdefault(order.wave_id, RunningMean(order.rule))
 
     def _process(
-        self, order: Order, task: Task, message: Message, state_before: Packed | None
+        self, order: Order, task: Task, message: Message, open_state: Callable[[], RecordDict]
     ) -> tuple[Message, RecordDict | None, float]:
         """Pass a message through the client app.
 
@@ -193,7 +194,7 @@ class Worker:
         except Exception as error:
             return _refused(message, APP_NOT_LOADED, error), None, 0.0
         try:
-            context = order.context(task.node_id, RecordDict() if state_before is None else unpack(state_before))
+            context = order.context(task.node_id, open_state())
             started = time.perf_counter()
             reply = client_app(message, context)
             seconds = time.perf_counter() - started
@@ -213,28 +214,6 @@ class Worker:
             gc.freeze()  # what the app's modules made stays: a collection need not look at it again and again
         self._apps.move_to_end(app.digest)
         return self._apps[app.digest]
-
-
-class _States:
-    """The states of a lot's clients, read from their parcels when they are asked for."""
-
-    def __init__(self, lot: Lot) -> None:
-        self._references = lot.parcels
-        self._parcels: dict[int, Any] = {}
-
-    def of(self, task: Task) -> Packed | None:
-        """Return a client's packed state, None if it has none.
-
-        Raises:
-            RayError: It is lost.
-        """
-        if task.state is None:
-            return None
-        index, place = task.state
-        if index not in self._parcels:
-            self._parcels[index] = ray.get(self._references[index])
-        state: Packed = self._parcels[index][place]
-        return state
 
 
 def _check_reply(reply: object, message: Message, context: Context, order: Order) -> None:

@@ -87,6 +87,7 @@ class Task(NamedTuple):
     created_at: float
     content: int
     state: tuple[int, int] | None
+    kept: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,9 @@ class Lot:
         small_contents: Packed contents; large ones are objects in the store, and sent beside the lot.
         states: By position: (index of the parcel with the client's state, place in it), for the clients that have one.
         parcels: References to the parcels.
+        kept: By position: numbers of the objects that the client's state refers to, if it does to any. Large contents
+            are the first objects, ``objects`` follow.
+        objects: References to contents of earlier messages.
     """
 
     lot_id: int
@@ -114,6 +118,8 @@ class Lot:
     small_contents: list[Packed] = field(default_factory=list)
     states: dict[int, tuple[int, int]] = field(default_factory=dict)
     parcels: list[Any] = field(default_factory=list)
+    kept: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    objects: list[Any] = field(default_factory=list)
 
     def task(self, position: int) -> Task:
         """Return one client's part."""
@@ -123,6 +129,7 @@ class Lot:
             self.created_at[position],
             self.contents[position],
             self.states.get(position),
+            self.kept.get(position, ()),
         )
 
 
@@ -140,6 +147,7 @@ class Report:
         large_replies: By position: index of the parcel with the packed reply.
         states: By position: (index of the parcel, place in it) of the new state, or :data:`NO_STATE`. A client that is
             not here keeps the state it had.
+        kept: By position: numbers of the lot's objects that this state refers to, if it does to any.
         merged: Positions of the clients whose replies are in the worker's mean.
         mean: That mean, if it is small, and then it is no longer with the worker.
         merge_s: Seconds spent on merging.
@@ -152,6 +160,7 @@ class Report:
     replies: dict[int, Packed] = field(default_factory=dict)
     large_replies: dict[int, int] = field(default_factory=dict)
     states: dict[int, tuple[int, int]] = field(default_factory=dict)
+    kept: dict[int, tuple[int, ...]] = field(default_factory=dict)
     merged: list[int] = field(default_factory=list)
     mean: RecordDict | None = None
     merge_s: float = 0.0

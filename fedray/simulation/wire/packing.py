@@ -32,12 +32,7 @@ def pack(value: Any) -> Packed:
     """
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    return Packed(data, [_flat(buffer) for buffer in buffers])
-
-
-def pack_in_one(value: Any) -> Packed:
-    """Pickle a small value with all memory in the pickle itself, so that a list of many is quickly read."""
-    return Packed(pickle.dumps(value, protocol=5), [])
+    return Packed(data, [flat(buffer) for buffer in buffers])
 
 
 def unpack(packed: Packed) -> Any:
@@ -45,6 +40,7 @@ def unpack(packed: Packed) -> Any:
     return pickle.loads(packed.data, buffers=packed.buffers)
 
 
-def _flat(buffer: pickle.PickleBuffer) -> NDArray[np.uint8]:
+def flat(buffer: pickle.PickleBuffer) -> NDArray[np.uint8]:
+    """View the memory of a contiguous array as bytes."""
     raw = buffer.raw()
     return np.frombuffer(raw, np.uint8) if raw.nbytes else np.empty(0, np.uint8)

@@ -159,7 +159,7 @@ def _batches(classifier: Classifier, tiles: LabelledTiles, seed: int, views: int
     B is at least 2: a client with one tile has it twice in every batch, as BatchNorm has no statistics of one.
     """
     config, device = classifier.config, classifier.device
-    pixels = torch.from_numpy(np.array(tiles.tiles)).to(device)
+    pixels = torch.from_numpy(np.require(tiles.tiles, requirements="W")).to(device)
     condition = Condition(*(torch.from_numpy(np.array(part, np.int64)).to(device) for part in tiles[1:]))
     order_random = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     augment_random = torch.Generator().manual_seed(derive_seed(seed, "augment"))

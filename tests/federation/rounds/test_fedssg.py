@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flwr.clientapp import ClientApp
 
+from fedray.config import STRATEGIES
 from fedray.data import AllocationError, LabelledTiles, StoreError, TileShape, TileStore, partitioned_store, write_store
 from fedray.data.distribution import handed_out, local_plan, local_supply
 from fedray.experiment.engines.base import RoundResult
@@ -162,10 +163,33 @@ def test_noise_has_the_deviation_that_is_said_and_no_count_is_negative():
     assert near.dtype == np.int64 and near.min() == 0 and 0.45 < (near == 0).mean() < 0.6
 
 
-def test_strategies_keep_what_they_keep_beside_the_tiles(small_store, made):
-    state, reports, grid = run(fedssg(small_store, made, federation__strategy="moon"))
-    assert len(reports) == 2 and all(np.isfinite(array).all() for array in shared_arrays(state).values())
-    assert all({"strategy", "handed", "optimizer"} == set(context.state) for context in grid.contexts.values())
+PLAIN = {"classification__optimizer": "sgd", "classification__final_lr_share": 1.0}
+DEMANDS = {
+    "scaffold": {**PLAIN, "federation__weighting": "uniform"},
+    "fednova": PLAIN,
+    "trimmed-mean": {"federation__trimmed_share": 0.4},
+    "fedbn": {"classification__network": "test_efficientnet"},
+}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_trains_on_handed_tiles_and_keeps_what_it_keeps_beside_them(
+    small_store, made, tmp_path, strategy
+):
+    config = fedssg(
+        small_store, made, federation__strategy=strategy, federation__num_clients=3, **DEMANDS.get(strategy, {})
+    )
+    state, reports, grid = run(config)
+    handed = local_plan(config).sum(axis=(1, 2))
+    sizes = [len(partitioned_store(config).tiles(client).labels) + handed[client] for client in range(3)]
+    counted = sizes if strategy == "krum" else [sum(sizes)]  # it takes one client's reply
+    assert all(report.counts["num-examples"] in counted for report in reports) and handed.all()
+    assert all({"handed", "optimizer"} <= set(context.state) for context in grid.contexts.values())
+    rest, (last,), fresh = run_interrupted(config, tmp_path, rounds=1)
+    assert_close(shared_arrays(rest), shared_arrays(state), 1e-6)
+    assert last.losses == reports[1].losses
+    for node, context in grid.contexts.items():
+        assert context.state == fresh.contexts[node].state
 
 
 def test_a_strategy_that_asks_of_tiles_is_told_of_handed_ones_too(small_store, made, monkeypatch):
