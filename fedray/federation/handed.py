@@ -11,6 +11,7 @@ from fedray.config import ExperimentConfig
 from fedray.data import LabelledTiles, joined
 from fedray.federation.failures import FederationError
 from fedray.federation.messages import views_of
+from fedray.learning import Arrays
 from fedray.simulation import SharedArray
 
 HANDED = "handed"
@@ -32,7 +33,7 @@ def handed_before(config: ExperimentConfig, round_index: int) -> int:
 
 def handed_record(handed: LabelledTiles, before: int) -> ArrayRecord:
     """Wrap tiles for a message without a copy: they are not to be written to afterwards."""
-    parts = {TILES: handed.tiles, LABELS: handed.labels, DOMAINS: handed.domains, BEFORE: np.array(before)}
+    parts: Arrays = {TILES: handed.tiles, LABELS: handed.labels, DOMAINS: handed.domains, BEFORE: np.array(before)}
     record = ArrayRecord()
     for name, array in parts.items():
         record[name] = SharedArray(array)

@@ -63,7 +63,8 @@ class StoredArrays:
 
     def memory(self, kept: Kept) -> NDArray[np.uint8]:
         """View an array's memory."""
-        return flat(pickle.PickleBuffer(self._views[kept.record, kept.array]))
+        view: Any = self._views[kept.record, kept.array]  # PickleBuffer's type wants a buffer
+        return flat(pickle.PickleBuffer(view))
 
 
 def pack_state(state: RecordDict, stored: Mapping[int, StoredArrays]) -> tuple[PackedState, tuple[int, ...]]:
