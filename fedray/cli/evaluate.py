@@ -1,6 +1,7 @@
 """The command line that judges finished runs and tiles from elsewhere: a page, its tables and runs in MLflow."""
 
 from collections.abc import Sequence
+from os.path import commonpath, relpath
 from pathlib import Path
 from shlex import join
 from typing import Annotated, Literal
@@ -35,7 +36,7 @@ from fedray.reports.words import headline
 from fedray.results.finished import Finished
 from fedray.results.place import Place, new_place, results_root
 from fedray.storage import private_folder, why_not_made
-from fedray.terminal import clock, plain_console
+from fedray.terminal import clock, plain_console, without_folders
 from fedray.tracking import Tracker, check_tracking, resolve_tracking_uri, ui_command
 
 
@@ -107,10 +108,10 @@ def evaluate(argv: Sequence[str], description: str, program: str) -> None:
     private_folder(out.folder)  # its pictures show real tiles
     show_self_test(console, evaluator, out.folder)
     judgements = judge_all(subjects, real, evaluator, config, options.seed, lambda what: console.print(f"  {what} ..."))
-    protocol = about(subjects, real, evaluator, config, options.seed, join(["python", program, *argv]))
+    protocol = about(subjects, real, evaluator, config, options.seed, join(["python", program, *without_folders(argv)]))
     write_judgements(judgements, protocol, out.folder)
     out.push()
-    tracker = Tracker(tracking_uri, options.tracking.experiment)
+    tracker = Tracker(tracking_uri, options.tracking.experiment, real_tiles=options.tracking.real_tiles)
     tracked = log_judgements(judgements, subjects, protocol, out.folder, tracker)
     for judgement in judgements:
         console.print(f"{judgement.judged.name}: {headline(judgement)}")
@@ -124,7 +125,11 @@ def evaluate(argv: Sequence[str], description: str, program: str) -> None:
 def called(places: Sequence[str]) -> list[str]:
     """Name what is judged as people would: by the end of its address, or the whole of it where two end alike."""
     ends = [place.rstrip("/").rpartition("/")[2] or place for place in places]
-    return ends if len(set(ends)) == len(ends) else list(places)
+    if len(set(ends)) == len(ends):
+        return ends
+    if all(place.startswith("/") for place in places):  # what these folders have in common says nothing, but who we are
+        return [relpath(place, commonpath(places)) for place in places]
+    return list(places)
 
 
 def _config(options: JudgedOptions, finished: Sequence[Finished]) -> ExperimentConfig:

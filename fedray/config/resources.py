@@ -31,3 +31,6 @@ class TrackingConfig(Section):
     """Name of the MLflow experiment, 1 to 500 characters."""
     run_name: str | None = None
     """Name of the run; unset: objective, data set, what differs from the defaults, and seed."""
+    real_tiles: bool | None = None
+    """Whether pictures and pages in MLflow may show real tiles; unset: only where the tracking address is this
+    machine's own, a SQLite file or a server of the loopback."""

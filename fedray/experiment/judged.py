@@ -3,8 +3,9 @@
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -28,10 +29,12 @@ from fedray.experiment.self_tested import (
 from fedray.experiment.tracked import KIND
 from fedray.randomness import torch_stream
 from fedray.reports import Judged, RealTiles
+from fedray.reports.base import Figure
 from fedray.reports.judgement import Judgement, judge, score_table
-from fedray.reports.sheet import About, write_page
+from fedray.reports.sheet import About, shown_figures, write_page
 from fedray.results.finished import Finished
-from fedray.tracking import Tracker, code_version_tags
+from fedray.terminal import without_folders
+from fedray.tracking import TrackedRun, Tracker, code_version_tags
 
 PAGE, SCORES, DIFFERENCES, FIGURES = "report.html", "scores.parquet", "differences.parquet", "figures"
 """Files of the results, beside a table or more of each report."""
@@ -114,7 +117,7 @@ def of_run(
     ]  # fmt: skip
     made_by = {
         "run": finished.run_id,
-        "results": finished.place,
+        "results": without_folders(finished.place),
         "task": finished.config.task,
         "learned": f"{finished.config.federation.mode}, {finished.rounds} rounds, seed {finished.config.seed}",
         "partition": finished.config.partition.scheme,
@@ -122,7 +125,7 @@ def of_run(
         "noise": f"seed {seed}",
     }
     note = "" if finished.tiles.fingerprint == store.fingerprint else (
-        f"{finished.place} learned from other tiles than those of {store.name}: whether it copies its own is not asked"
+        f"{name} learned from other tiles than those of {store.name}: whether it copies its own is not asked"
     )  # fmt: skip
     return Subject(name, np.concatenate(parts), labels, made_by, finished.run_id, (note,) if note else ())
 
@@ -220,20 +223,22 @@ def write_judgements(judgements: Sequence[Judgement], about: About, folder: Path
         for report, finding in judgement.findings.items():
             kept |= {f"{report}-{word}.parquet": table for word, table in finding.tables.items()}
             for figure in finding.figures:
-                figures.append(folder / FIGURES / f"{_word(name, place)}-{figure.name}.png")
+                figures.append(_figure_path(folder, name, place, figure))
                 figures[-1].write_bytes(figure.png)
         for file, table in kept.items():
             tables.setdefault(file, []).append(table.assign(**{SET: name}))
     for file, parts in tables.items():
         pd.concat(parts, ignore_index=True).to_parquet(folder / file)
-    (folder / PAGE).write_text(write_page(judgements, about), encoding="utf-8", errors="backslashreplace")
+    _write_page(judgements, about, folder)
     return [folder / PAGE, *(folder / file for file in tables), *figures]
 
 
 def log_judgements(
     judgements: Sequence[Judgement], subjects: Sequence[Subject], about: About, folder: Path, tracker: Tracker
 ) -> list[str]:
-    """Give every judged set a run in MLflow: its scores, the page, and all tables and figures.
+    """Give every judged set a run in MLflow: its scores, the page, all tables, and figures.
+
+    Where real tiles may not be seen there, the page is another one without them, and figures that show some stay here.
 
     Returns:
         The runs' ids.
@@ -254,13 +259,31 @@ def log_judgements(
         run.log_round(0, judgement.scores)
         for path in sorted(folder.glob("*.parquet")):
             run.log_artifact(path)
-        run.log_artifact(folder / PAGE)
+        _log_page(run, judgements, about, folder)
         log_self_test(run, evaluator.self_test, folder)
-        for path in sorted((folder / FIGURES).glob(f"{_word(subject.name, place)}-*.png")):
-            run.log_artifact(path, FIGURES)
+        for finding in judgement.findings.values():
+            for figure in shown_figures(finding, run.real_tiles):
+                run.log_artifact(_figure_path(folder, subject.name, place, figure), FIGURES)
         run.finish("FINISHED")
         runs.append(run.run_id)
     return runs
+
+
+def _log_page(run: TrackedRun, judgements: Sequence[Judgement], about: About, folder: Path) -> None:
+    if run.real_tiles:
+        run.log_artifact(folder / PAGE)
+        return
+    with TemporaryDirectory() as scratch:
+        _write_page(judgements, replace(about, real_tiles=False), Path(scratch))
+        run.log_artifact(Path(scratch) / PAGE)
+
+
+def _write_page(judgements: Sequence[Judgement], about: About, folder: Path) -> None:
+    (folder / PAGE).write_text(write_page(judgements, about), encoding="utf-8", errors="backslashreplace")
+
+
+def _figure_path(folder: Path, name: str, place: int, figure: Figure) -> Path:
+    return folder / FIGURES / f"{_word(name, place)}-{figure.name}.png"
 
 
 def _word(name: str, place: int) -> str:

@@ -18,7 +18,7 @@ from fedray.experiment.prepare import keep_evaluation, prepare_judge
 from fedray.experiment.self_tested import blind_tags, keep_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
 from fedray.experiment.telling import ALONE, OnRound, Telling
-from fedray.experiment.tracked import ended
+from fedray.experiment.tracked import ended, keep_picture
 from fedray.federation import latest_round, load_checkpoint, make_strategy
 from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import CHECKPOINT, RESULTS
@@ -34,7 +34,6 @@ from fedray.results.folder import (
     outcome_of,
 )
 from fedray.results.ledger import EXPERIMENT_ACCOUNT, Ledger
-from fedray.results.pictures import save_samples
 from fedray.results.place import Place
 from fedray.simulation import WorkerPool
 from fedray.tasks import task_of
@@ -110,7 +109,7 @@ def run_experiment(
     keep_self_test(evaluator.self_test, out.folder)
     out.push()
     on_evaluator(evaluator)
-    tracker = Tracker(tracking_uri, config.tracking.experiment)
+    tracker = Tracker(tracking_uri, config.tracking.experiment, real_tiles=config.tracking.real_tiles)
     tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test), **quality_tags(evaluator)}
     account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.is_private else None
     with open_experiment(config, resources, prepared, account, pool) as run:
@@ -230,5 +229,5 @@ def _run_rounds(run: Run, out: Place, tracked: TrackedRun, log: OnRound, on_roun
 def _log_picture(run: Run, out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation) -> None:
     """Keep the last round's picture, and log it."""
     picture = out.folder / judging_of(run.config).FILES[0]
-    save_samples(picture, store, evaluation.preview, f"{run.config.family.subject}, round {run.state.round_index}")
-    tracked.log_artifact(picture)
+    title = f"{run.config.family.subject}, round {run.state.round_index}"
+    keep_picture(tracked, picture, store, evaluation.preview, title)

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fedray.config import ExperimentConfig, flatten
 from fedray.data import TileStore, client_partition, draw_partition, store_shape, stores_beside
@@ -10,7 +12,7 @@ from fedray.evaluation import Scores
 from fedray.experiment.engines import RoundResult
 from fedray.learning import Arrays
 from fedray.results.finished import log_ending
-from fedray.results.pictures import BESIDE_OTHERS, WHOLE, Preview, draw_preview
+from fedray.results.pictures import BESIDE_OTHERS, WHOLE, Preview, draw_preview, drawing, save_samples
 from fedray.tasks import judged_arrays, task_of
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
 
@@ -137,8 +139,17 @@ def log_round(run: TrackedRun, store: TileStore, result: RoundResult) -> None:
 
 
 def _log_picture(run: TrackedRun, store: TileStore, preview: Preview, title: str, step: int) -> None:
-    whole, small = (draw_preview(store, preview, title, bounds) for bounds in (WHOLE, BESIDE_OTHERS))
+    draw = drawing(run.real_tiles)
+    whole, small = (draw_preview(store, preview, title, bounds, draw) for bounds in (WHOLE, BESIDE_OTHERS))
     run.log_image(whole, PICTURES, step, beside_others=small)
+
+
+def keep_picture(run: TrackedRun, path: Path, store: TileStore, preview: Preview, title: str) -> None:
+    """Keep the last picture in the results, with real tiles, and log it, with what the run may show."""
+    save_samples(path, store, preview, title)
+    with TemporaryDirectory() as scratch:
+        save_samples(Path(scratch) / path.name, store, preview, title, drawing(run.real_tiles))
+        run.log_artifact(Path(scratch) / path.name)
 
 
 def log_model(

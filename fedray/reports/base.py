@@ -112,12 +112,14 @@ class Figure:
         png: The file's bytes.
         caption: What is seen, in sentences.
         alt: The same for somebody who does not see it, in one sentence.
+        real_tiles: Whether it may show real tiles; such pictures stay where those may be seen.
     """
 
     name: str
     png: bytes
     caption: str
     alt: str
+    real_tiles: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -178,6 +178,7 @@ def _dots(table: pd.DataFrame) -> Figure:
         "over all pairs (spread), and each from the one most like it (nearest; 0 where tiles are repeated). Green: "
         f"where 95 % of draws of real tiles lie; of {draws} draws, {flagged} would have been flagged.",
         "A dot for the diversity of each label's generated tiles beside the range of real tiles",
+        real_tiles=False,
     )
 
 
@@ -206,4 +207,5 @@ def _alike(judged: Judged) -> Figure:
         f"The {len(pairs)} pairs of generated tiles of one label that are most alike, with their distance in the "
         f"features of {judged.real.extractor}. Where tiles are repeated, a pair shows one twice.",
         f"{len(pairs)} pairs of generated tiles that are most alike",
+        real_tiles=False,
     )

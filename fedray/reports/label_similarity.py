@@ -140,6 +140,7 @@ def _map(judged: Judged) -> tuple[Figure, ...]:
         f"{real.extractor}, perplexity {perplexity:.3g}. Tiles that are alike lie together; how far groups lie from "
         "each other, and how large they are, means nothing.",
         "Map of held-out real and of generated tiles, coloured by label",
+        real_tiles=False,
     ),)  # fmt: skip
 
 

@@ -337,4 +337,5 @@ def _power_figure(power: pd.DataFrame) -> Figure:
         "How often copies are found: the share of draws flagged, by the share of tiles that are copies of training "
         f"tiles, planted among held-out real ones. Held-out tiles without copies were flagged in {told}.",
         "Curves of the share of draws flagged over the share of planted copies, one a way of copying",
+        real_tiles=False,
     )

@@ -37,6 +37,7 @@ class About:
         protocol: How it was done, by words.
         versions: Of what decides numbers, by name.
         command: That makes the page again.
+        real_tiles: Whether the page may show real tiles.
     """
 
     evaluator: Evaluator
@@ -46,6 +47,7 @@ class About:
     protocol: Mapping[str, str]
     versions: Mapping[str, str]
     command: str
+    real_tiles: bool = True
 
 
 def write_page(judgements: Sequence[Judgement], about: About) -> str:
@@ -120,9 +122,9 @@ def _article(judgement: Judgement, about: About, place: str) -> list[Child]:
     return [
         *heading,
         verdict,
-        *_tiles(judgement, f"{before}tiles"),
+        *_tiles(judgement, about, f"{before}tiles"),
         *_scores(judgement, about, f"{before}scores"),
-        *(part for name in judgement.findings for part in _finding(judgement, name, f"{before}{name}")),
+        *(part for name in judgement.findings for part in _finding(judgement, about, name, f"{before}{name}")),
         *_labels(judgement, about, f"{before}labels"),
         *_differences(judgement, f"{before}differences"),
         *([node("h3", "What made the tiles"), facts(judgement.made_by)] if judgement.made_by else []),
@@ -134,20 +136,21 @@ def _badge(finding: Finding, title: str = "") -> Element:
     return node("span", words, class_=f"badge {_BADGES[finding.alarm]}")
 
 
-def _tiles(judgement: Judgement, anchor: str) -> list[Child]:
+def _tiles(judgement: Judgement, about: About, anchor: str) -> list[Child]:
     judged, store = judgement.judged, judgement.judged.real.store
+    beside = "Held-out real tiles beside generated ones" if about.real_tiles else "Generated tiles, without real ones"
     parts: list[Child] = [
         node("h2", "Tiles", id=anchor),
-        node("p", "Held-out real tiles beside generated ones, drawn at random.",
-             class_="question"),
-    ]  # fmt: skip
+        node("p", f"{beside}, drawn at random.", class_="question"),
+    ]
     held_out = judged.real.held_out
     for label in np.unique(judged.labels).tolist():
         name = store.label_names[label]
         rng = stream(judged.seed, "reports", "shown", label)
         real = rng.permutation(held_out[store.labels[held_out] == label])[:SHOWN]
         made = rng.permutation(np.flatnonzero(judged.labels == label))[:SHOWN]
-        both = [("real, held out", store.tiles(real)), ("generated", judged.tiles[made])]
+        both = [("real, held out", store.tiles(real))] if about.real_tiles else []
+        both.append(("generated", judged.tiles[made]))
         shown = [
             tiles(in_rows(some, COLUMNS), f"{len(some)} tiles of {name}, {kind}", kind)
             for kind, some in both
@@ -212,18 +215,24 @@ def ladders(judgement: Judgement, about: About) -> list[Figure]:
             f"generated tiles score better than {len(better)} of {len(values)} such sets. Green: where other real "
             "tiles score, 95 times of 100.",
             f"{name} of generated tiles, real ones, and real ones destroyed in {len(values)} ways",
+            real_tiles=False,
         ))  # fmt: skip
     return figures
 
 
-def _finding(judgement: Judgement, name: str, anchor: str) -> list[Child]:
+def shown_figures(finding: Finding, real_tiles: bool) -> list[Figure]:
+    """Pick the figures that stand where real tiles may be seen, or may not."""
+    return [figure for figure in finding.figures if real_tiles or not figure.real_tiles]
+
+
+def _finding(judgement: Judgement, about: About, name: str, anchor: str) -> list[Child]:
     report, finding = REPORTS[name], judgement.findings[name]
     shown = next(iter(finding.tables.values()))
     return [
         node("h2", report.title, id=anchor),
         node("p", report.question, class_="question"),
         node("p", _badge(finding), " ", node("span", finding.verdict, class_="finding")),
-        *map(chart, finding.figures),
+        *map(chart, shown_figures(finding, about.real_tiles)),
         frame(shown, f"{report.title}: {', '.join(map(str, shown.columns))}"),
     ]
 

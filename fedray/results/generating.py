@@ -18,6 +18,7 @@ from fedray.randomness import torch_stream
 from fedray.results.basis import ShownTiles
 from fedray.results.finished import Finished
 from fedray.tasks import Sampler
+from fedray.terminal import without_folders
 
 ORIGIN_FILE = "origin.json"
 """Beside pictures, what made them."""
@@ -135,14 +136,17 @@ def batch(sampler: Sampler, cell: Cell, start: int, num: int, seed: int) -> Imag
 
 
 def origin_of(finished: Finished, cells: Sequence[Cell], seed: int) -> Mapping[str, Any]:
-    """Say what made the tiles: all that is needed to make them again, and how good they were said to be."""
+    """Say what made the tiles: all that is needed to make them again, and how good they were said to be.
+
+    Synthetic tiles are made to be given away, so paths are without this machine's folders.
+    """
     names, domains = finished.tiles.label_names, finished.tiles.domain_names
     return {
         "made-by": f"FedRay {fedray.__version__}",
-        "results": finished.place,
+        "results": without_folders(finished.place),
         "run-id": finished.run_id,
         "task": finished.config.task,
-        "config": finished.config.model_dump(mode="json"),
+        "config": without_folders(finished.config.model_dump(mode="json")),
         "rounds": finished.rounds,
         "seed": seed,
         "counts": {f"{names[cell.label]}/{domains[cell.domain]}": cell.num for cell in cells},

@@ -6,6 +6,7 @@ confusion matrix instead.
 
 import functools
 import importlib.util
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,14 +46,16 @@ _MARGIN, _LINE, _GAP = 84, 20, 2  # px: of the words beside the rows, of a line 
 _WHITE, _BLACK = 255, (0, 0, 0)
 
 
-def draw_preview(store: TileStore, preview: Preview, title: str, bounds: Bounds = WHOLE) -> Pixels:
+def draw_preview(
+    store: TileStore, preview: Preview, title: str, bounds: Bounds = WHOLE, draw_tiles: "DrawTiles | None" = None
+) -> Pixels:
     """Draw what an evaluation has to look at: generated tiles, or a confusion matrix.
 
-    Arguments and result as of :func:`draw_samples`.
+    Other arguments and result as of :func:`draw_samples`, which draws the tiles unless another function is to.
     """
     if preview.ndim == 2:
         return figure_pixels(draw_confusion(preview.astype(np.int64), store.label_names, title))
-    return draw_samples(store, preview.astype(np.uint8), title, bounds)
+    return (draw_tiles or draw_samples)(store, preview.astype(np.uint8), title, bounds)
 
 
 def figure_pixels(figure: "Figure") -> Pixels:
@@ -78,39 +81,78 @@ def draw_samples(store: TileStore, preview: Pixels, title: str, bounds: Bounds =
     Returns:
         [height, width, 3] uint8.
     """
+
+    def rows(label: int, columns: int) -> list[_Row]:
+        return [("real", _real_tiles(store, label, columns)), ("generated", preview[label, :columns])]
+
+    return _draw_blocks(store, preview, title, bounds, 2, rows)
+
+
+def draw_generated(store: TileStore, preview: Pixels, title: str, bounds: Bounds = WHOLE) -> Pixels:
+    """Draw generated tiles alone: for who must not see real ones. Arguments and result as of :func:`draw_samples`."""
+    return _draw_blocks(
+        store, preview, title, bounds, 1, lambda label, columns: [("generated", preview[label, :columns])]
+    )
+
+
+DrawTiles = Callable[[TileStore, Pixels, str, Bounds], Pixels]
+"""Draws generated tiles, beside real ones or alone."""
+
+
+def drawing(real_tiles: bool) -> DrawTiles:
+    """Return what draws generated tiles: beside real ones where these may be seen."""
+    return draw_samples if real_tiles else draw_generated
+
+
+def save_samples(
+    path: Path, store: TileStore, preview: Preview, title: str, draw_tiles: DrawTiles = draw_samples
+) -> None:
+    """Write :func:`draw_preview` as PNG."""
+    Image.fromarray(draw_preview(store, preview, title, draw_tiles=draw_tiles)).save(path)
+
+
+_Row = tuple[str, Pixels]
+"""A word, and the tiles beside it, uint8 [column, H, W, 3]."""
+
+
+def _draw_blocks(
+    store: TileStore,
+    preview: Pixels,
+    title: str,
+    bounds: Bounds,
+    num_rows: int,
+    rows_of: Callable[[int, int], Sequence[_Row]],
+) -> Pixels:
+    """Draw a block a label, each of so many rows; ``rows_of`` is given the label and the columns."""
     num_labels, num_tiles, height, width, _ = preview.shape
     columns = min(num_tiles, max(2, bounds.width // (width + _GAP)))
-    shown = min(num_labels, max(1, bounds.height // _block_height(height, max(1, -(-_SMALLEST_SHOWN // height)))))
-    scale = _largest_scale(height, width, columns, shown, bounds)
-    block = _block_height(height, scale)
+    least = _block_height(height, max(1, -(-_SMALLEST_SHOWN // height)), num_rows)
+    shown = min(num_labels, max(1, bounds.height // least))
+    scale = _largest_scale(preview.shape[2:4], columns, shown, bounds, num_rows)
+    block = _block_height(height, scale, num_rows)
     canvas = np.full((_LINE + shown * block, _MARGIN + columns * (width * scale + _GAP), 3), _WHITE, np.uint8)
     texts = [(0, 0, title if shown == num_labels else f"{title} ({shown} of {num_labels} labels)")]
     for label in range(shown):
         top = _LINE + label * block
         texts.append((0, top, store.label_names[label]))
-        rows = (("real", _real_tiles(store, label, columns)), ("generated", preview[label, :columns]))
-        for number, (kind, tiles) in enumerate(rows):
+        for number, (kind, tiles) in enumerate(rows_of(label, columns)):
             begin = top + _LINE + number * (height * scale + _GAP)
             texts.append((0, begin + (height * scale - _LINE) // 2, kind))
             _place(canvas, tiles, scale, begin)
     return _write(canvas, texts)
 
 
-def save_samples(path: Path, store: TileStore, preview: Preview, title: str) -> None:
-    """Write :func:`draw_preview` as PNG."""
-    Image.fromarray(draw_preview(store, preview, title)).save(path)
+def _block_height(tile_height: int, scale: int, num_rows: int) -> int:
+    return _LINE + num_rows * (tile_height * scale + _GAP)
 
 
-def _block_height(tile_height: int, scale: int) -> int:
-    return _LINE + 2 * (tile_height * scale + _GAP)
-
-
-def _largest_scale(height: int, width: int, columns: int, num_labels: int, bounds: Bounds) -> int:
+def _largest_scale(size: tuple[int, ...], columns: int, num_labels: int, bounds: Bounds, num_rows: int) -> int:
+    height, width = size
     fitting = [
         scale
         for scale in range(1, _MAX_SCALE + 1)
         if columns * (width * scale + _GAP) <= bounds.width + columns * _GAP
-        and num_labels * _block_height(height, scale) <= bounds.height
+        and num_labels * _block_height(height, scale, num_rows) <= bounds.height
     ]
     return max(fitting, default=1)
 

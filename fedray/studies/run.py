@@ -109,7 +109,8 @@ def run_study(
     key = open_folder(place, STUDY, study, this_fedray())
     for each in prepared.values():
         keep_evaluation(each, place.folder)
-    tracker = Tracker(tracking_uri, plan.experiments()[0].config.tracking.experiment)
+    tracking = plan.experiments()[0].config.tracking
+    tracker = Tracker(tracking_uri, tracking.experiment, real_tiles=tracking.real_tiles)
     with ended(_start_run(tracker, key, study)) as parent:
         tags = {"fedray.study": study.name, "fedray.cluster": cluster_name(), **origin_tags()}
         performer = partial(Performer, lanes_plan.workers, prepared, tracking_uri, parent.run_id, tags)

@@ -18,7 +18,7 @@ from fedray.experiment.judging import Judge, judging_of
 from fedray.experiment.prepare import keep_evaluation, prepare_judge
 from fedray.experiment.run import OnEvaluator
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
-from fedray.experiment.tracked import log_model
+from fedray.experiment.tracked import keep_picture, log_model
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.learning import Arrays
 from fedray.results import Place
@@ -26,7 +26,7 @@ from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import BEST, RESULTS
 from fedray.results.folder import SWEEP, finish, open_folder
 from fedray.results.ledger import Ledger
-from fedray.results.pictures import Preview, save_samples
+from fedray.results.pictures import Preview
 from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
 from fedray.sweep.checkpoints import drop_checkpoints
 from fedray.sweep.pages import RANK, keep_pages
@@ -87,7 +87,8 @@ def run_sweep(
     key = _open_folder(out, space, store, evaluator, prepared)
     on_evaluator(evaluator)
     out.push()  # trials write to their own place: the next push is at the end
-    tracker, tags = Tracker(tracking_uri, space.fixed.tracking.experiment), _tags(space, evaluator)
+    tracking = space.fixed.tracking
+    tracker, tags = Tracker(tracking_uri, tracking.experiment, real_tiles=tracking.real_tiles), _tags(space, evaluator)
     with ended(_start_run(tracker, key, space, store, tags)) as parent:
         sweep = _Sweep(space, store, out, evaluator, tracker, parent)
         _log_start(sweep)
@@ -219,8 +220,8 @@ def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None
     arrays, preview = _last_checkpoint(grid, best["trial"])
     title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"
     picture = judging_of(space.fixed).FILES[0]
-    save_samples(out / picture, store, preview, title)
-    for name in (RESULTS, BEST, picture):
+    keep_picture(parent, out / picture, store, preview, title)
+    for name in (RESULTS, BEST):
         parent.log_artifact(out / name)
     rounds, scores = int(best["rounds"]), _last_scores(grid, best["trial"], sweep.score_names)
     parent.log_round(rounds, {space.goal.metric: float(best["score"])} | scores)

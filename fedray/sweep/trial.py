@@ -74,7 +74,9 @@ class FederatedTrial(tune.Trainable):
         """
         self._space, self._parent_run_id, self._tags, self._ledger = space, parent_run_id, tags, ledger
         check_tiles(prepared, space.fixed.data)
-        self._tracker = Tracker(tracking_uri, space.fixed.tracking.experiment)
+        self._tracker = Tracker(
+            tracking_uri, space.fixed.tracking.experiment, real_tiles=space.fixed.tracking.real_tiles
+        )
         self._pool, self._prepared = start_workers(space.fixed, workers, prepared), prepared
         self._begin(config)
 

@@ -1,6 +1,7 @@
 """MLflow runs that survive a server that is away: one parent a sweep, one child a trial, one step a round."""
 
 from fedray.tracking.address import (
+    is_own,
     resolve_tracking_uri,
     run_url,
     ui_command,
@@ -35,6 +36,7 @@ __all__ = [
     "TrackingError",
     "check_tracking",
     "code_version_tags",
+    "is_own",
     "look_at_tracking",
     "metric_column",
     "mlflow_key",

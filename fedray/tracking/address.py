@@ -1,5 +1,6 @@
 """Where runs are tracked, and how a person looks at them there."""
 
+import ipaddress
 import os
 import re
 import shlex
@@ -64,6 +65,19 @@ def is_sqlite(uri: str) -> bool:
 def is_server(uri: str) -> bool:
     """Say whether the address is an MLflow server's (``http`` or ``https``)."""
     return urlsplit(uri).scheme in ("http", "https")
+
+
+def is_own(uri: str) -> bool:
+    """Say whether what is tracked at an address stays on this machine: in a file, or with a server of the loopback."""
+    parts = urlsplit(uri)
+    if is_sqlite(uri) or parts.scheme == "file":
+        return parts.hostname in (None, "", "localhost")
+    if uri.startswith(("/", ".")):
+        return True
+    try:
+        return parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:  # a name, or none
+        return False
 
 
 def ui_command(uri: str) -> str:

@@ -71,11 +71,13 @@ class TrackedRun:
         run_id: str,
         experiment_id: str,
         params: Mapping[str, str],
+        real_tiles: bool,
         flush_interval_s: float,
         patience_s: float,
     ) -> None:
-        """Take over an open run; ``params`` are the ones it has already."""
+        """Take over an open run; ``params`` are the ones it has already, ``real_tiles`` whether it may show some."""
         self.run_id = run_id
+        self.real_tiles = real_tiles
         self.experiment_id = experiment_id
         self.uri = uri
         self._client = client

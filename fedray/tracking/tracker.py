@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fedray.storage import private_folder
-from fedray.tracking.address import run_url, sqlite_path
+from fedray.tracking.address import is_own, run_url, sqlite_path
 from fedray.tracking.check import create_database
 from fedray.tracking.errors import TrackingError, shown
 from fedray.tracking.names import MAX_NAME_LENGTH, mlflow_key, storable
@@ -40,23 +40,33 @@ class Tracker:
     Nothing process-wide is set: no active run, no global tracking address. Runs of several threads do not meet.
     """
 
-    def __init__(self, uri: str, experiment: str, *, patience_s: float = 120.0, flush_interval_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        uri: str,
+        experiment: str,
+        *,
+        real_tiles: bool | None = None,
+        patience_s: float = 120.0,
+        flush_interval_s: float = 1.0,
+    ) -> None:
         """Describe the connection.
 
         Args:
             uri: The tracking address; :func:`check_tracking` has looked at it.
             experiment: Name of the experiment, at most 500 characters, created where it is missing.
+            real_tiles: Whether what is logged may show real tiles; unset: where it stays on this machine alone.
             patience_s: Longest to keep trying while the server is away, when a run starts and finishes, in seconds.
             flush_interval_s: Shortest time between two requests for metrics, in seconds; faster rounds share one.
         """
         self.uri = uri
         self.experiment = storable(experiment, _MAX_EXPERIMENT_LENGTH)
+        self.real_tiles = is_own(uri) if real_tiles is None else real_tiles
         self.patience_s = patience_s
         self.flush_interval_s = flush_interval_s
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open connection behind: another process makes its own."""
-        settings = ("uri", "experiment", "patience_s", "flush_interval_s")
+        settings = ("uri", "experiment", "real_tiles", "patience_s", "flush_interval_s")
         return {name: value for name, value in self.__dict__.items() if name in settings}
 
     def __repr__(self) -> str:
@@ -101,7 +111,7 @@ class Tracker:
         opened = self._outlast(lambda: self._open_run(run_name, all_tags), f"run {name!r} could not be started")
         run = TrackedRun(
             self._client, self.uri, opened.info.run_id, self.experiment_id, opened.data.params,
-            self.flush_interval_s, self.patience_s,
+            self.real_tiles, self.flush_interval_s, self.patience_s,
         )  # fmt: skip
         run.log_params(params or {})
         return run

@@ -11,6 +11,7 @@ from fedray.cli.evaluate import called
         (["/data/site a/runs/federated", "made/"], ["federated", "made"]),
         (["s3://bucket/runs/x", "0123456789abcdef0123456789abcdef"], ["x", "0123456789abcdef0123456789abcdef"]),
         (["a/x", "b/x"], ["a/x", "b/x"]),
+        (["/home/anna/a/x", "/home/anna/b/x"], ["a/x", "b/x"]),
         (["/"], ["/"]),
     ],
 )

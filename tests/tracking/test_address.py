@@ -8,6 +8,7 @@ from sqlalchemy.engine import make_url
 from fedray.tracking import (
     Tracker,
     check_tracking,
+    is_own,
     resolve_tracking_uri,
     run_url,
     shown,
@@ -102,3 +103,29 @@ def test_a_checkouts_own_command_is_printed_where_the_job_ran_in_one(tmp_path: P
     monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
     assert ui_command(elsewhere) == "make ui"
     assert ui_command("http://host:5000") == "python -m webbrowser http://host:5000"
+
+
+@pytest.mark.parametrize(
+    ("uri", "own"),
+    [
+        ("sqlite:////tmp/a/mlflow.db", True),
+        ("sqlite+pysqlite:////tmp/50%25/mlflow.db", True),
+        ("/tmp/mlruns", True),
+        ("file:///tmp/mlruns", True),
+        ("http://localhost:5000", True),
+        ("http://127.0.0.2:5000/mlflow", True),
+        ("http://anna:secret@[::1]:5000", True),
+        ("postgresql://anna@localhost/mlflow", True),
+        ("http://0.0.0.0:5000", False),
+        ("http://10.0.0.7:5000", False),
+        ("https://mlflow.hospital.example", False),
+        ("https://127.0.0.1.hospital.example", False),
+        ("https://localhost@hospital.example", False),
+        ("postgresql://db.hospital.example/mlflow", False),
+        ("file://fileserver/mlruns", False),
+        ("databricks", False),
+        ("databricks://profile", False),
+    ],
+)
+def test_an_address_is_this_machines_own_only_where_that_is_sure(uri: str, own: bool) -> None:
+    assert is_own(uri) is own
