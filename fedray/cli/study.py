@@ -69,12 +69,27 @@ def study(argv: Sequence[str], folder: Path, description: str) -> int:
     """
     options = parse_options(StudyOptions, argv, description)
     out, asked = _place_and_study(options, folder)
+    return carry_out(asked, out, options.max_concurrent, dry_run=options.dry_run)
+
+
+def carry_out(asked: Study, out: Place, max_concurrent: int | None, *, dry_run: bool) -> int:
+    """Run a study, or say what would run, and print what came of it; returns the exit status.
+
+    Args:
+        asked: The study.
+        out: For its results.
+        max_concurrent: Steps at a time at the most; None: as many as there is room for.
+        dry_run: Check and print alone.
+
+    Raises:
+        UserError: The message is for the user.
+    """
     plan = check_study(asked, out)
     package = check_upload(plan.experiments()[0].config.data)
     tracking_uri, console = resolve_tracking_uri(results_root()), plain_console()
     look_at_tracking(tracking_uri)
-    if options.dry_run:
-        print_plan(to_yaml(asked), plan_lanes(plan, cluster_size(), options.max_concurrent), _steps_told(plan), [])
+    if dry_run:
+        print_plan(to_yaml(asked), plan_lanes(plan, cluster_size(), max_concurrent), _steps_told(plan), [])
         return 0
     print_first(console, package, [], [])
     with resumable(out):
@@ -82,7 +97,7 @@ def study(argv: Sequence[str], folder: Path, description: str) -> int:
             asked,
             out=out.folder,
             tracking_uri=tracking_uri,
-            max_concurrent=options.max_concurrent,
+            max_concurrent=max_concurrent,
             on_line=lambda line: console.print(line, soft_wrap=True),
         )
     _print_result(console, result)

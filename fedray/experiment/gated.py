@@ -215,6 +215,31 @@ def origin_of_gate(gate: StoreGate, gated: Gated) -> Mapping[str, Any]:
     }
 
 
+def gate_line(origin: Mapping[str, Any]) -> str:
+    """Say in one line what the gate made of a store: how many cells it has tiles of, and why not of others.
+
+    Args:
+        origin: Of the store, as :func:`origin_of_gate` has left it.
+
+    Returns:
+        The line; empty where the store went through no gate.
+    """
+    cells: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in origin.get("gate", {}).get("cells", ()):
+        cells.setdefault((row["label"], row["domain"]), []).append(row)
+    if not cells:
+        return ""
+    refused = {cell: rows for cell, rows in cells.items() if not rows[0]["handed out"]}
+    told = f"{len(cells) - len(refused)} of {len(cells)} cells passed the gate"
+    whys = [f"{'/'.join(cell)} ({_why(rows)})" for cell, rows in refused.items()]
+    return told + (f"; not handed out: {', '.join(whys)}" if whys else "")
+
+
+def _why(rows: Sequence[Mapping[str, Any]]) -> str:
+    failed = [f"{row['check']} {row['value']:.3g}, limit {row['limit']:.3g}" for row in rows if row["says"] == "failed"]
+    return "; ".join(failed) or "neither distance nor label can be asked"
+
+
 def _judged(sampler: Sampler, cell: Cell, seed: int, first: Images, num: int) -> Images:
     """Return so many tiles: the first that the cell will have, and where it will have fewer, further ones."""
     tiles, missing = [first[:num]], num - len(first)

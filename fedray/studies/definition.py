@@ -10,6 +10,7 @@ from fedray.config import (
     TASKS,
     ConfigError,
     ExperimentConfig,
+    GateConfig,
     config_paths,
     find_yaml,
     flatten,
@@ -18,10 +19,13 @@ from fedray.config import (
     read_yaml,
 )
 from fedray.config import validate as validated
+from fedray.experiment.controls import ControlName
 
 BudgetName = Literal["small", "paper"]
 
 Value = int | float | str | bool | None
+ANY = "*"
+"""In a score's name: whatever stands there."""
 OWN_PATHS = ("seed", "classification.synthetic", "tracking.run_name")
 """Config paths that a study fills in itself, cell by cell."""
 
@@ -51,12 +55,28 @@ class ExperimentEntry(_Strict):
 
 
 class StoreEntry(_Strict):
-    """Synthetic tiles of an experiment's generator: of each seed those of the run with that seed."""
+    """Synthetic tiles of an experiment's generator, of each seed those of the run with that seed; or their control."""
 
-    made_by: str
+    made_by: str | None = None
     """The experiment that trains it."""
-    per_label: int = Field(ge=1)
+    per_label: int | None = Field(None, ge=1)
     """Tiles of each label, >= 1, spread evenly over the domains."""
+    gate: GateConfig | None = None
+    """Limits of the gate that every pair of a label and a domain must pass, ``{}`` for the usual ones; what does not is
+    left out. Unset: nothing is asked."""
+    like: str | None = None
+    """In the place of these three: the store that this one is a control of, with as many tiles of each pair."""
+    control: ControlName | None = None
+    """What stands in the place of its tiles: ``noise``, ``shuffled-labels``, ``blurred``, or ``copies`` of real ones
+    (:mod:`fedray.experiment.controls`)."""
+
+    @model_validator(mode="after")
+    def _made_or_a_control(self) -> Self:
+        made, control = (self.made_by, self.per_label), (self.like, self.control)
+        for whole, other in ((made, (*control,)), (control, (*made, self.gate))):
+            if None not in whole and other.count(None) == len(other):
+                return self
+        raise ValueError("a store has made_by and per_label, and perhaps a gate; or like and control, and nothing else")
 
 
 class Row(_Strict):
@@ -91,7 +111,8 @@ class Table(_Strict):
     about: str = ""
     """What it shows, and what is to be known of it: printed above it."""
     scores: list[str] = Field(min_length=1)
-    """Scores by the beginnings of their names, the leading one first: ``balanced-accuracy``, ``fid``."""
+    """Scores by the beginnings of their names, the leading one first: ``balanced-accuracy``, ``fid``. ``*`` stands for
+    all that there are, if any: ``balanced-accuracy/domain/*``, ``recall/label/*/domain/*``, ``macro-f1/external*``."""
     baseline: str | None = None
     """Row that others are held against, unless they name another."""
     rows: list[Row] = Field(min_length=1)
@@ -142,11 +163,14 @@ class Study(_Strict):
             yield from _unknown(f"experiments.{name}.synthetic", entry.synthetic, self.stores)
         for name, store in self.stores.items():
             yield from _unknown(f"stores.{name}.made_by", store.made_by, self.experiments)
+            made = [other for other, entry in self.stores.items() if entry.like is None]
+            yield from _unknown(f"stores.{name}.like", store.like, made)
         for budget, changes in self.budgets.items():
             for name in changes.experiments:
                 yield from _unknown(f"budgets.{budget}.experiments", name, self.experiments)
             for name in changes.stores:
-                yield from _unknown(f"budgets.{budget}.stores", name, self.stores)
+                made = [store for store, entry in self.stores.items() if entry.like is None]
+                yield from _unknown(f"budgets.{budget}.stores", name, made)
         seeds = [("seeds", self.seeds), *((f"budgets.{name}.seeds", each.seeds) for name, each in self.budgets.items())]
         for where, given in seeds:
             if given is not None and (not given or len(set(given)) < len(given) or min(given) < 0):
@@ -175,6 +199,8 @@ class Study(_Strict):
             where = f"table {table.name!r}"
             if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
                 yield f"{where} has the row {repeated[0]!r} twice; give each a name of its own"
+            if ANY in table.scores[0]:
+                yield f"{where} leads with {table.scores[0]!r}, which may be several scores or none; name one first"
             yield from _unknown(f"{where}, baseline", table.baseline, names)
             for row in table.rows:
                 its = f"{where}, row {row.name!r}"
@@ -210,9 +236,16 @@ class Study(_Strict):
         """Return the store of synthetic tiles of an experiment, its own or that of what it is like."""
         return next((store for name in self._chain(experiment) if (store := self.experiments[name].synthetic)), None)
 
+    def made_store(self, store: str) -> tuple[str, StoreEntry]:
+        """Return the store whose tiles a generator made, of which this one may be a control: its name and its entry."""
+        name = self.stores[store].like or store
+        return name, self.stores[name]
+
     def per_label(self, store: str) -> int:
         """Return how many tiles of each label a store has."""
-        return self.effort.stores.get(store, self.stores[store].per_label)
+        name, entry = self.made_store(store)
+        assert entry.per_label is not None
+        return self.effort.stores.get(name, entry.per_label)
 
     def values(self, experiment: str) -> dict[str, Value]:
         """Return an experiment's values by config path, with what the budget changes; stand-ins are not in place."""
@@ -271,8 +304,8 @@ class Study(_Strict):
         return validated(Study, changed, "--seeds")
 
     def on_store(self, store: str) -> "Study":
-        """Return the study on other tiles; their size and their domains are what they are."""
-        gone = ("data.store", "data.tile_size", "data.num_domains")
+        """Return the study on other tiles; size and domains are theirs, and what names others' domains is left out."""
+        gone = ("data.store", "data.tile_size", "data.num_domains", "data.held_out_domain", "partition.absent_cells")
 
         def without(values: Mapping[str, Value]) -> dict[str, Value]:
             return {path: value for path, value in values.items() if path not in gone}

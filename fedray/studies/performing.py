@@ -5,23 +5,28 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from fedray.config import DataConfig, ExperimentConfig
-from fedray.data import TileStore, local_store
+from fedray.data import TileStore, client_partition, local_store
 from fedray.evaluation import Evaluator, Scores
 from fedray.experiment import KIND, Prepared, run_experiment, start_workers
+from fedray.experiment.controls import CONTROLS, Asked
+from fedray.experiment.gated import StoreGate, check_passed, gate_line, keep_table, origin_of_gate, through_gate
 from fedray.experiment.judged import about, judge_all, of_run, real_tiles, write_judgements
 from fedray.experiment.prepare import install_evaluation
 from fedray.experiment.telling import Membership
 from fedray.learning import training_device
+from fedray.randomness import stream
 from fedray.results import Place
 from fedray.results.finished import Finished
 from fedray.results.folder import outcome_of
-from fedray.results.generating import cells_wanted, generated, origin_of, write_synthetic_store
+from fedray.results.generating import Cell, Images, cells_wanted, generated, origin_of, write_synthetic_store
 from fedray.simulation import WorkerPool, WorkerResources
 from fedray.storage import private_folder, write_whole
-from fedray.studies.steps import ExperimentStep, JudgementStep, Step, StoreStep
+from fedray.studies.steps import ControlStep, ExperimentStep, JudgementStep, Step, StoreStep
 
 _TIMEOUT_S = 24 * 3600.0
 ALARMS = "alarms.json"
@@ -41,17 +46,23 @@ class Outcome(NamedTuple):
     """What it took here; 0 where it was done before."""
     failed: str = ""
     """Why there are no scores; empty where all went well."""
+    told: str = ""
+    """What is to be known of a store: what the gate refused."""
 
 
 def outcome_before(step: Step) -> Outcome | None:
     """Return what a step came to earlier; None while there is something left of it to do. Starts nothing."""
-    if isinstance(step, StoreStep):
-        return Outcome({}, {}) if step.folder.exists() else None  # a store is whole or absent
+    if isinstance(step, StoreStep | ControlStep):
+        return _stored(step.folder) if step.folder.exists() else None  # a store is whole or absent
     if isinstance(step, JudgementStep):
         path = step.folder / ALARMS
         return Outcome(json.loads(path.read_text(encoding="utf-8")), {}) if path.exists() else None
     found = outcome_of(Place.at(step.folder))
     return None if found is None else Outcome(found["scores"], found["floor"], found["run_id"])
+
+
+def _stored(folder: Path) -> Outcome:
+    return Outcome({}, {}, told=gate_line(TileStore.open(folder).origin or {}))
 
 
 class Performer:
@@ -96,13 +107,13 @@ class Performer:
                 telling=Membership(self._parent_run_id, step.name, tags),
             )
             return Outcome(result.scores, result.floor, result.run_id, time.monotonic() - started)
-        assert isinstance(step, StoreStep | JudgementStep)
+        assert isinstance(step, StoreStep | ControlStep | JudgementStep)
         config = Finished.open(step.maker).config
         workers, device = self._workers(config), training_device(config.resources)
-        if isinstance(step, StoreStep):
-            arguments = (step.maker, step.per_label, step.seed, step.folder, device)
-            workers.run(make_tiles, *arguments, timeout_s=_TIMEOUT_S)
-            return Outcome({}, {}, seconds=time.monotonic() - started)
+        if not isinstance(step, JudgementStep):
+            made = (make_tiles, step, device) if isinstance(step, StoreStep) else (make_control, step)
+            workers.run(*made, timeout_s=_TIMEOUT_S)
+            return _stored(step.folder)._replace(seconds=time.monotonic() - started)
         asked = (step.name, step.maker, step.seed, step.folder, device)
         alarms = workers.run(judge_tiles, *asked, timeout_s=_TIMEOUT_S)
         return Outcome(alarms, {}, seconds=time.monotonic() - started)
@@ -122,23 +133,46 @@ class Performer:
         return self._pool
 
 
-def make_tiles(maker: Path, per_label: int, seed: int, folder: Path, device: str) -> None:
+def make_tiles(step: StoreStep, device: str) -> None:
     """Write a store of synthetic tiles. Runs on a worker.
 
     Args:
-        maker: Results of the experiment that trained it.
-        per_label: Tiles of each label.
-        seed: Of the noise.
-        folder: Of the store; one that is there is left as it is.
-        device: Where the generator computes.
+        step: Says whose tiles, how many, and what they must pass. A store that is there is left as it is.
+        device: Where networks compute.
+
+    Raises:
+        GateError: There is a gate, and no cell passed it. All its answers are kept beside the step's folder.
     """
-    if folder.exists():
-        TileStore.open(folder)
+    if step.folder.exists():
+        TileStore.open(step.folder)
         return
-    finished = Finished.open(maker)
-    cells = cells_wanted([str(per_label)], finished.tiles)
-    tiles = generated(finished, cells, seed, device)
-    write_synthetic_store(folder, tiles, finished.tiles, origin_of(finished, cells, seed))
+    finished = Finished.open(step.maker)
+    cells, begun, more = cells_wanted([str(step.per_label)], finished.tiles), dict[Cell, Images](), dict[str, Any]()
+    if step.gate is not None:
+        gate = StoreGate.of_run(finished, step.gate, device)
+        gated = through_gate(gate, finished.sampler(device), cells, step.seed)
+        keep_table(gated.table, step.folder)
+        check_passed(gate, gated)
+        cells, begun = gated.passed, gated.begun
+        more.update(origin_of_gate(gate, gated))
+    tiles = generated(finished, cells, step.seed, device, begun=begun)
+    write_synthetic_store(step.folder, tiles, finished.tiles, {**origin_of(finished, cells, step.seed), **more})
+
+
+def make_control(step: ControlStep) -> None:
+    """Write a store that stands in the place of synthetic tiles. Runs on a worker.
+
+    Args:
+        step: Says in the place of which, and how. A store that is there is left as it is.
+    """
+    if step.folder.exists():
+        TileStore.open(step.folder)
+        return
+    made, finished = TileStore.open(step.of), Finished.open(step.maker)
+    training = np.concatenate(client_partition(finished.config).clients)
+    asked = Asked(made, local_store(finished.config.data), training, stream(step.seed, "control", step.control))
+    origin = {**(made.origin or {}), "control": step.control}
+    write_synthetic_store(step.folder, CONTROLS[step.control](asked), finished.tiles, origin)
 
 
 def judge_tiles(name: str, maker: Path, seed: int, folder: Path, device: str) -> Scores:

@@ -39,6 +39,8 @@ class StudyLines:
             self._seconds[_what(step)].append(outcome.seconds)
         number = f"[{self._total - len(self._left):>{len(str(self._total))}}/{self._total}]"
         shown = [f"{heading} {outcome.scores[name]:.3g}" for heading, name in headlines(outcome.scores).items()]
+        if outcome.told:
+            shown.append(outcome.told)
         told = f"failed: {outcome.failed}" if outcome.failed else ", ".join([*shown, f"{outcome.seconds:.0f} s"])
         return f"{number} {step.name}: {told} | {clock(self._now_s() - self._started)} gone{self._time_left()}"
 

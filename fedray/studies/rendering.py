@@ -7,6 +7,7 @@ from functools import partial
 from fedray.studies.definition import Study
 from fedray.studies.tables import FilledRow, FilledTable, number, sentences, signed
 
+_NOTES = "Synthetic tiles"
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; }
@@ -20,17 +21,19 @@ td small { color: #666; white-space: nowrap; display: block; }
 """
 
 
-def to_markdown(study: Study, tables: Sequence[FilledTable]) -> str:
-    """Write all tables as Markdown."""
+def to_markdown(study: Study, tables: Sequence[FilledTable], notes: Sequence[str] = ()) -> str:
+    """Write all tables as Markdown, and below them what is to be known of the synthetic tiles, a line each."""
     parts = [f"# {study.name}", study.about.strip(), _reading(study)]
     for filled in tables:
         parts += [f"## {filled.table.name}", filled.table.about.strip(), _markdown_table(filled)]
         told = [f"failed: {row.name}, {why}" for row in filled.rows for why in row.failed]
         parts.append("\n".join(f"- {line}" for line in (*sentences(filled), *told)))
+    if notes:
+        parts += [f"## {_NOTES}", "\n".join(f"- {note}" for note in notes)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def to_html(study: Study, tables: Sequence[FilledTable]) -> str:
+def to_html(study: Study, tables: Sequence[FilledTable], notes: Sequence[str] = ()) -> str:
     """Write all tables as a page of HTML: its style is in it, and it loads nothing."""
     parts = [f"<h1>{_text(study.name)}</h1>", *_paragraphs(study.about), f"<p>{_text(_reading(study))}</p>"]
     for filled in tables:
@@ -42,6 +45,8 @@ def to_html(study: Study, tables: Sequence[FilledTable]) -> str:
             for row in filled.rows
             for why in row.failed
         ]
+    if notes:
+        parts += [f"<h2>{_NOTES}</h2>", f"<ul>{''.join(f'<li>{_text(note)}</li>' for note in notes)}</ul>"]
     head = f'<meta charset="utf-8"><title>{_text(study.name)}</title><style>{_STYLE}</style>'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
 

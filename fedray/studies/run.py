@@ -1,7 +1,7 @@
 """run_study(study) -> StudyResult: every step once, as many at a time as there is room for; a stopped study goes on."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -118,7 +118,7 @@ def run_study(
         with _closing(lanes, tracker, parent):
             outcomes = run_steps(plan, lanes, on_line)
         tables = fill_tables(study, plan, outcomes)
-        write_tables(study, tables, place.folder)
+        write_tables(study, tables, place.folder, notes_of(plan, outcomes))
         _log_tables(parent, tables, place.folder)
     failed = {plan.steps[key].name: outcome.failed for key, outcome in outcomes.items() if outcome.failed}
     if not failed:
@@ -214,11 +214,17 @@ def _ready(waiting: list[Step], outcomes: Mapping[str, Outcome], lanes: Lanes) -
             yield step
 
 
-def write_tables(study: Study, tables: list[FilledTable], folder: Path) -> None:
-    """Write all tables as Markdown, HTML and Parquet."""
+def notes_of(plan: Plan, outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Return what is to be known of the stores of synthetic tiles, a line each: what the gate refused."""
+    found = ((step, outcomes[key].told) for key, step in plan.steps.items() if key in outcomes)
+    return [f"{step.name}: {told}" for step, told in found if told]
+
+
+def write_tables(study: Study, tables: list[FilledTable], folder: Path, notes: Sequence[str] = ()) -> None:
+    """Write all tables as Markdown, HTML and Parquet, with notes below them."""
     markdown, page, parquet = (folder / name for name in STUDY_TABLES)
-    write_whole(markdown, to_markdown(study, tables).encode())
-    write_whole(page, to_html(study, tables).encode())
+    write_whole(markdown, to_markdown(study, tables, notes).encode())
+    write_whole(page, to_html(study, tables, notes).encode())
     partial_file = parquet.with_name(f".{parquet.name}.partial")
     to_frame(tables).to_parquet(partial_file)
     os.replace(partial_file, parquet)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from fedray.config import ConfigError, ExperimentConfig, nearest_name
+from fedray.config import ConfigError, ExperimentConfig, GateConfig, nearest_name, override
 from fedray.data import StoreError, client_partition, local_store
 from fedray.evaluation import mode_of, whole_of
 from fedray.experiment import judging_of, settled
+from fedray.experiment.controls import ControlName
 from fedray.experiment.run import check_config
 from fedray.reports import REPORTS
-from fedray.studies.definition import Study
+from fedray.studies.definition import ANY, Study
 
 STEPS = "steps"
 """Folder of a study's steps, each in a folder that its fingerprint names."""
@@ -52,6 +54,19 @@ class StoreStep(Step):
     maker: Path = Path()
     """Folder of the experiment."""
     per_label: int = 0
+    gate: GateConfig | None = None
+    """Limits that every cell must pass; None: nothing is asked."""
+
+
+@dataclass(frozen=True)
+class ControlStep(Step):
+    """Makes a store that stands in the place of the one of the step before it."""
+
+    of: Path = Path()
+    """Folder of that store."""
+    maker: Path = Path()
+    """Folder of the experiment whose generator made it."""
+    control: ControlName = "noise"
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,28 @@ def full_name(score: str, names: Iterable[str]) -> str | None:
     return next((name for name in alike if f"{whole_of(name)}/".startswith(f"{beginning}/")), None)
 
 
+def spelled_out(scores: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Replace each score with a ``*`` by all that there are of it, in their order.
+
+    Args:
+        scores: As a table asks for them.
+        names: Of the scores that experiments have.
+    """
+    short, found = list(dict.fromkeys(map(_short_name, names))), list[str]()
+    for score in scores:
+        pattern = re.compile("(?:(?!/domain/).)*".join(map(re.escape, score.split(ANY))))
+        found += [name for name in short if pattern.fullmatch(name)] if ANY in score else [score]
+    return list(dict.fromkeys(found))
+
+
+def _short_name(name: str) -> str:
+    """Leave split and number of tiles out of a score's name, but for those of an external test."""
+    whole = whole_of(name)
+    kind, _, protocol = whole.partition("/")
+    external = "/external" if protocol.startswith("external/") else ""
+    return f"{kind}{external}{name.removeprefix(whole)}"
+
+
 def _score_problems(study: Study, plan: Plan) -> Iterator[str]:
     """Say of each table which score its experiments do not have."""
     names: dict[str, list[str]] = {}
@@ -127,7 +164,7 @@ def _score_problems(study: Study, plan: Plan) -> Iterator[str]:
                 names[row.source] = [name for name in judging.score_names(step.config, store) if mode_of(name)]
             own = list(REPORTS) if row.judged else names[row.source]
             for score in table.scores:
-                if full_name(score, own) is None:
+                if ANY not in score and full_name(score, own) is None:
                     known = dict.fromkeys(name.partition("/")[0] for name in own)
                     yield (
                         f"table {table.name!r}, row {row.name!r}: the experiment {row.source!r} has no score "
@@ -156,9 +193,16 @@ def experiment_fingerprint(config: ExperimentConfig, tiles: str, upstream: Seque
     return fingerprint_of(["experiment", content, tiles, list(upstream)])
 
 
-def store_fingerprint(maker: str, per_label: int, seed: int) -> str:
-    """Hash what synthetic tiles hang on: the step of their generator, how many of each label, the seed of the noise."""
-    return fingerprint_of(["tiles", maker, per_label, seed])
+def store_fingerprint(maker: str, per_label: int, seed: int, gate: GateConfig | None = None) -> str:
+    """Hash what synthetic tiles hang on.
+
+    Args:
+        maker: Fingerprint of their generator's step.
+        per_label: Tiles of each label.
+        seed: Of the noise.
+        gate: What they have passed.
+    """
+    return fingerprint_of(["tiles", maker, per_label, seed, *([gate.model_dump(mode="json")] if gate else [])])
 
 
 class _Planner:
@@ -215,39 +259,56 @@ class _Planner:
         self.steps.setdefault(fingerprint, step)
         return step
 
-    def _store(self, name: str, seed: int) -> StoreStep:
-        entry, per_label = self._study.stores[name], self._study.per_label(name)
-        maker = self.experiment(entry.made_by, seed)
-        if maker.config.task == "classification":
-            raise ConfigError(
-                f"stores.{name}.made_by is {entry.made_by!r}, which trains a classifier; name an experiment that "
-                f"trains a generator ({self._study.name})"
-            )
-        fingerprint = store_fingerprint(maker.fingerprint, per_label, seed)
-        folder = self._out / STEPS / fingerprint
-        upstream = (maker.fingerprint,)
-        step = StoreStep(f"{name}, seed {seed}", fingerprint, folder, seed, upstream, maker.folder, per_label)
+    def _store(self, name: str, seed: int) -> StoreStep | ControlStep:
+        made = self._made_store(name, seed)
+        control = self._study.stores[name].control
+        if control is None:
+            return made
+        fingerprint = fingerprint_of(["control", made.fingerprint, control, seed])
+        folder, upstream = self._out / STEPS / fingerprint, (made.fingerprint,)
+        step = ControlStep(
+            f"{name}, seed {seed}", fingerprint, folder, seed, upstream, made.folder, made.maker, control
+        )
         self.steps.setdefault(fingerprint, step)
         return step
 
-    def _check(self, name: str, config: ExperimentConfig, made: StoreStep | None) -> None:
+    def _made_store(self, name: str, seed: int) -> StoreStep:
+        (made, entry), per_label = self._study.made_store(name), self._study.per_label(name)
+        maker = self.experiment(str(entry.made_by), seed)
+        if maker.config.task == "classification":
+            raise ConfigError(
+                f"stores.{made}.made_by is {entry.made_by!r}, which trains a classifier; name an experiment that "
+                f"trains a generator ({self._study.name})"
+            )
+        fingerprint = store_fingerprint(maker.fingerprint, per_label, seed, entry.gate)
+        folder, upstream = self._out / STEPS / fingerprint, (maker.fingerprint,)
+        step = StoreStep(
+            f"{made}, seed {seed}", fingerprint, folder, seed, upstream, maker.folder, per_label, entry.gate
+        )
+        self.steps.setdefault(fingerprint, step)
+        return step
+
+    def _check(self, name: str, config: ExperimentConfig, synthetic: StoreStep | ControlStep | None) -> None:
         """Refuse what cannot run; what hangs on synthetic tiles is checked as far as it can be without them."""
         store = local_store(config.data)
-        if made is None:
+        if synthetic is None:
             check_config(config, store)
             return
         if config.task != "classification":
             raise ConfigError(
                 f"experiments.{name}.synthetic is for classifiers, but its task is {config.task!r}; leave it out"
             )
+        made = self.steps[synthetic.upstream[0]] if isinstance(synthetic, ControlStep) else synthetic
+        assert isinstance(made, StoreStep)
         learned_from = local_store(self._maker_config(made).data)
         if learned_from.fingerprint != store.fingerprint:
             raise ConfigError(
                 f"experiments.{name} is on other tiles ({config.data.store}) than the generator of its synthetic ones "
                 f"({learned_from.path}); give both one data.store, and one data.held_out_domain"
             )
-        real_alone = config.with_family(tiles="real", synthetic=None, synthetic_per_real=None)
-        check_config(real_alone, store)
+        check_config(_on_real_tiles_alone(config), store)
+        if config.federation.mode == "fedssg":
+            return  # a share is the most that is handed out, not what must be there
         per_real, num_real = config.classification.synthetic_per_real, int(client_partition(config).sizes().sum())
         available = made.per_label * len(store.label_names)
         if per_real is not None and round(per_real * num_real) > available:
@@ -261,3 +322,11 @@ class _Planner:
         maker = self.steps[made.upstream[0]]
         assert isinstance(maker, ExperimentStep)
         return maker.config
+
+
+def _on_real_tiles_alone(config: ExperimentConfig) -> ExperimentConfig:
+    """Return what is left of a configuration where there are no synthetic tiles yet."""
+    alone = {"tiles": "real", "synthetic": None, "synthetic_per_real": None}
+    if config.federation.mode == "fedssg":
+        alone["allocation"] = "none"
+    return override(config, {f"classification.{name}": value for name, value in alone.items()}, "a study")

@@ -10,7 +10,7 @@ from fedray.evaluation import mode_of, range_of
 from fedray.studies.definition import Row, Study, Table
 from fedray.studies.performing import Outcome
 from fedray.studies.statistics import Estimate, difference, estimate
-from fedray.studies.steps import Plan, full_name
+from fedray.studies.steps import Plan, full_name, spelled_out
 
 BySeed = Mapping[int, float]
 NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
@@ -142,6 +142,8 @@ def _filled(study: Study, plan: Plan, outcomes: Mapping[str, Outcome], table: Ta
         return {seed: outcomes[key] for seed, key in keys.items() if key in outcomes}
 
     found = {row.name: reached(row) for row in table.rows}
+    names = (name for row in table.rows for outcome in found[row.name].values() for name in outcome.scores)
+    table = table.model_copy(update={"scores": spelled_out(table.scores, names)})
     values = {(row.name, score): _values(row, found[row.name], score) for row in table.rows for score in table.scores}
     rows = []
     for row in table.rows:
@@ -174,7 +176,7 @@ def _stand_in(study: Study, row: Row) -> str:
         return ""
     told = [f"{own} for {original}" for own, original in study.stand_ins(row.source).values()]
     if (upstream := study.store_of(row.source)) is not None:
-        theirs = study.stand_ins(study.stores[upstream].made_by).values()
+        theirs = study.stand_ins(str(study.made_store(upstream)[1].made_by)).values()
         told += [f"tiles: {own} for {original}" for own, original in theirs]
     return ", ".join(told)
 

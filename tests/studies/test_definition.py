@@ -84,6 +84,10 @@ def test_it_survives_yaml_other_tiles_and_other_seeds(small_store):
     assert validate(Study, yaml.safe_load(yaml.safe_dump(study.model_dump(mode="json"))), "test") == study
     other = study.on_store("elsewhere")
     assert other.config("real", 0).data.store == "elsewhere" and other.config("real", 0).data.tile_size is None
+    held_out = small_study(small_store, experiments={**SMALL["experiments"], "real": {
+        "set": {"task": "classification", "data.held_out_domain": "a", "partition.absent_cells": "dark@a"}
+    }}).on_store("elsewhere").config("real", 0)  # fmt: skip
+    assert held_out.data.held_out_domain is None and held_out.partition.absent_cells == "", "it has other domains"
     assert list(study.all_seeds) == [7, 8, 9] and list(study.with_seeds([3]).all_seeds) == [3]
     with pytest.raises(ConfigError, match="different numbers"):
         study.with_seeds([1, 1])
@@ -142,6 +146,13 @@ def test_every_problem_is_told_at_once_with_the_nearest_name():
         ({"name": "a name"}, "name: string should match pattern"),
         ({"stores": {"made": {"made_by": "maker", "per_label": 0}}}, "stores.made.per_label"),
         ({"budgets": {"large": {}}}, "'small' or 'paper'"),
+        ({"stores": {"made": {"made_by": "maker"}}}, "a store has made_by and per_label"),
+        (
+            {"stores": {"made": {"like": "made", "control": "noise", "gate": {}}}},
+            "or like and control, and nothing else",
+        ),
+        ({"stores": {**SMALL["stores"], "x": {"like": "x", "control": "noise"}}}, "stores.x.like: there is no 'x'"),
+        ({"stores": {**SMALL["stores"], "x": {"like": "made", "control": "nose"}}}, "'noise', 'shuffled-labels'"),
     ],
 )
 def test_unknown_keys_and_values_out_of_range_are_refused(changes, expected):

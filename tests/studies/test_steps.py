@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedray.config import ConfigError, config_paths, override
+from fedray.config import ConfigError, GateConfig, config_paths, override
 from fedray.data import StoreError, local_store
 from fedray.experiment import settled
 from fedray.studies import plan_study
@@ -17,10 +17,11 @@ from fedray.studies.steps import (
     experiment_fingerprint,
     fingerprint_of,
     full_name,
+    spelled_out,
     store_fingerprint,
 )
 from tests.support import classifiers
-from tests.support.studies import small_study
+from tests.support.studies import SMALL, small_study
 
 TABLE = {"name": "t", "scores": ["balanced-accuracy"]}
 
@@ -79,7 +80,42 @@ def test_fingerprints_are_hashes_of_values_whatever_their_order():
     assert len({fingerprint_of(each) for each in different}) == len(different)
     assert all(len(fingerprint_of(each)) == 32 for each in different)
     stores = [("m", 5, 0), ("m", 6, 0), ("m", 5, 1), ("n", 5, 0)]
-    assert len({store_fingerprint(*each) for each in stores}) == 4
+    stores += [("m", 5, 0, gate) for gate in (GateConfig(), GateConfig(distance=1))]
+    assert len({store_fingerprint(*each) for each in stores}) == 6
+
+
+def test_a_star_stands_for_all_scores_that_there_are():
+    names = ["auroc/test/20", "auroc-low/test/20", "auroc/test/20/domain/a", "auroc-low/test/20/domain/a",
+             "auroc/test/20/domain/b/c", "recall/test/20/label/x", "recall/test/20/label/x/domain/a",
+             "auroc/external/7", "kid/lite0/64"]  # fmt: skip
+    assert spelled_out(["auroc", "auroc/domain/*"], names) == ["auroc", "auroc/domain/a", "auroc/domain/b/c"]
+    assert spelled_out(["recall/label/*"], names) == ["recall/label/x"]
+    assert spelled_out(["recall/label/*/domain/*"], names) == ["recall/label/x/domain/a"]
+    assert spelled_out(["auroc", "auroc/external*", "kid*", "fid*"], names) == ["auroc", "auroc/external", "kid"]
+    assert full_name("auroc/external", names) == "auroc/external/7" and full_name("auroc", names) == names[0]
+
+
+def test_a_control_is_made_after_the_tiles_in_whose_place_it_stands(small_store, tmp_path):
+    stores = {"made": {"made_by": "maker", "per_label": 6, "gate": {}}, "noise": {"like": "made", "control": "noise"}}
+    experiments = {**SMALL["experiments"], "controlled": {"like": "real", "synthetic": "noise"}}
+    rows = [{"name": name, "experiment": name} for name in ("both", "controlled")]
+    study = small_study(small_store, stores=stores, experiments=experiments, tables=[{**TABLE, "rows": rows}])
+    plan = plan_study(study, tmp_path)
+    controlled = plan.steps[plan.cells["t", "controlled", 1]]
+    control = plan.steps[controlled.upstream[0]]
+    made = plan.steps[control.upstream[0]]
+    assert controlled.config.classification.synthetic == str(control.folder)
+    assert (control.control, control.of, control.maker, control.seed) == ("noise", made.folder, made.maker, 1)
+    assert made.gate == GateConfig() and plan.steps[plan.cells["t", "both", 1]].upstream == (made.fingerprint,)
+
+
+def test_what_is_handed_out_by_the_server_is_planned_too(small_store, tmp_path):
+    handed = {"like": "real", "synthetic": "made", "set": {"federation": {"mode": "fedssg", "num_clients": 2}}}
+    experiments = {**SMALL["experiments"], "handed": handed}
+    table = {**TABLE, "rows": [{"name": "handed", "experiment": "handed"}]}
+    plan = plan_study(small_study(small_store, experiments=experiments, tables=[table]), tmp_path)
+    config = plan.steps[plan.cells["t", "handed", 0]].config
+    assert (config.federation.mode, config.classification.tiles) == ("fedssg", "both")
 
 
 def test_a_chain_is_found_once_with_what_is_needed_first(small_store, tmp_path):

@@ -55,7 +55,9 @@ def test_figures_are_means_intervals_and_paired_differences(small_store, tmp_pat
     trivial = frame.loc["trivial", BALANCED]
     assert tuple(trivial[["mean", "low", "high"]]) == (0.5, 0.5, 0.5)
 
-    write_tables(study, tables, tmp_path)
+    write_tables(study, tables, tmp_path, ["made, seed 0: 3 of 4 cells <passed>"])
+    assert "## Synthetic tiles\n\n- made, seed 0: 3 of 4 cells <passed>" in (tmp_path / "tables.md").read_text()
+    assert "<li>made, seed 0: 3 of 4 cells &lt;passed&gt;</li>" in (tmp_path / "tables.html").read_text()
     pd.testing.assert_frame_equal(read_tables(tmp_path).drop(columns="values"), to_frame(tables).drop(columns="values"))
 
 
@@ -147,3 +149,12 @@ def test_a_stand_in_is_named_in_its_row_and_in_those_that_build_on_it(small_stor
     assert [row.stand_in for row in table.rows] == ["", "cnn for vit_l_16", "cnn for vit_l_16, tiles: cnn for resnet50"]
     headings, rows = table_texts(table)
     assert headings[2] == "stand-in" and rows[1][2] == ("cnn for vit_l_16", False)
+
+
+def test_scores_with_a_star_become_columns_of_what_there_is(small_store, tmp_path):
+    table = {**SMALL["tables"][0], "scores": ["balanced-accuracy", "balanced-accuracy/label/*", "fid*"]}
+    table["rows"] = [{"name": "real", "experiment": "real"}]
+    _, tables = filled(small_store, tmp_path, {"real": [0.8, 0.9]}, tables=[{**table, "baseline": None}])
+    assert tables[0].table.scores == ["balanced-accuracy", "balanced-accuracy/label/dark"]
+    frame = to_frame(tables).set_index(["row", "score"])
+    assert frame.loc["real", f"{BALANCED}/label/dark"]["mean"] == 1.0
