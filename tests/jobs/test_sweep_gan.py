@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedray.config import ConfigError
+from fedray.config import ConfigError, DataConfig
+from fedray.data import open_store
 from fedray.sweep import load_space
 from fedray.sweep.space import find_space
 
@@ -26,12 +27,19 @@ def test_every_start_point_is_a_valid_experiment(name):
         assert config == config.resolved()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "fedssg"])
 def test_a_dry_run_prints_the_space_and_the_plan(name, sweep_gan, no_new_ray):
     done = sweep_gan("--space", name, "--dry-run")
     assert (done.status, done.errors) == (0, "")
     assert yaml.safe_load(done.output)["name"].replace("-", "_") == name
     assert "trials at a time" in done.output
+
+
+def test_the_one_that_hands_out_tiles_asks_for_them(sweep_gan, refused, no_new_ray):
+    assert "there is no 'synthetic' (jobs/generate_tiles.py makes one)" in refused(sweep_gan, "--space", "fedssg")
+    tiles = open_store(DataConfig(tile_size=32, num_domains=3)).path  # as good as any
+    done = sweep_gan("--space", "fedssg", "--classification.synthetic", tiles, "--dry-run")
+    assert done.status == 0 and "trials at a time" in done.output, done
 
 
 def test_an_unknown_name_lists_those_that_are_there(sweep_gan, refused):

@@ -28,7 +28,11 @@ SMALL: dict[str, Any] = {
             }
         },
         "real": {"set": {"task": "classification", "classification": {"channels": 8, "batch_size": 8, "lr": 1e-2}}},
-        "both": {"like": "real", "synthetic": "made"},
+        "both": {
+            "like": "real",
+            "synthetic": "made",
+            "set": {"federation": {"mode": "fedssg", "num_clients": 2}},
+        },
     },
     "stores": {"made": {"made_by": "maker", "per_label": 6}},
     "tables": [
