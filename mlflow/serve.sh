@@ -49,7 +49,7 @@ fi
 least 12 characters"
 [[ ${#MLFLOW_AUTH_ADMIN_PASSWORD} -ge 12 ]] || fail "MLFLOW_AUTH_ADMIN_PASSWORD must have at least 12 characters, but \
 has ${#MLFLOW_AUTH_ADMIN_PASSWORD}"
-default_permission=${MLFLOW_SERVER_DEFAULT_PERMISSION:-EDIT}
+default_permission=${MLFLOW_SERVER_DEFAULT_PERMISSION:-NO_PERMISSIONS}
 case $default_permission in
     READ | USE | EDIT | MANAGE | NO_PERMISSIONS) ;;
     *) fail "MLFLOW_SERVER_DEFAULT_PERMISSION must be READ, USE, EDIT, MANAGE or NO_PERMISSIONS, but is \
@@ -71,10 +71,11 @@ cat >"$data/auth.ini" <<EOF
 default_permission = $default_permission
 database_uri = ${MLFLOW_BACKEND_STORE_URI//%/%%}
 admin_username = admin
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+authorization_function = fedray_login:authenticate
 # Seconds for which a worker remembers that a password was right: checking one takes a tenth of a second of CPU.
 auth_cache_ttl_seconds = ${MLFLOW_SERVER_LOGIN_CACHE_S:-30}
 EOF
 export MLFLOW_AUTH_CONFIG_PATH=$data/auth.ini
+export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}  # of fedray_login
 
 exec "$python" -m mlflow server --app-name basic-auth

@@ -16,6 +16,7 @@ from fedray.config.paths import flatten
 from fedray.config.schema import ExperimentConfig
 from fedray.config.tasks import TASKS
 from fedray.errors import UserError
+from fedray.logins import check_secrets
 
 
 class JobOptions(BaseModel):
@@ -168,6 +169,7 @@ def run_job(main: Callable[[Sequence[str]], int | None]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is no UTF-8, or a terminal that knows ASCII only
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        check_secrets()
         return main(sys.argv[1:]) or 0
     except Exception as error:
         if (message := _disk_problem(error)) is None:

@@ -226,7 +226,7 @@ class Tracker:
         return outlast(call, self.patience_s, failure, self.uri)
 
     def _open_experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self.experiment)
+        found = self._find_experiment()
         if found is None:
             self._create_experiment()
             found = self._client.get_experiment_by_name(self.experiment)
@@ -238,6 +238,25 @@ class Tracker:
                 "or set tracking.experiment to a new name."
             )
         return str(found.experiment_id)
+
+    def _find_experiment(self) -> Any:
+        """Find the experiment, which another user may have made for themselves.
+
+        Raises:
+            TrackingError: It is another's. No login that waits for something: the server has answered this one before.
+        """
+        from fedray.tracking.mlflow_client import http_status
+
+        try:
+            return self._client.get_experiment_by_name(self.experiment)
+        except Exception as error:
+            if http_status(error) != 403:
+                raise
+            raise TrackingError(
+                f"the server at {shown(self.uri)} forbids the request (403): the experiment {self.experiment!r} is not "
+                "open to this login. Set tracking.experiment to a name of your own, or have its owner or an "
+                "administrator grant it to you (mlflow/README.md)."
+            ) from None
 
     def _create_experiment(self) -> None:
         from mlflow.exceptions import MlflowException

@@ -53,6 +53,7 @@ HEAD, SPOT, ON_DEMAND = (
     "available_node_types.gpu-on-demand",
 )
 
+LOCKED = "uv venv --python 3.11 e; uv pip sync --require-hashes requirements.lock"
 BROKEN = [
     ("colour", "red", "Additional properties are not allowed ('colour'"),
     (f"{SPOT}.resources", GONE, "'resources' is a required property"),
@@ -74,6 +75,11 @@ BROKEN = [
     ("head_setup_commands", GONE, "head_setup_commands is missing"),
     ("worker_start_ray_commands", GONE, "worker_start_ray_commands is missing"),
     ("file_mounts", {}, "file_mounts must bring ~/requirements.lock"),
+    ("file_mounts", {"~/requirements.lock": "requirements.lock"}, "file_mounts must bring ~/.fedray"),
+    ("setup_commands", ["pip install uv", LOCKED], "what the lock has a hash of, but has pip install uv"),
+    ("head_start_ray_commands", ["RAY_AUTH_MODE=token ray start"], "head_start_ray_commands lack RAY_AUTH_TOKEN_PATH="),
+    ("worker_start_ray_commands", ["ray start"], "worker_start_ray_commands lack RAY_AUTH_MODE=token"),
+    ("worker_start_ray_commands", ["ray start"], "worker_start_ray_commands lack FEDRAY_SECRETS="),
     ("file_mounts", {"~/requirements.lock": "requirements.txt"}, "there is no requirements.txt"),
     (f"{HEAD}.resources.CPU", 4, "its resources must be CPU: 0"),
     (f"{HEAD}.max_workers", 1, "its max_workers must be 0"),
@@ -91,14 +97,15 @@ BROKEN = [
     ("metadata", {"uri": "https://me:hunter2@mlflow.example.org"}, "looks like a secret"),
     ("initialization_commands", ["export MLFLOW_TRACKING_PASSWORD=hunter2hunter2"], "looks like a secret"),
 ]
-EVERYONE = {"IpProtocol": "tcp", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 BROKEN_ON_AWS = [
     (f"{SPOT}.node_config.InstanceType", "g5.tiny", "gpu-spot: no such instance type"),
     (f"{SPOT}.node_config.InstanceType", "m6i.2xlarge", "gpu-spot has no GPU"),
     (f"{SPOT}.node_config.InstanceMarket", {"MarketType": "spot"}, 'Unknown parameter in input: "InstanceMarket"'),
     (f"{SPOT}.node_config.BlockDeviceMappings", [{"DeviceName": "/dev/sda1"}], "its disk must be encrypted"),
-    ("provider.security_group.IpPermissions", [EVERYONE | {"FromPort": 8265, "ToPort": 8265}], "8265 are open"),
-    ("provider.security_group.IpPermissions", [EVERYONE | {"FromPort": 22, "ToPort": 6379}], "22 to 6379 are open"),
+    ("provider.security_group", {"GroupName": "fedray"}, "unknown keys ['security_group']"),
+    (f"{SPOT}.node_config.SecurityGroupIds", GONE, "gpu-spot: without SecurityGroupIds, Ray makes a group that lets"),
+    (f"{HEAD}.node_config.MetadataOptions.HttpTokens", "optional", "head: its role must be given by a token"),
+    (f"{SPOT}.node_config.MetadataOptions.HttpPutResponseHopLimit", 2, "gpu-spot: its role must be given by a token"),
     ("provider.aws_credentials", {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE"}, "unknown keys ['aws_credentials']"),
 ]
 BROKEN_ON_GCP = [

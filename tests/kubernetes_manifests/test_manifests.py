@@ -391,7 +391,7 @@ def test_the_readme_makes_the_secrets_and_names_what_is_there() -> None:
     text = (FOLDER / "README.md").read_text()
     for secret, keys in SECRETS.items():
         command = text.partition(f"create secret generic {secret} ")[2].partition("\n\n")[0]
-        assert set(re.findall(r"--from-\w+=(\w+)=", command.partition("create secret")[0])) == keys
+        assert set(re.findall(r"(?:--from-file=|\s)([A-Z_]{2,})=", command.partition("create secret")[0])) == keys
     for name in re.findall(r"`((?:base|overlays)/[\w/.-]+)`", text):
         assert (FOLDER / name).exists(), name
     assert pin("ray") in text and f"fedray-mlflow:{pin('mlflow')}" in text

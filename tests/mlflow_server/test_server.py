@@ -16,6 +16,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
@@ -122,24 +123,71 @@ def test_only_the_allowed_names_are_answered(server) -> None:
     assert server.request(**post, headers={"Host": PUBLIC_NAME, "Origin": "https://attacker.example.org"}) == 403
 
 
-def test_a_user_logs_into_the_common_experiment_and_deletes_nothing_of_it(server, monkeypatch) -> None:
+def test_a_user_sees_what_was_granted_and_deletes_nothing_of_it(server, monkeypatch) -> None:
     tracker = Tracker(server.uri, "common")
     of_admin = tracker.start_run("of admin").run_id  # the experiment is admin's
+    add_user(server)
     user = {"username": USER, "password": USER_PASSWORD}
-    assert server.request("POST", "2.0/mlflow/users/create", json=user) == 200
     assert server.request("POST", "2.0/mlflow/users/create", USER, USER_PASSWORD, json=user) == 403
-    delete = {"method": "POST", "path": "2.0/mlflow/runs/delete", "json": {"run_id": of_admin}}
-    assert server.request(**delete, user=USER, password=USER_PASSWORD) == 403
+    as_user(monkeypatch)
+    check_tracking(server.uri)
+    with pytest.raises(TrackingError, match=r"'common' is not open to this login. Set tracking.experiment to a name"):
+        Tracker(server.uri, "common").start_run("of a user")
+    own = Tracker(server.uri, "of ada").start_run("of a user")
+    own.finish("FINISHED")
+    seen = [each.name for each in MlflowClient(server.uri).search_experiments()]
+    assert "of ada" in seen and "common" not in seen
+    with pytest.raises(MlflowException, match="Permission denied"):
+        MlflowClient(server.uri).get_run(of_admin)
+
     grant = {"username": USER, "resource_type": "experiment", "resource_id": tracker.experiment_id}
-    grant["permission"] = "MANAGE"
-    assert server.request("POST", "3.0/mlflow/users/permissions/grant", json=grant) == 200
-    assert server.request(**delete, user=USER, password=USER_PASSWORD) == 200
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", USER_PASSWORD)
+    assert server.request("POST", "3.0/mlflow/users/permissions/grant", json=grant | {"permission": "EDIT"}) == 200
     run = Tracker(server.uri, "common").start_run("of a user", params={"seed": 1})
     run.log_image(np.zeros((8, 8, 3), np.uint8), "samples", step=1)
     run.finish("FINISHED")
     assert len(MlflowClient(server.uri).list_artifacts(run.run_id, "images")) == 2
+    delete = {"method": "POST", "path": "2.0/mlflow/runs/delete", "json": {"run_id": of_admin}}
+    assert server.request(**delete, user=USER, password=USER_PASSWORD) == 403
+
+
+def test_wrong_passwords_are_slowed_down_and_the_log_says_who_did_what(server) -> None:
+    search, name = "2.0/mlflow/experiments/search?max_results=1", "mallory\nadmin from 10.0.0.1: GET /x"
+    for password in map(str, range(5)):
+        assert server.request("GET", search, name, password) == 401
+    last = requests.get(f"{server.uri}/api/{search}", auth=(name, "another"), timeout=30)
+    assert last.status_code == 429 and int(last.headers["Retry-After"]) >= 1
+    artifact = "2.0/mlflow-artifacts/artifacts/0/x/artifacts/file"  # MLflow asks for its login on another way
+    asked = [server.request("GET", artifact, "trudy", str(attempt)) for attempt in range(6)]
+    assert asked == [401] * 5 + [429]
+    assert server.request("GET", search) == 200, "others do not wait"
+    access = [line for line in (server.folder / "log").read_text().splitlines() if " access " in line]
+    assert any(line.endswith("admin from 127.0.0.1: GET /api/2.0/mlflow/experiments/search") for line in access)
+    forged = [line for line in access if "mallory" in line]
+    assert sum("wrong login" in line for line in forged) == 5 and all("mallory%0Aadmin" in line for line in forged)
+    assert not [line for line in access if ADMIN_PASSWORD in line]
+
+
+def test_a_user_gets_a_new_password_and_a_short_one_is_refused(server) -> None:
+    add_user(server, "grace", "the first compiler")
+    assert add_user(server, "grace", "the second compiler").stdout == "grace has a new password\n"
+    who = "2.0/mlflow/users/current"
+    assert server.request("GET", who, "grace", "the second compiler") == 200
+    refused = add_user(server, "grace", "short")
+    assert refused.returncode == 1 and "at least 12 characters, but this one has 5" in refused.stderr
+
+
+def add_user(server, name: str = USER, password: str = USER_PASSWORD) -> "subprocess.CompletedProcess[str]":
+    environment = script_environment() | {
+        "MLFLOW_TRACKING_URI": server.uri,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN_PASSWORD,
+    }
+    command = [sys.executable, MLFLOW / "add_user.py", name]
+    return subprocess.run(command, env=environment, input=f"{password}\n", capture_output=True, text=True, timeout=100)
+
+
+def as_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", USER_PASSWORD)
 
 
 def test_jobs_lose_nothing_when_the_server_is_killed(server) -> None:

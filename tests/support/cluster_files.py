@@ -25,7 +25,7 @@ HEAD_ONLY = "node:__internal_head__"  # the resource by which Ray knows the head
 Config = dict[str, Any]
 
 PROVIDER_KEYS = {
-    "aws": {"type", "region", "availability_zone", "cache_stopped_nodes", "security_group", "use_internal_ips"},
+    "aws": {"type", "region", "availability_zone", "cache_stopped_nodes", "use_internal_ips"},
     "gcp": {"type", "region", "availability_zone", "cache_stopped_nodes", "project_id", "use_internal_ips"},
 }
 GCP_NODE_KEYS = {
@@ -150,6 +150,11 @@ def node_configs(config: Config) -> Iterator[str]:
         for disk in kind["node_config"].get("BlockDeviceMappings", [{}]):
             if not (disk.get("Ebs", {}).get("Encrypted") and disk["Ebs"].get("DeleteOnTermination")):
                 yield f"{name}: its disk must be encrypted and end with the node"
+        told = kind["node_config"].get("MetadataOptions", {})
+        if (told.get("HttpTokens"), told.get("HttpPutResponseHopLimit")) != ("required", 1):
+            yield f"{name}: its role must be given by a token, to the node alone: MetadataOptions"
+        if not kind["node_config"].get("SecurityGroupIds"):
+            yield f"{name}: without SecurityGroupIds, Ray makes a group that lets the world in at port 22"
 
 
 def image(config: Config) -> Iterator[str]:
@@ -173,11 +178,15 @@ def commands(config: Config) -> Iterator[str]:
         yield "set-up must install requirements.lock for Python 3.11 with --require-hashes"
     if re.search(r"https?://|\.whl", setup):
         yield "set-up must not download a wheel by its address"
+    for install in re.findall(r"pip install.*|pip sync.*", setup):
+        if "--require-hashes" not in install:
+            yield f"set-up must install what the lock has a hash of, but has {install}"
     mounts = config.get("file_mounts", {})
-    if "~/requirements.lock" not in mounts:
-        yield "file_mounts must bring ~/requirements.lock"
+    for needed in ("~/requirements.lock", "~/.fedray"):
+        if needed not in mounts:
+            yield f"file_mounts must bring {needed}"
     for source in mounts.values():
-        if not (ROOT / source).exists():
+        if not source.startswith("~/") and not (ROOT / source).exists():
             yield f"file_mounts: there is no {source} in the repository"
 
 
@@ -225,13 +234,20 @@ def ports(config: Config) -> Iterator[str]:
                 yield f"a server listens on {host}: {command}"
     if "--dashboard-host=127.0.0.1" not in "\n".join(config.get("head_start_ray_commands", [])):
         yield "the dashboard must be bound to 127.0.0.1"
-    for rule in config["provider"].get("security_group", {}).get("IpPermissions", []):
-        open_to = {
-            *(r.get("CidrIp") for r in rule.get("IpRanges", [])),
-            *(r.get("CidrIpv6") for r in rule.get("Ipv6Ranges", [])),
-        }
-        if open_to & {"0.0.0.0/0", "::/0"} and not rule.get("FromPort") == rule.get("ToPort") == 22:
-            yield f"ports {rule.get('FromPort')} to {rule.get('ToPort')} are open to the world"
+
+
+def login(config: Config) -> Iterator[str]:
+    """Every node's Ray asks for the token, and its jobs find their logins: neither stands in a command."""
+    for part in ("head", "worker"):
+        start = next((each for each in config.get(f"{part}_start_ray_commands", []) if "ray start" in each), "")
+        before = start.partition("ray start")[0]
+        for needed in (
+            "RAY_AUTH_MODE=token",
+            "RAY_AUTH_TOKEN_PATH=~/.fedray/ray-token",
+            "FEDRAY_SECRETS=~/.fedray/secrets",
+        ):
+            if needed not in before:
+                yield f"{part}_start_ray_commands lack {needed}"
 
 
 def secrets(config: Config) -> Iterator[str]:
@@ -254,6 +270,7 @@ CHECKS: tuple[Callable[[Config], Iterator[str]], ...] = (
     head,
     scaling,
     ports,
+    login,
     secrets,
 )
 

@@ -1,7 +1,7 @@
 """The code blocks of the pages, as a Markdown parser finds them: fenced with a language, or indented."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +40,16 @@ class Command:
 
 def blocks(*languages: str) -> list[Block]:
     """Return the blocks of all pages in some languages, in order."""
+    return [block for page in PAGES for block in blocks_of(page, languages)]
+
+
+def blocks_of(page: Path, languages: Collection[str]) -> list[Block]:
+    """Return the blocks of one page in some languages, in order."""
     found = []
-    for page in PAGES:
-        for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
-            if token.type in ("fence", "code_block") and token.map is not None:
-                first = token.map[0] + (2 if token.type == "fence" else 1)
-                found.append(Block(page, first, token.info.split(" ")[0], token.content))
+    for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
+        if token.type in ("fence", "code_block") and token.map is not None:
+            first = token.map[0] + (2 if token.type == "fence" else 1)
+            found.append(Block(page, first, token.info.split(" ")[0], token.content))
     return [block for block in found if block.language in languages]
 
 

@@ -60,7 +60,7 @@ def on_host(node: Path, command: str) -> int:
         (node / "container").touch()
     elif words[:1] == ["rsync"]:  # from the host into the container
         source, target = arguments(words[1:])
-        shutil.copy2(on_disk(node, source), target.partition(":")[2])
+        copy(on_disk(node, source), Path(target.partition(":")[2]))
     elif words == ["nvidia-smi"]:
         return int("STAND_IN_GPU" not in os.environ)
     answers = {
@@ -96,11 +96,15 @@ def rsync(words: list[str]) -> int:
     place = on_disk(NODES / address, path)
     write_down(NODES / address, "copy", path, source=source)
     place.parent.mkdir(parents=True, exist_ok=True)
-    if Path(source).is_dir():
-        shutil.copytree(source, place, dirs_exist_ok=True)
-    else:
-        shutil.copy2(source, place)
+    copy(Path(source), place)
     return 0
+
+
+def copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, target)
 
 
 def program(words: list[str]) -> int:
