@@ -261,7 +261,7 @@ def test_the_heads_role_allows_what_its_autoscaler_asks_and_little_more(
     beside = {"iam:PassRole", "ssm:GetParameters", "s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
     assert allowed == asked | beside, "no more than these, and each named in full"
     for statement in policy:
-        assert "*" not in statement["Resource"] or statement["Action"] == ["ec2:DescribeInstances"], statement["Sid"]
+        assert statement["Resource"] != "*" or statement["Action"] == ["ec2:DescribeInstances"], statement["Sid"]
 
 
 def test_the_heads_role_starts_workers_of_this_cluster_and_of_these_types_alone(
