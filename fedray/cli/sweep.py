@@ -59,9 +59,9 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     finished = finished_sweep(space, out)
     budget: list[str] = []
     if finished is None:
-        space, store = check_sweep(space, out)
+        space, store, start = check_sweep(space, out)
         first = space.trial_config({})
-        told = [*notes(first, store), *judging_of(first).notes(first, store)]
+        told = [*notes(first, store, start), *judging_of(first).notes(first, store)]
         look_at_tracking(tracking_uri)  # before anything is timed or said
         budget = list(sweep_budget_lines(space, plan_sweep(space, cluster_size())))
     else:

@@ -62,8 +62,8 @@ def train(argv: Sequence[str], description: str, task: str) -> None:
     finished = finished_experiment(config, out)
     budget: list[str] = []
     if finished is None:
-        config, store = check_experiment(config, out)
-        told = [*notes(config, store), *judging_of(config).notes(config, store)]
+        config, store, start = check_experiment(config, out)
+        told = [*notes(config, store, start), *judging_of(config).notes(config, store)]
         look_at_tracking(tracking_uri)  # before anything is timed or said
         budget = list(budget_lines(config, plan_workers(config, cluster_size()), rounds_done(out)))
     else:

@@ -27,6 +27,11 @@ class ExperimentConfig(Section):
     seed: int = Field(0, ge=0)
     """Seed of every random stream, >= 0."""
     task: TaskName = Field("gan", description=described_tasks())
+    starts_from: str | None = Field(None, min_length=1)
+    """Whose networks the first round begins with, in the place of drawn ones: those of a finished run of the same task
+    and build (its results folder, its s3:// or gs:// address, or the id of its MLflow run, 32 hexadecimal digits; of a
+    sweep the best trial's), or of a .safetensors file with the arrays by name, and the names of labels and domains in
+    its metadata. Labels and domains are matched by name; optimisers and counters begin anew. Unset: they are drawn."""
     data: DataConfig = DataConfig()
     partition: PartitionConfig = PartitionConfig()
     gan: GanConfig = GanConfig()

@@ -120,12 +120,15 @@ def short_training(configs: Sequence[ExperimentConfig], searched: Collection[str
     """Say where too few steps in a row are taken to show anything, with options that change it.
 
     Of a sweep the longest trial counts: how many steps are best may be what it searches. It is a warning only where
-    tiles will be noise; a training that is short on purpose, as a laptop's, is told so.
+    tiles will be noise; a training that is short on purpose, as a laptop's, is told so. Of one that goes on from
+    trained networks nothing is said: how many steps are in them is not known.
 
     Args:
         configs: Of the experiment, or of a sweep's trials.
         searched: Paths that a sweep searches, and no option fixes.
     """
+    if configs[0].starts_from is not None:
+        return
     steps = [_usual_steps(config)() for config in configs]
     most, task = max(steps), task_of(configs[0])
     if (enough := task.ENOUGH) is None or most >= enough.steps:

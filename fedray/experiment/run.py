@@ -17,6 +17,7 @@ from fedray.experiment.judging import Evaluation, Judge, judging_of
 from fedray.experiment.prepare import keep_evaluation, prepare_judge
 from fedray.experiment.self_tested import blind_tags, keep_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
+from fedray.experiment.starting import check_start
 from fedray.experiment.telling import ALONE, OnRound, Telling
 from fedray.experiment.tracked import ended, keep_picture
 from fedray.federation import latest_round, load_checkpoint, make_strategy
@@ -35,6 +36,7 @@ from fedray.results.folder import (
 )
 from fedray.results.ledger import EXPERIMENT_ACCOUNT, Ledger
 from fedray.results.place import Place
+from fedray.results.start import Start, opened_start, rests_on
 from fedray.simulation import WorkerPool
 from fedray.tasks import task_of
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
@@ -97,13 +99,13 @@ def run_experiment(
     out = Place.at(out)
     if (finished := finished_experiment(config, out)) is not None:
         return finished
-    config, store = check_experiment(config, out)
+    config, store, start = check_experiment(config, out)
     cluster = connect()
     check_reach(config, cluster)
     resources = plan_workers(config, cluster) if pool is None else pool.resources
     check_tracking(tracking_uri)
     evaluator, prepared = prepare_judge(config, out.folder)
-    basis = {**basis_of(config, store), **judged_by(evaluator.extractor)}
+    basis = {**basis_of(config, store), **rests_on(start), **judged_by(evaluator.extractor)}
     key = open_folder(out, EXPERIMENT, config, basis)
     keep_evaluation(prepared, out.folder)
     keep_self_test(evaluator.self_test, out.folder)
@@ -112,7 +114,7 @@ def run_experiment(
     tracker = Tracker(tracking_uri, config.tracking.experiment, real_tiles=config.tracking.real_tiles)
     tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test), **quality_tags(evaluator)}
     account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.is_private else None
-    with open_experiment(config, resources, prepared, account, pool) as run:
+    with open_experiment(config, resources, prepared, account, pool, start) as run:
         run.load(out.folder / CHECKPOINT)
         with ended(telling.open(tracker, config, store, key, tags)) as tracked:
             pages = telling.begin(run, store, tracker, tracked, evaluator, out.folder)
@@ -132,6 +134,8 @@ class Checked(NamedTuple):
     config: ExperimentConfig
     """With all that was unset filled in (:func:`settled`)."""
     store: TileStore
+    start: Start | None
+    """What it starts from; None where its networks are drawn."""
 
 
 def check_experiment(config: ExperimentConfig, out: Place) -> Checked:
@@ -146,16 +150,19 @@ def check_experiment(config: ExperimentConfig, out: Place) -> Checked:
     check_basis(out, EXPERIMENT, basis_of(config, store))
     config = settled(config)
     check_folder(out, EXPERIMENT, config, saved)
-    check_config(config, store)
-    return Checked(config, store)
+    start = opened_start(config.starts_from)
+    check_basis(out, EXPERIMENT, rests_on(start))
+    check_config(config, store, start)
+    return Checked(config, store, start)
 
 
-def check_config(config: ExperimentConfig, store: TileStore) -> None:
+def check_config(config: ExperimentConfig, store: TileStore, start: Start | None = None) -> None:
     """Refuse a configuration with which no round could run.
 
     Args:
         config: With all that was unset filled in.
         store: Its tiles.
+        start: What ``starts_from`` names, where it is open already; unset: it is opened here.
 
     Raises:
         ValueError: The message names the value, the rule and the remedy.
@@ -165,6 +172,7 @@ def check_config(config: ExperimentConfig, store: TileStore) -> None:
     # Networks that cannot be built and weights that are missing are refused.
     task_of(config).fresh(config, store_shape(store), "cpu")
     make_strategy(config, store_shape(store))
+    check_start(config, store, start)
 
 
 def finished_experiment(config: ExperimentConfig, out: Place) -> Result | None:

@@ -3,6 +3,7 @@
 from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import absolute_store, local_store, training_tiles
 from fedray.experiment.judging import judging_of
+from fedray.results.start import absolute_start
 
 
 def settled(config: ExperimentConfig) -> ExperimentConfig:
@@ -13,9 +14,9 @@ def settled(config: ExperimentConfig) -> ExperimentConfig:
 def from_store(config: ExperimentConfig) -> ExperimentConfig:
     """Fill in what the store decides.
 
-    Paths of stores become absolute, ``data.tile_size`` and ``data.num_domains`` are those of ``data.store``,
-    ``partition.keep_groups`` and ``evaluation.num_samples`` what they come to with it; ``evaluation.extractor``
-    gets its name.
+    Paths of stores and of ``starts_from`` become absolute, ``data.tile_size`` and ``data.num_domains`` are those of
+    ``data.store``, ``partition.keep_groups`` and ``evaluation.num_samples`` what they come to with it;
+    ``evaluation.extractor`` gets its name.
 
     Raises:
         StoreError: The store cannot be opened, or is not as the configuration says.
@@ -31,6 +32,7 @@ def from_store(config: ExperimentConfig) -> ExperimentConfig:
     paths = {field: absolute_store(DataConfig(store=path)).store for field, path in others.items()}
     return config.with_family(**paths).model_copy(
         update={
+            "starts_from": absolute_start(config.starts_from),
             "data": data.model_copy(update={"tile_size": store.tile_size, "num_domains": num_domains}),
             "partition": config.partition.model_copy(update={"keep_groups": keep}),
             "evaluation": config.evaluation.model_copy(update=judging_of(config).settled(config, store)),

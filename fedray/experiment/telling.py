@@ -55,7 +55,7 @@ class Alone:
     def begin(
         self, run: Run, store: TileStore, tracker: Tracker, tracked: TrackedRun, judge: Judge, folder: Path
     ) -> Pages:
-        """Tell what the untrained network makes, and the self-test."""
+        """Tell what the network makes before the first round, and the self-test."""
         if run.state.round_index == 0:
             log_start(tracked, store, run.preview())
         log_self_test(tracked, judge.self_test, folder)

@@ -105,7 +105,8 @@ def _finish_after(run: TrackedRun, status: Status) -> None:
 
 def default_run_name(config: ExperimentConfig, store: TileStore) -> str:
     """Name a run by its objective or network, data set, what it does otherwise than by default, and seed."""
-    parts = [f"{config.family.subject} {store.name}", *_distinctions(config), f"seed {config.seed}"]
+    begun = ["pre-trained"] if config.starts_from else []
+    parts = [f"{config.family.subject} {store.name}", *begun, *_distinctions(config), f"seed {config.seed}"]
     return config.tracking.run_name or ", ".join(parts)
 
 
@@ -125,9 +126,9 @@ def describe(config: ExperimentConfig, store: TileStore) -> Mapping[str, str]:
 
 
 def log_start(run: TrackedRun, store: TileStore, preview: Preview | None) -> None:
-    """Log what is shown untrained, as the picture of step 0; nothing where nothing is."""
+    """Log what is shown before the first round, as the picture of step 0; nothing where nothing is."""
     if preview is not None:
-        _log_picture(run, store, preview, "round 0, untrained", 0)
+        _log_picture(run, store, preview, "round 0, before training", 0)
 
 
 def log_round(run: TrackedRun, store: TileStore, result: RoundResult) -> None:

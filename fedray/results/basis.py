@@ -24,6 +24,7 @@ OTHER_TILES = "fingerprint of the other tile store"
 SHOWN = "what the tiles show"
 """Not compared: where it changes, the fingerprint does too. It lets networks be built where the store is not."""
 WEIGHTS, EXTRACTOR = "checksum of the ImageNet weights", "checksum of the extractor's weights"
+START = "checksum of what it starts from"
 
 REMEDIES = {
     FEDRAY: "go on with that version of FedRay",
@@ -31,6 +32,7 @@ REMEDIES = {
     TILES: "put the tile store back as it was",
     OTHER_TILES: "put that store back as it was",
     WEIGHTS: "put the weight file back as it was",
+    START: "put that back as it was",
     EXTRACTOR: "set FEDRAY_CACHE to an empty folder: the extractor of the start is kept with the results, and is taken "
     "from there",
 }
@@ -78,6 +80,11 @@ class ShownTiles(NamedTuple):
     """Name of each label code."""
     domain_names: tuple[str, ...]
     """Name of each domain code."""
+
+    @classmethod
+    def of(cls, store: TileStore) -> "ShownTiles":
+        """Return what is known of a store that is here."""
+        return cls(store.fingerprint, store.tile_size, store.channels, store.label_names, store.domain_names)
 
     @property
     def shape(self) -> TileShape:

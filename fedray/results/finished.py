@@ -30,7 +30,8 @@ from fedray.storage import SharedFolder, in_order, is_uri
 from fedray.tasks import Classifier, Sampler, judged_arrays, task_of
 from fedray.tracking import RecordedRun, TrackedRun, recorded_run, resolve_tracking_uri
 
-_RUN_ID = re.compile("[0-9a-f]{32}")
+RUN_ID = re.compile("[0-9a-f]{32}")
+"""Of MLflow."""
 _WHOLE_ROUND = "round-[0-9]*[0-9]"  # no half-written one, which ends in .tmp
 
 
@@ -83,7 +84,7 @@ class Finished:
             StorageError: The shared storage does not answer.
             TrackingError: MLflow does not answer, or knows no such run.
         """
-        if _RUN_ID.fullmatch(str(place)) and not Path(place).exists():
+        if RUN_ID.fullmatch(str(place)) and not Path(place).exists():
             run = recorded_run(str(place), tracking_uri or resolve_tracking_uri(results_root()))
             with TemporaryDirectory() as copies, _readable(run):
                 return _of_run(run, Path(copies))
@@ -97,7 +98,7 @@ class Finished:
         Of an experiment that is the experiment itself, and of a sweep in MLflow the best trial alone, whose arrays are
         all that MLflow has. Arguments and errors as of :meth:`open`.
         """
-        if _RUN_ID.fullmatch(str(place)) and not Path(place).exists():
+        if RUN_ID.fullmatch(str(place)) and not Path(place).exists():
             found = cls.open(place, tracking_uri)
             why = "MLflow has the best trial's network alone; name the sweep's folder"
             others = found.history["trial"][1:] if found.kind == SWEEP.name else ()

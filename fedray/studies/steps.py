@@ -17,6 +17,7 @@ from fedray.experiment import judging_of, settled
 from fedray.experiment.controls import ControlName
 from fedray.experiment.run import check_config
 from fedray.reports import REPORTS
+from fedray.results.start import Start, opened_start
 from fedray.studies.definition import ANY, Study
 
 STEPS = "steps"
@@ -178,19 +179,24 @@ def fingerprint_of(content: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def experiment_fingerprint(config: ExperimentConfig, tiles: str, upstream: Sequence[str] = ()) -> str:
+def experiment_fingerprint(
+    config: ExperimentConfig, tiles: str, upstream: Sequence[str] = (), start: str | None = None
+) -> str:
     """Hash what an experiment's result hangs on.
 
     Args:
         config: Settled. Who computes it, how it is tracked, and where its tiles lie change nothing.
         tiles: Fingerprint of its store.
         upstream: Of the steps that it builds on.
+        start: Digest of what it starts from (:attr:`fedray.results.start.Start.digest`); None where it does not.
     """
-    content = config.model_dump(mode="json", exclude=set(_CHANGES_NOTHING))
+    assert (start is None) == (config.starts_from is None), "what it starts from counts by its content"
+    content = config.model_dump(mode="json", exclude={*_CHANGES_NOTHING, "starts_from"})
     content["data"].pop("store")
     for name in config.family.other_stores:
         content[config.task].pop(name)
-    return fingerprint_of(["experiment", content, tiles, list(upstream)])
+    begun = [start] if start else []  # a step that starts from nothing keeps the fingerprint that it had
+    return fingerprint_of(["experiment", content, tiles, list(upstream), *begun])
 
 
 def store_fingerprint(maker: str, per_label: int, seed: int, gate: GateConfig | None = None) -> str:
@@ -214,6 +220,7 @@ class _Planner:
         self._found: dict[tuple[str, int], ExperimentStep] = {}
         self._open: list[str] = []
         self._checked: set[str] = set()
+        self._starts: dict[str | None, Start | None] = {}
 
     def experiment(self, name: str, seed: int) -> ExperimentStep:
         if (name, seed) in self._found:
@@ -237,7 +244,8 @@ class _Planner:
         config = settled(self._study.config(name, seed, made.folder if made else None))
         tiles = local_store(config.data)
         upstream = (made.fingerprint,) if made else ()
-        fingerprint = experiment_fingerprint(config, tiles.fingerprint, upstream)
+        start = self._start(config.starts_from)
+        fingerprint = experiment_fingerprint(config, tiles.fingerprint, upstream, start.digest if start else None)
         if name not in self._checked:  # once for all seeds: large networks are built for it
             self._check(name, config, made)
             self._checked.add(name)
@@ -292,7 +300,7 @@ class _Planner:
         """Refuse what cannot run; what hangs on synthetic tiles is checked as far as it can be without them."""
         store = local_store(config.data)
         if synthetic is None:
-            check_config(config, store)
+            check_config(config, store, self._start(config.starts_from))
             return
         if config.task != "classification":
             raise ConfigError(
@@ -306,7 +314,7 @@ class _Planner:
                 f"experiments.{name} is on other tiles ({config.data.store}) than the generator of its synthetic ones "
                 f"({learned_from.path}); give both one data.store, and one data.held_out_domain"
             )
-        check_config(_on_real_tiles_alone(config), store)
+        check_config(_on_real_tiles_alone(config), store, self._start(config.starts_from))
         if config.federation.mode == "fedssg":
             return  # a share is the most that is handed out, not what must be there
         per_real, num_real = config.classification.synthetic_per_real, int(client_partition(config).sizes().sum())
@@ -317,6 +325,12 @@ class _Planner:
                 f"are {available}: raise per_label to {int(np.ceil(per_real * num_real / len(store.label_names)))}, or "
                 "lower classification.synthetic_per_real"
             )
+
+    def _start(self, place: str | None) -> Start | None:
+        """Open what experiments start from: once for all seeds, and for all that start from it."""
+        if place not in self._starts:
+            self._starts[place] = opened_start(place)
+        return self._starts[place]
 
     def _maker_config(self, made: StoreStep) -> ExperimentConfig:
         maker = self.steps[made.upstream[0]]

@@ -30,6 +30,7 @@ from fedray.results.folder import (
     is_started,
     outcome_of,
 )
+from fedray.results.start import Start, opened_start, rests_on
 from fedray.sweep.results import SweepResult
 from fedray.sweep.space import SearchSpace, load_space
 
@@ -54,6 +55,8 @@ class Checked(NamedTuple):
     space: SearchSpace
     """With all that the data decide filled in (:func:`settle`)."""
     store: TileStore
+    start: Start | None
+    """What all its trials start from; None where their networks are drawn."""
 
 
 def check_sweep(space: SearchSpace, out: Place) -> Checked:
@@ -67,8 +70,10 @@ def check_sweep(space: SearchSpace, out: Place) -> Checked:
     check_basis(out, SWEEP, basis_of(space.fixed, store))
     space = settle(space)
     check_folder(out, SWEEP, space, saved)
-    check_space(space, store)
-    return Checked(space, store)
+    start = opened_start(space.fixed.starts_from)
+    check_basis(out, SWEEP, rests_on(start))
+    check_space(space, store, start)
+    return Checked(space, store, start)
 
 
 def saved_space(out: Place) -> SearchSpace:
@@ -109,12 +114,13 @@ def _by_score_name(metric: str, said: EvaluationConfig, settled: EvaluationConfi
     return f"{kind}/{extractor_name(settled)}{slash}{more}" if extractor == said.chosen_extractor else metric
 
 
-def check_space(space: SearchSpace, store: TileStore) -> None:
+def check_space(space: SearchSpace, store: TileStore, start: Start | None = None) -> None:
     """Refuse a space whose objective no evaluation yields, or with a value that no trial can run, fixed or searched.
 
     Args:
         space: With all that the data decide filled in.
         store: Its tiles.
+        start: What ``fixed.starts_from`` names, where it is open already; unset: it is opened for every value.
 
     Raises:
         ConfigError: The objective is no score of this evaluation (the valid ones are named), its mode asks for the
@@ -122,16 +128,16 @@ def check_space(space: SearchSpace, store: TileStore) -> None:
         ValueError: What is fixed is impossible.
     """
     _check_goal(space, store)
-    check_config(space.trial_config({}), store)
+    check_config(space.trial_config({}), store, start)
     for path, dimension in space.search.items():
         for value in dimension.examples():
             try:
-                check_config(space.trial_config({path: value}), store)
+                check_config(space.trial_config({path: value}), store, start)
             except ValueError as error:
                 raise ConfigError(f"{space.name} searches {path}, but at {value} a trial cannot run: {error}") from None
     for number, point in enumerate(space.start_points):
         try:
-            check_config(space.trial_config(point), store)
+            check_config(space.trial_config(point), store, start)
         except ValueError as error:
             raise ConfigError(f"start_points[{number}] of {space.name} cannot run: {error}") from None
 

@@ -27,6 +27,7 @@ from fedray.results.files import BEST, RESULTS
 from fedray.results.folder import SWEEP, finish, open_folder
 from fedray.results.ledger import Ledger
 from fedray.results.pictures import Preview
+from fedray.results.start import Start, rests_on
 from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
 from fedray.sweep.checkpoints import drop_checkpoints
 from fedray.sweep.pages import RANK, keep_pages
@@ -76,7 +77,7 @@ def run_sweep(
     out = Place.at(out)
     if (finished := finished_sweep(space, out)) is not None:
         return finished
-    space, store = check_sweep(space, out)
+    space, store, start = check_sweep(space, out)
     cluster = connect()
     check_reach(space.fixed, cluster, out.folder if out.shared is None else None)
     plan = plan_sweep(space, cluster)
@@ -84,13 +85,13 @@ def run_sweep(
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
     evaluator, prepared = prepare_judge(space.fixed, out.folder)
     check_goal_means_something(space, evaluator.self_test)
-    key = _open_folder(out, space, store, evaluator, prepared)
+    key = _open_folder(out, space, store, start, evaluator, prepared)
     on_evaluator(evaluator)
     out.push()  # trials write to their own place: the next push is at the end
     tracking = space.fixed.tracking
     tracker, tags = Tracker(tracking_uri, tracking.experiment, real_tiles=tracking.real_tiles), _tags(space, evaluator)
     with ended(_start_run(tracker, key, space, store, tags)) as parent:
-        sweep = _Sweep(space, store, out, evaluator, tracker, parent)
+        sweep = _Sweep(space, store, start, out, evaluator, tracker, parent)
         _log_start(sweep)
         searcher, grid = _run_trials(sweep, plan, prepared, tags)
         result = _rank(sweep, searcher)
@@ -107,6 +108,7 @@ class _Sweep:
 
     space: SearchSpace
     store: TileStore
+    start: Start | None
     out: Place
     evaluator: Judge
     tracker: Tracker
@@ -119,13 +121,15 @@ class _Sweep:
         return judging_of(self.space.fixed).score_names(self.space.fixed, self.store)
 
 
-def _open_folder(out: Place, space: SearchSpace, store: TileStore, evaluator: Judge, prepared: Prepared) -> str:
+def _open_folder(
+    out: Place, space: SearchSpace, store: TileStore, start: Start | None, evaluator: Judge, prepared: Prepared
+) -> str:
     """Begin, or go on, in the sweep's folder with what judges its trials; returns the key of its run."""
     key = open_folder(
         out,
         SWEEP,
         space,
-        {**basis_of(space.fixed, store), **judged_by(evaluator.extractor)},
+        {**basis_of(space.fixed, store), **rests_on(start), **judged_by(evaluator.extractor)},
     )
     keep_evaluation(prepared, out.folder)
     keep_self_test(evaluator.self_test, out.folder)
@@ -163,6 +167,7 @@ def _run_trials(sweep: _Sweep, plan: SweepPlan, prepared: Prepared, tags: Mappin
         tracking_uri=sweep.tracker.uri,
         prepared=prepared,
         tags=dict(tags),
+        start=sweep.start,
     )
     try:
         return run_trials(tune.with_resources(trial, plan.placement()), sweep.space, plan, sweep.out)

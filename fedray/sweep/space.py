@@ -31,6 +31,7 @@ NOT_SEARCHED: dict[str, str] = {
     "data.": "scores on different tiles do not compare; run one sweep for each data set",
     "evaluation.": "scores that are measured differently do not compare; run one sweep for each way to measure",
     "task": "scores of tasks do not compare; run one sweep for each",
+    "starts_from": "it is read once for all trials; run one sweep for each start",
     "classification.patience": "a sweep stops trials at its own rungs (early_stopping)",
     "classification.validation_share": "it is for classification.patience, and a sweep stops trials at its own rungs",
     "resources.": "it changes no score, and all trials get the same share of the cluster",

@@ -30,6 +30,7 @@ from fedray.experiment.prepare import check_tiles
 from fedray.federation import Account, DivergedError, latest_round
 from fedray.results.ledger import Ledger
 from fedray.results.pictures import Preview
+from fedray.results.start import Start
 from fedray.simulation import WorkerResources
 from fedray.sweep.searcher import COMPLETED, DIVERGED, SCORES, SECONDS, SPENT, STEPS
 from fedray.sweep.space import SearchSpace, Value
@@ -59,6 +60,7 @@ class FederatedTrial(tune.Trainable):
         prepared: Prepared,
         tags: dict[str, str],
         ledger: Ledger,
+        start: Start | None = None,
     ) -> None:
         """Start the workers and begin the first trial.
 
@@ -71,8 +73,10 @@ class FederatedTrial(tune.Trainable):
             prepared: The evaluation, computed once for all trials.
             tags: Of every trial's run, beside those that describe its experiment.
             ledger: Of the sweep: what its trials release under differential privacy.
+            start: What all trials start from, read once for all of them; unset: their networks are drawn.
         """
         self._space, self._parent_run_id, self._tags, self._ledger = space, parent_run_id, tags, ledger
+        self._starts_from = start
         check_tiles(prepared, space.fixed.data)
         self._tracker = Tracker(
             tracking_uri, space.fixed.tracking.experiment, real_tiles=space.fixed.tracking.real_tiles
@@ -189,7 +193,8 @@ class FederatedTrial(tune.Trainable):
         self._open, self._opened = True, ExitStack()
         self._preview, self._spent = None, {}
         self._result_lost = False
-        opened = open_experiment(config, self._pool.resources, self._prepared, self._account(config), self._pool)
+        account = self._account(config)
+        opened = open_experiment(config, self._pool.resources, self._prepared, account, self._pool, self._starts_from)
         self._run = self._opened.enter_context(opened)
 
     def _account(self, config: ExperimentConfig) -> Account | None:

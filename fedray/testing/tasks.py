@@ -10,6 +10,7 @@ from fedray.config import ExperimentConfig, override
 from fedray.data import LabelledTiles
 from fedray.learning import Arrays, Condition, Hook, Learner, PassReport
 from fedray.tasks import Moments, Pass, Task
+from fedray.tasks.codes import axes_of, reordered
 from fedray.testing.small import SHAPE, noise_tiles
 from fedray.testing.suite import Suite
 
@@ -234,6 +235,33 @@ class TaskSuite(Suite):
         assert np.array_equal(_able(task, held), first), (
             "what holding() returns must be judged by the arrays that it was given: does judged() name all that counts?"
         )
+
+    def test_labels_and_domains_can_stand_in_another_order(self, task: Task, config: ExperimentConfig) -> None:
+        """Arrays that grow with the codes have an entry for each: the last of an axis, in the codes' order."""
+        shape, order = SHAPE._replace(num_labels=3, num_domains=3), [2, 0, 1]
+        first, moved = (task.make(config, shape, "cpu") for _ in range(2))
+        random = np.random.default_rng(0)
+        arrays = {  # positive, for variances; and other than at first, where some networks know no label yet
+            name: value + np.abs(random.normal(0, 0.1, value.shape)).astype(value.dtype)
+            for name, value in first.arrays(list(task.shared(config))).items()
+        }
+        first.load(arrays)
+        for kind in ("num_labels", "num_domains"):
+            arrays = reordered(arrays, axes_of(task, config, shape, kind), order)
+        moved.load(arrays)
+        now, tiles = np.argsort(order), noise_tiles(NUM_TILES, shape)
+        if task.ABILITY == "labels":
+            before, after = (learner.logits(tiles.tiles) for learner in (first, moved))
+            assert np.allclose(after[:, now], before, atol=1e-5), "a label's logit must go where its entries go"
+            assert not np.allclose(after, before, atol=1e-5), "logits of another order must stand in another order"
+            return
+        old_codes, new_codes = (tiles.labels, tiles.domains), (now[tiles.labels], now[tiles.domains])
+        made = [
+            learner.sample(labels, torch.Generator().manual_seed(0), domains)
+            for learner, (labels, domains) in ((first, old_codes), (moved, new_codes), (moved, old_codes))
+        ]
+        assert np.array_equal(made[0], made[1]), "a label's and a domain's tiles must go where their entries go"
+        assert not np.array_equal(made[0], made[2]), "another label's tiles must be other tiles"
 
     def test_what_is_exported_computes_without_fedray(self, task: Task, config: ExperimentConfig) -> None:
         """On batches of the inputs that are said, of any size, and as a graph; what is not finite is refused."""

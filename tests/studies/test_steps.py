@@ -74,6 +74,19 @@ def test_where_tiles_lie_changes_nothing(small_store, tmp_path):
     assert experiment_fingerprint(first, "tiles", ["x"]) != experiment_fingerprint(first, "tiles", ["y"])
 
 
+def test_what_it_starts_from_counts_by_its_content(small_config):
+    plain = settled(small_config())
+    started = [plain.model_copy(update={"starts_from": place}) for place in ("/a", "s3://b/c")]
+    found = [experiment_fingerprint(config, "tiles", start="digest") for config in started]
+    assert found[0] == found[1] and found[0] not in (
+        experiment_fingerprint(started[0], "tiles", start="another"),
+        experiment_fingerprint(plain, "tiles"),
+        experiment_fingerprint(plain, "tiles", ["digest"]),
+    )
+    with pytest.raises(AssertionError, match="counts by its content"):
+        experiment_fingerprint(started[0], "tiles")
+
+
 def test_fingerprints_are_hashes_of_values_whatever_their_order():
     assert fingerprint_of({"a": 1, "b": [1.5, None]}) == fingerprint_of({"b": [1.5, None], "a": 1})
     different = [{"a": 1}, {"a": 1.5}, {"a": "1"}, {"a": None}, {"a": [1]}, {"b": 1}, [["a", 1]], {"a": True}]

@@ -61,6 +61,13 @@ def hide(own, *given):
     return replace(report, losses=dict.fromkeys(report.losses, 0.0))
 
 
+def backwards(own, *given, **options):
+    learner = own(*given, **options)
+    told = learner.logits
+    learner.logits = lambda tiles: told(tiles)[:, ::-1]
+    return learner
+
+
 def zeros(own, config, shape, arrays):
     return own(config, shape, {name: np.nan_to_num(value) for name, value in arrays.items()})
 
@@ -82,6 +89,7 @@ TASK_FAULTS = [
     ("test_what_diverges_shows", task(train=hide), "must show in the losses or the arrays of a pass"),
     ("test_its_ability_is_that_of_its_learner",
      task(holding=lambda own, *given: own(*given[:3], {})), "does judged() name all that counts?"),
+    ("test_labels_and_domains_can_stand_in_another_order", task(make=backwards), "logit must go where its entries go"),
     ("test_what_is_exported_computes_without_fedray", task(exported=zeros), "exported() must refuse a NaN in"),
 ]  # fmt: skip
 

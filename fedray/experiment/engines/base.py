@@ -9,6 +9,9 @@ from fedray.experiment.judging import Evaluation
 from fedray.federation import FederationState, RoundReport
 from fedray.results.pictures import Preview
 
+EPSILON = "privacy/epsilon"
+"""Figure of what was spent until a round."""
+
 
 @dataclass(frozen=True)
 class RoundResult:
@@ -33,7 +36,7 @@ class RoundResult:
         if report.utilisation is not None:
             figures["worker-utilisation"] = report.utilisation
         if report.epsilon is not None:
-            figures["privacy/epsilon"] = report.epsilon
+            figures[EPSILON] = report.epsilon
         if self.evaluation is not None:
             figures["scoring-seconds"] = self.evaluation.seconds
             if self.evaluation.validation is not None:

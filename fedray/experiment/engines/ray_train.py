@@ -22,10 +22,11 @@ from ray.util.queue import Empty, Queue
 from torch import Tensor, distributed, nn
 
 from fedray.config import ConfigError, ExperimentConfig
-from fedray.data import partitioned_store, tile_shape, training_sizes
+from fedray.data import census_of, partitioned_store, tile_shape, training_sizes
 from fedray.experiment.engines.base import RoundResult
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.prepare import Prepared, install_evaluation
+from fedray.experiment.starting import first_state
 from fedray.experiment.stopping import is_done, is_due, with_validation
 from fedray.federation import (
     DivergedError,
@@ -34,7 +35,6 @@ from fedray.federation import (
     RoundReport,
     check_convergence,
     client_steps,
-    initial_state,
     latest_round,
     load_checkpoint,
     save_round,
@@ -46,6 +46,7 @@ from fedray.federation.messages import NUM_EXAMPLES, counts_of
 from fedray.learning import Arrays, Hook, Learner, PassReport, check_finite, training_device
 from fedray.randomness import derive_seed
 from fedray.results.pictures import Preview
+from fedray.results.start import Start
 from fedray.simulation import NoWorkerError, StartWatch, WorkerResources, describe_capacity
 from fedray.tasks import Pass, judged_arrays, task_of
 
@@ -54,7 +55,7 @@ _LOOK_S = 1.0  # a wait for a round looks this often whether the training is sti
 
 @contextmanager
 def on_ray_train(
-    config: ExperimentConfig, resources: WorkerResources, prepared: Prepared
+    config: ExperimentConfig, resources: WorkerResources, prepared: Prepared, start: Start | None = None
 ) -> Iterator["CentralisedRun"]:
     """Put a centralised experiment on workers of Ray Train, which end with it.
 
@@ -62,27 +63,32 @@ def on_ray_train(
         config: Of the experiment.
         resources: How many workers, and what each of them takes.
         prepared: What judges (see :func:`prepare_judge`).
+        start: As of :class:`CentralisedRun`.
 
     Raises:
         ConfigError: There are more workers than tiles.
     """
-    with closing(CentralisedRun(config, resources, prepared)) as run:
+    with closing(CentralisedRun(config, resources, prepared, start)) as run:
         yield run
 
 
 class CentralisedRun:
     """A centralised experiment on Ray Train. See :class:`fedray.experiment.engines.Run`."""
 
-    def __init__(self, config: ExperimentConfig, resources: WorkerResources, prepared: Prepared) -> None:
+    def __init__(
+        self, config: ExperimentConfig, resources: WorkerResources, prepared: Prepared, start: Start | None = None
+    ) -> None:
         """Stand before round 1. Ray Train's workers start with the first step.
 
         Args:
             config: Of the experiment.
             resources: How many workers, and what each of them takes.
             prepared: The evaluation (see :func:`prepare_judge`).
+            start: What ``starts_from`` names, where it is open already; unset: it is opened here.
 
         Raises:
             ConfigError: There are more workers than tiles.
+            StartError: What it starts from does not fit.
         """
         num_tiles = int(training_sizes(config)[0])
         if resources.num_workers > num_tiles:
@@ -90,7 +96,7 @@ class CentralisedRun:
                 f"resources.num_workers must be at most the number of training tiles ({num_tiles}) in federation.mode "
                 f"'centralised', where every worker holds a share of them, but got {resources.num_workers}; lower it"
             )
-        self.config, self.state = config, initial_state(config, tile_shape(config.data))
+        self.config, self.state = config, first_state(config, census_of(config), start)
         self._resources, self._prepared = resources, prepared
         self._training: _Training | None = None
 

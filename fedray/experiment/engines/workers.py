@@ -15,6 +15,7 @@ from fedray.data import Census, census_of
 from fedray.experiment.engines.base import RoundResult
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.prepare import Prepared, install_evaluation
+from fedray.experiment.starting import first_state
 from fedray.experiment.stopping import is_done, is_due, with_validation
 from fedray.federation import (
     Account,
@@ -22,7 +23,6 @@ from fedray.federation import (
     FederationState,
     client_app,
     federate,
-    initial_state,
     latest_round,
     load_checkpoint,
     make_strategy,
@@ -30,6 +30,7 @@ from fedray.federation import (
     shared_arrays,
 )
 from fedray.results.pictures import Preview
+from fedray.results.start import Start
 from fedray.simulation import RayGrid, WorkerPool, WorkerResources
 from fedray.tasks import judged_arrays
 
@@ -74,6 +75,7 @@ def on_workers(
     prepared: Prepared,
     account: Account | None,
     pool: WorkerPool | None,
+    start: Start | None = None,
 ) -> Iterator["ExperimentRun"]:
     """Put an experiment on a pool of workers, which stays for the next one, or on its own, which end with it.
 
@@ -83,11 +85,12 @@ def on_workers(
         prepared: What judges (see :func:`prepare_judge`).
         account: As of :class:`ExperimentRun`.
         pool: The pool; unset: own ones.
+        start: As of :class:`ExperimentRun`.
     """
     with ExitStack() as stack:
         there = pool or stack.enter_context(start_workers(config, resources, prepared))
         grid = stack.enter_context(closing(RayGrid(client_app, config.num_clients, there)))
-        yield ExperimentRun(config, grid, partial(there.run, timeout_s=_EVALUATION_TIMEOUT_S), account)
+        yield ExperimentRun(config, grid, partial(there.run, timeout_s=_EVALUATION_TIMEOUT_S), account, start=start)
 
 
 @runtime_checkable
@@ -113,6 +116,7 @@ class ExperimentRun:
         run_elsewhere: RunElsewhere = call_here,
         account: Account | None = None,
         census: Census | None = None,
+        start: Start | None = None,
     ) -> None:
         """Stand before round 1.
 
@@ -122,11 +126,15 @@ class ExperimentRun:
             run_elsewhere: Where to evaluate.
             account: Of what it releases under differential privacy; unset: it begins here, and ends with the process.
             census: Of the clients' tiles; unset: of this process's store, which is also what generators are judged by.
+            start: What ``starts_from`` names, where it is open already; unset: it is opened here.
+
+        Raises:
+            StartError: It does not fit.
         """
         self.config, self.grid, self.account = config, grid, account or Account()
         self._run_elsewhere = run_elsewhere
         self._census = census or census_of(config)
-        self._start(initial_state(config, self._census.shape))
+        self._start(first_state(config, self._census, start))
 
     def _start(self, state: FederationState) -> None:
         self.state = state
