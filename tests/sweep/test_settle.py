@@ -1,12 +1,17 @@
+import json
 import re
 
 import pytest
+from safetensors.numpy import save_file
 
 from fedray.config import ConfigError
-from fedray.data import write_store
+from fedray.data import store_shape, write_store
 from fedray.evaluation import score_names
 from fedray.results import Place
+from fedray.results.start import opened_start
 from fedray.sweep.check import check_sweep, settle
+from fedray.sweep.space import Choice
+from fedray.tasks import task_of
 from tests.support.small import random_tiles
 from tests.support.spaces import METRIC, small_space
 
@@ -92,6 +97,24 @@ def test_an_end_of_an_interval_is_no_goal(small_store, tmp_path):
 def test_a_relative_store_path_becomes_absolute_for_trials_run_elsewhere(small_store, monkeypatch):
     monkeypatch.chdir(small_store.path.parent)
     assert settle(space_in(small_store, small_store.path.name)).fixed.data.store == str(small_store.path)
+
+
+def test_what_all_trials_start_from_is_read_once_and_fits_every_value(small_store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = space_in(small_store)
+    learner = task_of(space.fixed).make(space.fixed, store_shape(small_store), "cpu")
+    save_file(learner.arrays(), "own.safetensors", metadata={"labels": json.dumps(list(small_store.label_names))})
+    fixed = space.fixed.model_copy(update={"starts_from": "own.safetensors"})
+    space = space.model_copy(update={"fixed": fixed})
+    reads = []
+    monkeypatch.setattr("fedray.sweep.check.opened_start", lambda place: reads.append(place) or opened_start(place))
+    checked = check_sweep(space, Place.at(tmp_path / "out"))
+    assert checked.space.fixed.starts_from == str(tmp_path / "own.safetensors") == checked.start.place
+    assert reads == [checked.start.place], "and for none of the values again"
+    wider = {**space.search, "gan.generator_channels": Choice(type="choice", values=(8, 16))}
+    refused = r"searches gan\.generator_channels, but at 16 .*: starts_from .*own.safetensors does not go"
+    with pytest.raises(ConfigError, match=refused):
+        check_sweep(space.model_copy(update={"search": wider}), Place.at(tmp_path / "out"))
 
 
 def test_settling_twice_changes_nothing(small_store):

@@ -6,12 +6,16 @@ from mlflow import MlflowClient
 from ray import tune
 
 from fedray.config import override
+from fedray.data import store_shape
 from fedray.experiment import prepare_judge
-from fedray.federation import Releases, epsilon_of
+from fedray.federation import Releases, epsilon_of, shared_arrays
 from fedray.results.ledger import Ledger
+from fedray.results.start import Start
 from fedray.simulation import WorkerResources
 from fedray.sweep.space import Choice
 from fedray.sweep.trial import FederatedTrial
+from fedray.tasks import task_of
+from tests.support.federation import assert_close
 from tests.support.spaces import METRIC, small_space
 
 VALUES = {"gan.n_critic": 2, "gan.generator_lr": 1e-3, "gan.discriminator_lr": 1e-3}
@@ -129,6 +133,19 @@ def test_a_trial_without_noise_takes_the_guarantee_from_the_whole_sweep(trial, p
     assert trial.reset(dict(VALUES) | {"privacy.noise_multiplier": 0.0})
     trial.train()
     assert private.epsilon(1e-5) == math.inf
+
+
+def test_all_trials_begin_with_what_the_sweep_has_read(trial, small_store, monkeypatch):
+    space = trial._space
+    fixed = space.fixed.model_copy(update={"starts_from": "/nowhere/on/this/node"})
+    shape = store_shape(small_store)
+    arrays = task_of(fixed).make(fixed.model_copy(update={"seed": 9}), shape, "cpu").arrays()
+    start = Start("/nowhere", arrays, small_store.label_names, small_store.domain_names)
+    monkeypatch.setattr(trial, "_space", space.model_copy(update={"fixed": fixed}))
+    monkeypatch.setattr(trial, "_starts_from", start)
+    for n_critic in (1, 2):
+        assert trial.reset(dict(VALUES) | {"gan.n_critic": n_critic})
+        assert_close(shared_arrays(trial._run.state), arrays, tolerance=0)
 
 
 def test_a_diverged_round_is_reported_and_ends_the_trial(trial):
