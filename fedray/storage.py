@@ -4,7 +4,7 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,6 +81,21 @@ def write_whole(path: Path, content: bytes, *, through: Path | None = None) -> N
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the path of a file in a folder, whose name came from an archive, a bucket or a table.
+
+    Raises:
+        StorageError: The name is no path below the folder, but absolute or with '..' in it.
+    """
+    parts = PurePosixPath(name)
+    if not name or parts.is_absolute() or ".." in parts.parts:
+        raise StorageError(
+            f"a file for {folder} is called {name!r}, which leads out of it; nothing of FedRay writes such names: see "
+            "who can write where it comes from"
+        )
+    return folder / name
 
 
 def in_order(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
@@ -167,10 +182,10 @@ class SharedFolder:
         """Copy files into a local folder, under the same names.
 
         Raises:
-            StorageError: A file is not there, or the storage does not answer.
+            StorageError: A file is not there, its name leads out of the folder, or the storage does not answer.
         """
         for name in names:
-            target = folder / name
+            target = inside(folder, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._copy(self._files, self._path(name), fs.LocalFileSystem(), str(target), "read")
 
@@ -181,10 +196,10 @@ class SharedFolder:
             StorageError: The storage does not answer, or refuses.
         """
         for name in names:
-            path = self._path(name)
+            source, path = inside(folder, name), self._path(name)
             if self._files.type_name == "local":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._copy(fs.LocalFileSystem(), str(folder / name), self._files, path, "written")
+            self._copy(fs.LocalFileSystem(), str(source), self._files, path, "written")
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files.

@@ -53,3 +53,22 @@ def test_only_the_user_that_is_nobody_may_stand_in_an_address():
         with pytest.raises(StorageError, match=r"\*\*\*@bucket/x holds credentials") as raised:
             SharedFolder(address)
         assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "a/../../escaped", "..", ""])
+def test_what_is_copied_stays_in_its_folder(tmp_path, name):
+    """A bucket may hold objects of any name, and an archive too."""
+    shared, here = SharedFolder(f"file://{tmp_path / 'shared' / 'folder'}"), tmp_path / "here" / "folder"
+    for folder in (tmp_path / "shared" / "folder", here):
+        folder.mkdir(parents=True)
+        (folder / "whole").write_bytes(b"1")
+        (folder.parent / "escaped").write_bytes(b"2")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for copy in (lambda: shared.download([name], here), lambda: shared.upload(here, [name])):
+        with pytest.raises(StorageError, match=r"is called '.*', which leads out of it"):
+            copy()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    shared.upload(here, ["whole"])
+    (here / "whole").unlink()
+    shared.download(["whole"], here)
+    assert (here / "whole").read_bytes() == b"1"

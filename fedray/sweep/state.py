@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from fedray.results import Place
-from fedray.storage import SharedFolder, write_whole
+from fedray.storage import SharedFolder, inside, write_whole
 
 WHOLE_STATE = "whole-state.zip"
 """Beside Tune's own files."""
@@ -44,13 +44,16 @@ def put_state_back(out: Place) -> None:
         out: Of the sweep.
 
     Raises:
-        StorageError: The shared storage cannot be read or written.
+        StorageError: A file of the archive is to lie outside the folder, or the shared storage cannot be read or
+            written.
     """
     kept = _read(out)
     if kept is None:
         return
     with ZipFile(BytesIO(kept)) as archive, TemporaryDirectory() as folder:
         whole = archive.namelist()
+        for name in whole:  # before the first is written
+            inside(Path(out.state), name)
         if out.shared is None:
             archive.extractall(out.state)
             for name in _others((path.name for path in Path(out.state).iterdir()), whole):

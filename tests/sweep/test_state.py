@@ -1,11 +1,12 @@
 """What is kept of a sweep's state is whole, and comes back wherever the sweep's results are."""
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from fedray.results import Place
-from fedray.storage import SharedFolder
+from fedray.storage import SharedFolder, StorageError
 from fedray.sweep.state import WHOLE_STATE, keep_state, put_state_back
 
 FILES = {"experiment_state-now.json": b"[1]", "searcher-state-now.pkl": b"2" * 100_000}
@@ -61,3 +62,17 @@ def test_a_write_that_fails_leaves_what_was_kept(written, tmp_path, monkeypatch)
         keep_state(written, tmp_path / "kept")
     assert (tmp_path / "kept" / WHOLE_STATE).read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"written", "kept"}
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "a/../../escaped"])
+def test_an_archive_that_leads_out_of_its_folder_is_refused_whole(tmp_path, name):
+    place = Place(tmp_path / "out")
+    state = Path(place.state)
+    state.mkdir(parents=True)
+    with ZipFile(state / WHOLE_STATE, "w") as archive:
+        archive.writestr("experiment_state-now.json", b"[1]")
+        archive.writestr(name, b"of another's choosing")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match=r"leads out of it"):
+        put_state_back(place)
+    assert sorted(tmp_path.rglob("*")) == before
