@@ -84,10 +84,12 @@ def workers(ray_session: None, cache: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Stores and extractors are built into an empty folder of the suite's own, not the user's cache."""
+    """Stores, extractors and the key are made in empty folders of the suite's own, not the user's."""
     path = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDRAY_CACHE", str(path))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))  # not the user's key of pseudonyms
+        patch.delenv("FEDRAY_PATIENT_KEY", raising=False)
         yield path
 
 

@@ -17,6 +17,7 @@ from fedray.data.importing import (
     parse_levels,
 )
 from fedray.data.partitions import PARTITIONS, WHY_UNUSED, Partition, PartitionError, partition_store, training_tiles
+from fedray.data.pseudonyms import naming_of
 from fedray.data.published import SOURCES, import_published, recognise
 from fedray.data.shared import check_shared_target, upload_store
 from fedray.data.sources import (
@@ -82,6 +83,7 @@ __all__ = [
     "import_split_folders",
     "joined",
     "local_store",
+    "naming_of",
     "open_store",
     "own_store",
     "parse_levels",

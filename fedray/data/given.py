@@ -13,6 +13,7 @@ from fedray.data.catalog import DATASETS, open_store
 from fedray.data.decoding import DecodedTile, DecodeError, decode_all
 from fedray.data.decoding.decode import square
 from fedray.data.importing.contents import describe_reasons, list_contents
+from fedray.data.importing.outside import paths_outside
 from fedray.data.store import METADATA_FILE, StoreError, TileStore
 from fedray.storage import is_uri
 
@@ -91,6 +92,11 @@ def _of_folder(place: str, like: TileStore, resize: bool) -> GivenTiles:
             f"{like.name}, or be a tile store, but holds {found}{reasons}"
         )
     files = [contents.root / path for path in paths]
+    if outside := list(paths_outside(files, [contents.root])):
+        raise StoreError(
+            f"{len(outside)} of {len(files)} pictures of {place} lie outside it, where links lead, first {outside[0]}; "
+            "copy them there, or name the folder that they are in"
+        )
 
     def read(chosen: Indices) -> Tiles:
         return _decoded([files[position] for position in chosen], like, resize)

@@ -42,7 +42,7 @@ class SomeDomains(TileStore):
         self.domains = self._of_these(np.searchsorted(codes, whole.domains))
         groups, own = np.unique(whole.groups[self._rows], return_inverse=True)
         self.groups = _read_only(own.astype(np.int64))
-        self.group_kind, self._groups = whole.group_kind, groups
+        self.group_kind, self.names, self._groups = whole.group_kind, whole.names, groups
         self.client_names, self.clients = whole.client_names, self._of_these(whole.clients)
         self._split_codes = self._of_these(whole._split_codes)
         self.origin = whole.origin

@@ -43,6 +43,9 @@ GROUP_KINDS: tuple[GroupKind, ...] = ("patient", "region")
 """What the groups of a store are: 'patient' (or slide), which no partition spreads over clients unless it is told to,
 or 'region' of a picture of one patient. A split separates neither."""
 
+Names = Literal["pseudonyms", "plain"]
+"""What the names of groups and sources are: keyed hashes (:mod:`fedray.data.pseudonyms`), or as they were given."""
+
 
 class StoreError(UserError, ValueError):
     """A tile store cannot be opened or written. The message names the path, the rule and the remedy."""
@@ -87,6 +90,7 @@ class TileStore:
         domains: Domain codes, int64 [N].
         groups: Group codes, int64 [N].
         group_kind: What a group is, 'patient' (or slide) or 'region'.
+        names: What the names of groups and sources are, 'pseudonyms' or 'plain'.
         client_names: Name of each client code; empty where no tile names one.
         clients: Client codes, int64 [N]; -1 where a tile names none.
         origin: What made the tiles, where they are synthetic; empty of others.
@@ -109,6 +113,7 @@ class TileStore:
         self.domains = self._codes("domain")
         self.groups = self._codes("group")
         self.group_kind: GroupKind = metadata["group_kind"]
+        self.names: Names = metadata.get("names", "plain")
         self.client_names: tuple[str, ...] = tuple(metadata["client_names"])
         self.clients = self._codes("client") if self.client_names else np.full(len(self.labels), -1, np.int64)
         self._split_codes = self._codes("split")

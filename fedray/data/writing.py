@@ -22,6 +22,7 @@ from fedray.data.store import (
     SPLITS,
     TILES_FILE,
     GroupKind,
+    Names,
     StoreError,
     Tile,
     TileStore,
@@ -40,6 +41,7 @@ def write_store(
     name: str | None = None,
     source: str = "",
     group_kind: GroupKind = "patient",
+    names: Names = "plain",
     origin: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     batch_rows: int | None = None,
@@ -57,6 +59,7 @@ def write_store(
         name: Name for people; the directory's name where it is unset.
         source: Where the pictures come from, for people.
         group_kind: What a group is: 'patient' (or slide), or 'region' of a picture of one patient.
+        names: What the names of the tiles' groups and sources are: 'pseudonyms', or 'plain' ones.
         origin: Of tiles that were made: by what, as JSON has it.
         overwrite: Replace a store that is there already, once the new one is complete.
         batch_rows: Tiles per record batch; unset: as many as fit 16 MiB.
@@ -68,8 +71,8 @@ def write_store(
     check_target(path, overwrite)
     assert group_kind in GROUP_KINDS, group_kind
     with partial_directory(path) as partial:
-        metadata = _write_tiles(partial / TILES_FILE, iter(tiles), batch_rows, [*label_names], [*domain_names])
-        metadata |= {"name": name or path.name, "source": source, "group_kind": group_kind}
+        metadata = _write_tiles(partial / TILES_FILE, iter(tiles), batch_rows, [*label_names], [*domain_names], names)
+        metadata |= {"name": name or path.name, "source": source, "group_kind": group_kind, "names": names}
         if origin is not None:
             metadata["origin"] = dict(origin)
         (partial / METADATA_FILE).write_text(json.dumps(metadata, indent=1), encoding="utf-8")
@@ -116,7 +119,7 @@ def content_fingerprint(store: TileStore) -> str:
     clients = [store.client_names[code] if code >= 0 else "" for code in store.clients.tolist()]
     codes = zip(store.labels.tolist(), store.domains.tolist(), groups, store.splits.tolist(), clients, strict=True)
     for label, domain, group, split, client in codes:
-        fingerprint.add_codes(label, domain, names[group], split, client)
+        fingerprint.add_codes(label, domain, _hashed_group(names[group], group, store.names), split, client)
     return fingerprint.hexdigest()
 
 
@@ -140,7 +143,12 @@ class _Fingerprint:
 
 
 def _write_tiles(
-    file: Path, tiles: Iterator[Tile], batch_rows: int | None, label_names: list[str], domain_names: list[str]
+    file: Path,
+    tiles: Iterator[Tile],
+    batch_rows: int | None,
+    label_names: list[str],
+    domain_names: list[str],
+    names: Names,
 ) -> dict[str, Any]:
     """Write ``tiles.arrow`` and return the metadata that follow from its content."""
     first = next(tiles, None)
@@ -158,7 +166,8 @@ def _write_tiles(
             fingerprint.add_pixels(images)
             for tile in batch:
                 assert 0 <= tile.label < len(label_names) and 0 <= tile.domain < len(domain_names)
-                fingerprint.add_codes(tile.label, tile.domain, tile.group, tile.split, tile.client)
+                group = _hashed_group(tile.group, group_codes.setdefault(tile.group, len(group_codes)), names)
+                fingerprint.add_codes(tile.label, tile.domain, group, tile.split, tile.client)
             writer.write_batch(_record_batch(images, batch, group_codes, client_codes))
     return {
         "format_version": FORMAT_VERSION,
@@ -171,6 +180,11 @@ def _write_tiles(
         "domain_names": domain_names,
         "client_names": [*client_codes],
     }
+
+
+def _hashed_group(name: str, code: int, names: Names) -> str:
+    """Name a group as the fingerprint has it: of pseudonyms its code, so that the key makes no difference."""
+    return name if names == "plain" else str(code)
 
 
 def _batches(tiles: Iterator[Tile], rows: int) -> Iterator[list[Tile]]:

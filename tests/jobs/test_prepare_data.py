@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fedray.data import TileStore
+from fedray.data.pseudonyms import key_file
 from tests.support.jobs import JOBS, Finished, Job
 from tests.support.published import ham10000, tcga_crc_dx
 from tests.support.small import WriteImages
@@ -61,7 +62,10 @@ def test_the_summary_counts_what_was_left_out_and_names_it_on_request(
     (folder / "mucosa" / "[bold]more.zip").write_bytes(b"PK")
     options = ("--images", folder, "--size", 16, "--out")
     short = prepare_data(*options, tmp_path / "short").output
-    counted = short.split("skipped images: 0\n")[1].split("train on it")[0]
+    counted, _, about_names = (
+        short.split("skipped images: 0\n")[1].split("train on it")[0].partition("note: the store ")
+    )
+    assert str(key_file()) in about_names
     assert counted == (
         "left out: 7 (--list-left-out names them)\n"
         "       4  left by an operating system, an editor or a tool, or hidden\n"

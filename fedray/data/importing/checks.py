@@ -1,12 +1,23 @@
 """What every tile and listing must fulfil: enough of each label in both splits."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fedray.data.importing.contents import describe_reasons
 from fedray.data.importing.images import Listing
 from fedray.data.importing.labels import leave_out
 from fedray.data.store import SPLITS, StoreError
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Check an option that is one of some words.
+
+    Raises:
+        StoreError: It is none of them.
+    """
+    allowed = [*choices]
+    if value not in allowed:
+        raise StoreError(f"{name} must be {' or '.join(map(repr, allowed))}, but got {value!r}")
 
 
 def check_tile_size(size: int) -> None:

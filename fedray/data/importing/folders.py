@@ -175,7 +175,8 @@ def _listing(
             f"{'/'.join(levels).upper()}/IMAGE, but all images lie further up; sort them into such folders, or name "
             f"them and their labels in a table: --csv {_place(tables[0]) if tables else 'FILE'}"
         )
-    return Listing(tuple(images), tuple(left), tuple(_note_tables(tables)))
+    roots = tuple(branch.contents.root for branch in branches)
+    return Listing(tuple(images), tuple(left), tuple(_note_tables(tables)), roots)
 
 
 def _image(

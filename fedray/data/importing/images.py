@@ -45,3 +45,5 @@ class Listing:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     """What the user should know beside the counts, one sentence each."""
+    roots: tuple[Path, ...] = ()
+    """The folders that the images were looked for in: a file that lies elsewhere is outside."""

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 from fedray.data.decoding import Asked, DecodedTile, DecodeError, decode_all
-from fedray.data.importing.checks import check_label_splits, check_listing, check_tile_size
+from fedray.data.importing.checks import check_choice, check_label_splits, check_listing, check_tile_size
 from fedray.data.importing.dealt_scanners import deal_scanners, parse_scanners, rendered_source
 from fedray.data.importing.folders import list_folder, list_split_folders
 from fedray.data.importing.images import LeftOut, ListedImage, Listing, OnError
@@ -15,13 +16,15 @@ from fedray.data.importing.leaks import Duplicates
 from fedray.data.importing.medmnist import list_medmnist, medmnist_tiles
 from fedray.data.importing.named_groups import group_by_name
 from fedray.data.importing.option_texts import parse_pairs
+from fedray.data.importing.outside import OutsideChoice, refuse_outside
 from fedray.data.importing.overlap import OverlapChoice, leave_out_overlap, refuse_overlap
 from fedray.data.importing.patients import group_by_patient
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.splitting import split_images
 from fedray.data.importing.tables import TableOptions, list_table
+from fedray.data.pseudonyms import NAMINGS, Naming, naming_of
 from fedray.data.scanners import SCANNERS, render
-from fedray.data.store import StoreError, Tile, TileStore
+from fedray.data.store import Names, StoreError, Tile, TileStore
 from fedray.data.writing import check_target, write_store
 
 OnProgress = Callable[[int, int], None]
@@ -66,6 +69,12 @@ class ImportOptions:
     overlap: OverlapChoice = "refuse"
     """What becomes of a patient, slide or lesion that is in both splits as given: 'refuse' ends the import with the
     counts, 'leave-out' takes its training images out and leaves the test split as it is."""
+    outside: OutsideChoice = "refuse"
+    """What becomes of images outside the folder, where a row with '..' or an absolute path, or a link leads: 'refuse'
+    ends the import with the count, 'allow' takes them."""
+    names: Names = "pseudonyms"
+    """What the store calls patients and files: 'pseudonyms', hashes with a key of yours (FEDRAY_PATIENT_KEY, or
+    ~/.config/fedray/patient.key, made where it is missing), or 'plain', as they are."""
     scanners: str = ""
     """Render the tiles as scanners would, NAME,NAME: deterministic changes of stain, colour, focus and resolution, for
     pictures of one scanner (docs/data.md shows them). Whole patients are dealt to them, which become the store's
@@ -80,12 +89,11 @@ class ImportOptions:
     def __post_init__(self) -> None:
         """Check the ranges."""
         check_tile_size(self.size)
-        if self.on_error not in ("fail", "skip"):
-            raise StoreError(f"on_error must be 'fail' or 'skip', but got {self.on_error!r}")
-        if self.duplicates not in ("refuse", "first"):
-            raise StoreError(f"duplicates must be 'refuse' or 'first', but got {self.duplicates!r}")
-        if self.overlap not in ("refuse", "leave-out"):
-            raise StoreError(f"overlap must be 'refuse' or 'leave-out', but got {self.overlap!r}")
+        check_choice("on_error", self.on_error, get_args(OnError))
+        check_choice("duplicates", self.duplicates, get_args(Duplicates))
+        check_choice("overlap", self.overlap, get_args(OverlapChoice))
+        check_choice("outside", self.outside, get_args(OutsideChoice))
+        check_choice("names", self.names, NAMINGS)
         if not 0 < self.test_share < 1:
             raise StoreError(f"test_share must be in (0, 1), but got {self.test_share}")
         assert self.asked is not None and self.scanner_names is not None  # checks bits, value_range and scanners
@@ -218,6 +226,8 @@ def import_images(
         StoreError: A rule of :mod:`fedray.data.importing.checks` or :mod:`fedray.data.importing.labels` is broken, a
             label cannot be split, or an image cannot be decoded (``on_error='fail'``).
     """
+    refuse_outside(listing, options.outside)
+    naming = naming_of(options.names)
     listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"), options.on_error)
     if decode is decode_files:
         listing = replace(listing, images=tuple(group_by_patient(listing.images)))
@@ -235,27 +245,29 @@ def import_images(
     images = tuple(deal_scanners(images, options.scanner_names, options.seed))
     label_names = sorted_names(image.label for image in images)
     domain_names = sorted_names(image.domain for image in images)
-    outcome = _Outcome(Inspection(options.size, options.duplicates, options.asked))
+    outcome = _Outcome(naming, Inspection(options.size, options.duplicates, options.asked))
     store = write_store(
         options.out,
         _tiles(images, decode(images, options), options, label_names, domain_names, outcome, on_progress),
         label_names=label_names,
         domain_names=domain_names,
         source=rendered_source(source, options.scanner_names),
+        names=options.names,
         overwrite=options.overwrite,
     )
     return ImportReport(
         store,
         tuple(outcome.skipped),
         (*listing.left_out, *outcome.repeated),
-        (*listing.notes, *outcome.inspection.notes()),
+        (*listing.notes, *outcome.inspection.notes(), *naming.notes()),
     )
 
 
 @dataclass
 class _Outcome:
-    """What the stream of tiles leaves behind."""
+    """What the stream of tiles leaves behind, and how it names them."""
 
+    naming: Naming
     inspection: Inspection
     skipped: list[str] = field(default_factory=list)
     repeated: list[LeftOut] = field(default_factory=list)
@@ -297,9 +309,9 @@ def _tiles(
                 render(tile.pixels, SCANNERS[image.domain]) if options.scanners else tile.pixels,
                 labels[image.label],
                 domains[image.domain],
-                image.group or image.source,
+                outcome.naming("group", image.group or image.source),
                 image.split,
-                image.source,
+                outcome.naming("file", image.source),
                 image.client,
             )
         on_progress(done, len(images))

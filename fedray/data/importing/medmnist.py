@@ -52,7 +52,7 @@ def list_medmnist(file: str | Path, validation: ValidationChoice | None = None) 
         f"the {counts['val']:,} pictures of {file.name}'s validation split {fate} (--val train, test or leave-out)",
         f"the labels are the numbers in {file.name}; --labels '0=NAME,1=NAME' names them",
     )
-    return Listing(tuple(images), tuple(left_out), notes)
+    return Listing(tuple(images), tuple(left_out), notes, (file.resolve().parent,))
 
 
 def medmnist_tiles(images: Sequence[ListedImage], size: int) -> Iterator[DecodedTile]:

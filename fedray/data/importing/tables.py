@@ -70,7 +70,8 @@ def list_table(
     check_repeated(rows.listed, str(file))
     _check_splits(file, rows.listed)
     left_out += pictures_without_row(contents, files, [file, *([options.join] if options.join else [])])
-    return Listing(tuple(rows.listed), tuple(left_out), (*notes, *note_empty(columns, rows.listed)))
+    notes += note_empty(columns, rows.listed)
+    return Listing(tuple(rows.listed), tuple(left_out), tuple(notes), (contents.root,))
 
 
 def _read(file: Path, options: TableOptions) -> tuple[TextTable, FoundColumns, list[str]]:

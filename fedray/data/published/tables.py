@@ -98,7 +98,7 @@ class TableSource:
             if (file := reader.find(part.table, part.required)) is not None:
                 reader.read(part, file)
         check_repeated(reader.listed, str(contents.root))
-        listing = Listing(tuple(reader.listed), tuple(reader.left_out), tuple(reader.notes))
+        listing = Listing(tuple(reader.listed), tuple(reader.left_out), tuple(reader.notes), (contents.root,))
         listing = without_lone_split(_without_set_aside(listing, self.set_aside))
         left_out = (*listing.left_out, *pictures_without_row(contents, files, reader.tables))
         return replace(listing, left_out=left_out)

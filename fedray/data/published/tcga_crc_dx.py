@@ -82,7 +82,7 @@ class TcgaCrcDx:
         _check_patients(contents.root, nameless, on_error)
         left_out += (LeftOut(path, NO_PATIENT) for path in nameless)
         notes = [*_found_folders(places, tiles), *_patients_of_both(images)]
-        return without_lone_split(Listing(tuple(images), tuple(left_out), tuple(notes)))
+        return without_lone_split(Listing(tuple(images), tuple(left_out), tuple(notes), (contents.root,)))
 
 
 TCGA_CRC_DX = TcgaCrcDx()

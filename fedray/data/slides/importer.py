@@ -14,9 +14,11 @@ from fedray.data.importing.images import LeftOut, ListedImage, Listing
 from fedray.data.importing.labels import settle_labels, sorted_names
 from fedray.data.importing.named_groups import group_by_name
 from fedray.data.importing.option_texts import parse_pairs
+from fedray.data.importing.outside import refuse_outside
 from fedray.data.importing.overlap import refuse_overlap
 from fedray.data.importing.splitting import split_images
 from fedray.data.parallel import num_cores
+from fedray.data.pseudonyms import Naming, naming_of
 from fedray.data.scanners import SCANNERS, render
 from fedray.data.slides.cutting import cut_tiles
 from fedray.data.slides.grid import Grid, choose_reading, plan_grid
@@ -93,6 +95,8 @@ def cut_slides(
     """
     check_target(options.out.expanduser().resolve(), options.overwrite)
     _check_pictures(options.masks_folder, options.overwrite)
+    refuse_outside(listing, options.outside)
+    naming = naming_of(options.names)
     listing = settle_labels(listing, parse_pairs(options.labels, "--labels", "OLD=NEW,OLD=NEW"), options.on_error)
     listing = group_by_name(listing, options.group_pattern)
     check_listing(listing, source)
@@ -106,19 +110,21 @@ def cut_slides(
     ):
         plans, empty = _plan_all(listing.images, options, executor, threads + 1, pictures, skipped, on_progress)
         plans = _with_splits(plans, options)
-        job = _Cutting(plans, options, executor, threads + 1, skipped, on_progress)
+        job = _Cutting(plans, options, naming, executor, threads + 1, skipped, on_progress)
         store = write_store(
             options.out,
             job.tiles(),
             label_names=job.label_names,
             domain_names=job.domain_names,
             source=rendered_source(source, options.scanner_names),
+            names=options.names,
             overwrite=options.overwrite,
         )
         shutil.rmtree(options.masks_folder, ignore_errors=True)
         pictures.rename(options.masks_folder)
     slides = sorted([*job.slides, *empty], key=lambda slide: slide.source)
-    return CutReport(store, tuple(slides), options.masks_folder, tuple(skipped), listing.left_out, listing.notes)
+    notes = (*listing.notes, *naming.notes())
+    return CutReport(store, tuple(slides), options.masks_folder, tuple(skipped), listing.left_out, notes)
 
 
 def _plan_all(
@@ -183,11 +189,13 @@ class _Cutting:
         self,
         plans: Sequence[_Plan],
         options: CutOptions,
+        naming: Naming,
         executor: Executor,
         num_ahead: int,
         skipped: list[str],
         on_progress: OnProgress,
     ) -> None:
+        self._naming = naming
         self.label_names = sorted_names(plan.listed.label for plan in plans)
         self.domain_names = sorted_names(plan.listed.domain for plan in plans)
         self.slides: list[CutSlide] = []
@@ -213,6 +221,7 @@ class _Cutting:
         image, options = plan.listed, self._options
         label, domain = self.label_names.index(image.label), self.domain_names.index(image.domain)
         assert image.split is not None
+        group, source = self._naming("group", image.group or image.source), self._naming("file", image.source)
         unreadable: list[SlideError] = []
         with (
             open_slide(image.path, options.mpp, options.bits) as slide,
@@ -224,8 +233,7 @@ class _Cutting:
                     if options.on_error == "fail":
                         _fail_or_skip(cut.tile, options, self._skipped)
                     continue
-                place = f"{image.source}, x {cut.x}, y {cut.y}"
-                group = image.group or image.source
+                place = f"{source}, x {cut.x}, y {cut.y}"
                 pixels = render(cut.tile, SCANNERS[image.domain]) if options.scanners else cut.tile
                 yield Tile(pixels, label, domain, group, image.split, place, image.client)
         num_tiles = plan.grid.num_kept - len(unreadable)

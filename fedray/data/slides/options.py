@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-from fedray.data.importing.checks import check_tile_size
+from fedray.data.importing.checks import check_choice, check_tile_size
 from fedray.data.importing.dealt_scanners import parse_scanners
 from fedray.data.importing.images import OnError
+from fedray.data.importing.outside import OutsideChoice
 from fedray.data.importing.splits import ValidationChoice
-from fedray.data.store import StoreError
+from fedray.data.pseudonyms import NAMINGS
+from fedray.data.store import Names, StoreError
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,12 @@ class CutOptions:
     val: ValidationChoice | None = None
     """What becomes of the slides of a validation split, as a store has train and test: they join one of them, or are
     left out. Unset: refused."""
+    outside: OutsideChoice = "refuse"
+    """What becomes of slides outside the folder, where a row with '..' or an absolute path, or a link leads: 'refuse'
+    ends the job with the count, 'allow' takes them."""
+    names: Names = "pseudonyms"
+    """What the store calls patients and slides: 'pseudonyms', hashes with a key of yours (FEDRAY_PATIENT_KEY, or
+    ~/.config/fedray/patient.key, made where it is missing), or 'plain', as they are. The pictures keep the slides'."""
     scanners: str = ""
     """Render the tiles as scanners would, NAME,NAME: deterministic changes of stain, colour, focus and resolution, for
     slides of one scanner (docs/data.md shows them). Whole patients are dealt to them, which become the store's
@@ -57,6 +66,9 @@ class CutOptions:
     def __post_init__(self) -> None:
         """Check the ranges."""
         check_tile_size(self.size)
+        check_choice("on_error", self.on_error, get_args(OnError))
+        check_choice("outside", self.outside, get_args(OutsideChoice))
+        check_choice("names", self.names, NAMINGS)
         assert self.scanner_names is not None  # checks them
         for name, value, low, high in (
             ("resolution", self.resolution, 0.05, 100.0),

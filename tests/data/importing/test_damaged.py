@@ -39,7 +39,7 @@ def test_damaged_files_are_named_and_the_good_ones_are_in(
 ) -> None:
     folder, good, hopeless = mixed
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report = import_folder(folder, ImportOptions(size=32, out=tmp_path / "store", on_error="skip"))
+    report = import_folder(folder, ImportOptions(size=32, out=tmp_path / "store", on_error="skip", names="plain"))
     grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     stored = set(report.store.sources(range(len(report.store))))
     assert len(report.store) + len(report.skipped) == NUM_DAMAGED + len(good)

@@ -11,16 +11,16 @@ from tests.support.small import WriteImages
 def test_a_folder_becomes_a_store(write_images: WriteImages, tmp_path: Path) -> None:
     folder = write_images({"a": 10, "b": 5})
     seen: list[tuple[int, int]] = []
-    options = ImportOptions(size=16, out=tmp_path / "store")
+    options = ImportOptions(size=16, out=tmp_path / "store", names="plain")
     report = import_folder(folder, options, lambda done, total: seen.append((done, total)))
     store = report.store
     assert report.skipped == () and seen[-1] == (15, 15)
     assert (store.label_names, store.domain_names, store.source) == (("a", "b"), ("default",), "images")
     assert np.bincount(store.labels[store.indices("test")]).tolist() == [2, 1]
     assert store.sources([14]) == ["b/4.png"] and len(store.group_names) == 15
-    again = import_folder(folder, ImportOptions(size=16, out=tmp_path / "again"))
+    again = import_folder(folder, ImportOptions(size=16, out=tmp_path / "again", names="plain"))
     assert again.store.fingerprint == store.fingerprint
-    other = import_folder(folder, ImportOptions(size=16, out=tmp_path / "other", seed=1))
+    other = import_folder(folder, ImportOptions(size=16, out=tmp_path / "other", seed=1, names="plain"))
     assert other.store.fingerprint != store.fingerprint
 
 
@@ -28,7 +28,8 @@ def test_a_csv_file_becomes_a_store_with_domains_and_groups(write_images: WriteI
     folder = write_images({"x": 8})
     rows = [f"x/{i}.png,{'ab'[i % 2]},scanner {i // 4},patient {i // 2}" for i in range(8)]
     (folder / "list.csv").write_text("\n".join(["image,label,domain,group", *rows]))
-    store = import_csv(folder / "list.csv", ImportOptions(size=16, out=tmp_path / "store", test_share=0.25)).store
+    options = ImportOptions(size=16, out=tmp_path / "store", test_share=0.25, names="plain")
+    store = import_csv(folder / "list.csv", options).store
     assert store.domain_names == ("scanner 0", "scanner 1")
     assert store.domains.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert store.group_names == tuple(f"patient {i}" for i in range(4))
@@ -89,14 +90,17 @@ def test_a_label_that_is_skipped_altogether_is_an_error(write_images: WriteImage
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
-@pytest.mark.parametrize("wrong", [{"size": 8}, {"size": 50}, {"test_share": 1.0}, {"on_error": "ignore"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"size": 8}, {"size": 50}, {"test_share": 1.0}, {"on_error": "ignore"}, {"names": "all"}, {"outside": "ask"}],
+)
 def test_wrong_options(tmp_path: Path, wrong: dict[str, object]) -> None:
     with pytest.raises(StoreError, match=f"{next(iter(wrong))} must be .* but got"):
         ImportOptions(**{"size": 16, "out": tmp_path, **wrong})  # type: ignore[arg-type]
 
 
 def test_the_colorectal_tiles(colorectal: Path, tmp_path: Path) -> None:
-    options = ImportOptions(size=64, out=tmp_path / "store")
+    options = ImportOptions(size=64, out=tmp_path / "store", names="plain")
     report = import_csv(colorectal / "metadata.csv", options)
     # Of 72,200 pairs of a training and a test tile, in eight positions each, none is taken for a copy.
     assert report.notes == ()

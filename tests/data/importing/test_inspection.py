@@ -28,7 +28,8 @@ def noise() -> Noise:
 def run(tmp_path: Path) -> Callable[..., ImportReport]:
     def run(**options: Any) -> ImportReport:
         return import_folder(
-            tmp_path / "images", ImportOptions(**{"size": 32, "out": tmp_path / "store", "overwrite": True} | options)
+            tmp_path / "images",
+            ImportOptions(**{"size": 32, "out": tmp_path / "store", "overwrite": True, "names": "plain"} | options),
         )
 
     return run
@@ -311,7 +312,8 @@ def test_patients_of_dicom_files_are_groups(noise: Noise, tmp_path: Path) -> Non
     for i in range(12):
         (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         write_dicom(folder / "ab"[i % 2] / f"{i}.dcm", noise(), PatientID=f"Jane Doe {i // 3}")
-    store = import_folder(folder, ImportOptions(size=32, out=tmp_path / "store", test_share=0.5)).store
+    options = ImportOptions(size=32, out=tmp_path / "store", test_share=0.5, names="plain")
+    store = import_folder(folder, options).store
     assert len(store.group_names) == 4 and all(name.startswith("patient-") for name in store.group_names)
     assert not any("Doe" in name for name in store.group_names)
     for group in range(4):

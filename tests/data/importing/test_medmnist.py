@@ -35,7 +35,7 @@ def test_its_splits_are_kept_and_validation_joins_train(tmp_path: Path, picture:
     made = arrays(picture)
     save_as(tmp_path / "set.npz", **made)
     edge = picture[0] - picture[0] % 8  # a store's tiles are a multiple of 8
-    report = import_medmnist(tmp_path / "set.npz", ImportOptions(size=edge, out=tmp_path / "store"))
+    report = import_medmnist(tmp_path / "set.npz", ImportOptions(size=edge, out=tmp_path / "store", names="plain"))
     store = report.store
     assert (len(store.indices("train")), len(store.indices("test"))) == (36, 12)
     assert store.label_names == ("0", "1", "2")
@@ -53,7 +53,7 @@ def test_the_validation_split_goes_where_it_is_asked_to(tmp_path: Path) -> None:
     listing = list_medmnist(file, "leave-out")
     assert len(listing.images) == 36 and "were left out" in listing.notes[0]
     assert [entry.reason for entry in listing.left_out] == [LEFT_OUT_VALIDATION] * 12
-    options = ImportOptions(size=24, out=tmp_path / "store", val="leave-out", labels="0=fat,1=debris,2=")
+    options = ImportOptions(size=24, out=tmp_path / "store", val="leave-out", labels="0=fat,1=debris,2=", names="plain")
     report = import_medmnist(file, options)
     assert report.store.label_names == ("debris", "fat") and len(report.store) == 24
     assert report.store.sources([0, 1, 2]) == ["train/0", "train/1", "train/3"]

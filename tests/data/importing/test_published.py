@@ -48,7 +48,8 @@ def test_ham10000(tmp_path: Path) -> None:
     (root / "HAM10000_metadata").write_text("\n".join(rows))
     (root / "hmnist_28_28_RGB.csv").write_text("pixel0000,label\n1,2\n")
     table = TableOptions(columns="image=image_id,label=dx,group=lesion_id,domain=dataset", suffix=".jpg")
-    report = import_csv(root / "HAM10000_metadata", ImportOptions(size=16, out=tmp_path / "store"), table=table)
+    options = ImportOptions(size=16, out=tmp_path / "store", names="plain")
+    report = import_csv(root / "HAM10000_metadata", options, table=table)
     store = report.store
     assert len(store) == 24 and store.label_names == ("bkl", "mel", "nv")
     assert store.domain_names == ("rosendahl", "vidir_modern")

@@ -40,7 +40,7 @@ def run(name: str, tmp_path: Path, *changes: Change, **options: object) -> Impor
     root = LAYOUTS[name](tmp_path / "set")
     for change in changes:
         change(root)
-    chosen = {"size": 16, "out": tmp_path / "store", "test_share": 0.4, **options}
+    chosen = {"size": 16, "out": tmp_path / "store", "test_share": 0.4, "names": "plain", **options}
     return import_published(name, root, ImportOptions(**chosen))  # type: ignore[arg-type]
 
 

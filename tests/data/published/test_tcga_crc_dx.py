@@ -38,7 +38,7 @@ NAMES = {
 
 
 def import_it(root: Path, **options: object):  # type: ignore[no-untyped-def]
-    chosen = {"size": 16, "out": root.parent / "store", **options}
+    chosen = {"size": 16, "out": root.parent / "store", "names": "plain", **options}
     return import_published("tcga-crc-dx", root, ImportOptions(**chosen))  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fedray.data import StoreError, TileStore
+from fedray.data import StoreError, TileStore, naming_of
 from fedray.data.importing.images import ListedImage, Listing
 from fedray.data.slides import CutOptions, CutReport, cut_slides
 from fedray.data.slides.picture import CUT, OUTLINE, TISSUE
@@ -37,7 +37,7 @@ def slides(tmp_path: Path, picture: Picture) -> WriteSlides:
                 _damage(path)
             more = {name: values[source] for name, values in fields.items()}
             listed.append(ListedImage(path, source, label, **more))
-        return Listing(tuple(listed))
+        return Listing(tuple(listed), roots=(tmp_path / "slides",))
 
     return write
 
@@ -53,7 +53,7 @@ def _damage(path: Path) -> None:
 
 
 def cut(listing: Listing, folder: Path, **options: object) -> CutReport:
-    options = {"size": 64, "resolution": 1.0, "out": folder / "store"} | options
+    options = {"size": 64, "resolution": 1.0, "out": folder / "store", "names": "plain"} | options
     return cut_slides(listing, CutOptions(**options), "slides")  # type: ignore[arg-type]
 
 
@@ -187,7 +187,7 @@ def test_slides_without_tissue_are_said(slides: WriteSlides, tmp_path: Path) -> 
         os.utime(image.path)
     blank = [replace(image, path=image.path) for image in listing.images[-1:]] * 2
     with pytest.raises(StoreError, match="no slide has a tile of 64 px at 1 um per pixel with enough tissue: of 2"):
-        cut(Listing(tuple(blank)), tmp_path / "second")
+        cut(replace(listing, images=tuple(blank)), tmp_path / "second")
     assert not (tmp_path / "second" / "store").exists()
 
 
@@ -196,6 +196,30 @@ def test_a_label_in_one_slide_cannot_be_split(slides: WriteSlides, tmp_path: Pat
     with pytest.raises(StoreError, match="'a' cannot be split into train and test without separating a group"):
         cut(slides({source: source[0] for source in one}, group=one), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"slides"}
+
+
+def test_no_byte_of_the_store_names_a_slide_or_patient(slides: WriteSlides, tmp_path: Path) -> None:
+    patients = {source: f"Anna {source[-1]}" for source in FOUR}  # two slides each, of two labels
+    report = cut(slides(FOUR, group=patients), tmp_path, names="pseudonyms", test_share=0.5)
+    store, naming = report.store, naming_of("pseudonyms")
+    assert set(store.group_names) == {naming("group", name) for name in patients.values()}
+    places = [source.split(", x ") for source in store.sources(range(len(store)))]
+    assert {name for name, _ in places} == {naming("file", source) for source in FOUR}
+    content = b"".join(path.read_bytes() for path in store.path.iterdir())
+    assert b"Anna" not in content and not [source for source in FOUR if source.encode() in content]
+    # Whoever looks at what was taken for tissue must know of which slide.
+    assert all(any(Path(source).name in mask.name for mask in report.masks.iterdir()) for source in FOUR)
+
+
+def test_slides_outside_the_folder_are_refused_unless_asked_for(slides: WriteSlides, tmp_path: Path) -> None:
+    listing = slides({**FOUR, "a/0.tif": "a"})
+    (tmp_path / "elsewhere").mkdir()
+    moved = listing.images[-1].path.rename(tmp_path / "elsewhere" / "0.tif")
+    listing.images[-1].path.symlink_to(moved)
+    with pytest.raises(StoreError, match=r"1 of 5 files lie outside .*slides, first a/0\.tif \(.*elsewhere/0\.tif\)"):
+        cut(listing, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"slides", "elsewhere"}
+    assert len(cut(listing, tmp_path, outside="allow").slides) == 5
 
 
 def test_an_interrupted_job_leaves_nothing(slides: WriteSlides, tmp_path: Path) -> None:
@@ -238,6 +262,9 @@ def test_stores_and_pictures_are_replaced_only_on_request(slides: WriteSlides, t
         ({"tissue_share": 1.5}, "tissue_share must be 0 to 1"),
         ({"threshold": 0.0}, r"threshold must be in \(0, 1\), but got 0"),
         ({"threads": 0}, "threads must be 1 to"),
+        ({"names": "all"}, "names must be 'pseudonyms' or 'plain', but got 'all'"),
+        ({"outside": "ask"}, "outside must be 'refuse' or 'allow'"),
+        ({"on_error": "ignore"}, "on_error must be 'fail' or 'skip'"),
         ({"resolution": float("nan")}, "resolution must be"),
     ],
 )
