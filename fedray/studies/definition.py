@@ -129,6 +129,8 @@ class Budget(_Strict):
     """Values of single experiments, and of those that are like them."""
     stores: dict[str, int] = {}
     """Tiles of each label, by store."""
+    gates: dict[str, GateConfig] = {}
+    """Limits of its gate, by store that has one."""
     stand_ins: dict[str, dict[str, str]] = {}
     """By config path: what stands for what. Tables name both."""
 
@@ -171,6 +173,9 @@ class Study(_Strict):
             for name in changes.stores:
                 made = [store for store, entry in self.stores.items() if entry.like is None]
                 yield from _unknown(f"budgets.{budget}.stores", name, made)
+            gated = [store for store, entry in self.stores.items() if entry.gate is not None]
+            for name in changes.gates:
+                yield from _unknown(f"budgets.{budget}.gates", name, gated)
         seeds = [("seeds", self.seeds), *((f"budgets.{name}.seeds", each.seeds) for name, each in self.budgets.items())]
         for where, given in seeds:
             if given is not None and (not given or len(set(given)) < len(given) or min(given) < 0):
@@ -240,6 +245,11 @@ class Study(_Strict):
         """Return the store whose tiles a generator made, of which this one may be a control: its name and its entry."""
         name = self.stores[store].like or store
         return name, self.stores[name]
+
+    def gate(self, store: str) -> GateConfig | None:
+        """Return the limits that the cells of a store must pass; None where nothing is asked."""
+        name, entry = self.made_store(store)
+        return self.effort.gates.get(name, entry.gate)
 
     def per_label(self, store: str) -> int:
         """Return how many tiles of each label a store has."""

@@ -281,18 +281,17 @@ class _Planner:
         return step
 
     def _made_store(self, name: str, seed: int) -> StoreStep:
-        (made, entry), per_label = self._study.made_store(name), self._study.per_label(name)
+        (made, entry), gate = self._study.made_store(name), self._study.gate(name)
+        per_label = self._study.per_label(name)
         maker = self.experiment(str(entry.made_by), seed)
         if maker.config.task == "classification":
             raise ConfigError(
                 f"stores.{made}.made_by is {entry.made_by!r}, which trains a classifier; name an experiment that "
                 f"trains a generator ({self._study.name})"
             )
-        fingerprint = store_fingerprint(maker.fingerprint, per_label, seed, entry.gate)
+        fingerprint = store_fingerprint(maker.fingerprint, per_label, seed, gate)
         folder, upstream = self._out / STEPS / fingerprint, (maker.fingerprint,)
-        step = StoreStep(
-            f"{made}, seed {seed}", fingerprint, folder, seed, upstream, maker.folder, per_label, entry.gate
-        )
+        step = StoreStep(f"{made}, seed {seed}", fingerprint, folder, seed, upstream, maker.folder, per_label, gate)
         self.steps.setdefault(fingerprint, step)
         return step
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedray.config import ConfigError, validate
+from fedray.config import ConfigError, GateConfig, validate
 from fedray.studies import Study, find_study, load_study
 from tests.support.studies import SMALL, small_study
 
@@ -42,6 +42,7 @@ def test_an_experiment_has_what_it_is_like_and_the_budget_comes_on_top():
             "third": {"like": "second", "synthetic": "made", "set": {"classification": {"dropout": 0.5}}},
             "maker": {"set": {"gan.n_critic": 3}},
         },
+        stores={"made": {"made_by": "maker", "per_label": 6, "gate": {}}},
         common={"federation.num_rounds": 2, "classification.batch_size": 16, "gan.batch_size": 4},
         tables=[{"name": "t", "scores": ["auroc"], "rows": [{"name": "third", "experiment": "third"}]}],
         budgets={
@@ -49,6 +50,7 @@ def test_an_experiment_has_what_it_is_like_and_the_budget_comes_on_top():
                 "set": {"federation.num_rounds": 7},
                 "experiments": {"first": {"classification.channels": 16}},
                 "stores": {"made": 3},
+                "gates": {"made": {"distance": 2}},
             },
             "paper": {"seeds": [4, 5, 6], "stand_ins": {"classification.network": {"cnn": "resnet18"}}},
         },
@@ -59,10 +61,14 @@ def test_an_experiment_has_what_it_is_like_and_the_budget_comes_on_top():
     assert (third.federation.num_rounds, third.classification.batch_size, third.seed) == (7, 16, 1)
     assert (third.classification.tiles, third.classification.synthetic) == ("both", "/made")
     assert study.config("maker", 0).gan.batch_size == 4 and study.config("first", 0).classification.tiles == "real"
-    assert study.per_label("made") == 3 and list(study.all_seeds) == [0, 1]
+    assert (
+        study.gate("made") == GateConfig(distance=2)
+        and study.per_label("made") == 3
+        and list(study.all_seeds) == [0, 1]
+    )
 
     paper = study.model_copy(update={"budget": "paper"})
-    assert (paper.per_label("made"), list(paper.all_seeds)) == (6, [4, 5, 6])
+    assert (paper.per_label("made"), list(paper.all_seeds)) == (6, [4, 5, 6]) and paper.gate("made") == GateConfig()
     assert paper.config("first", 0).federation.num_rounds == 2
     explicit = validate(
         Study,
@@ -104,7 +110,7 @@ def test_every_problem_is_told_at_once_with_the_nearest_name():
                 "circle": {"like": "circle"},
             },
             stores={"made": {"made_by": "makre", "per_label": 6}},
-            budgets={"small": {"experiments": {"rael": {}}, "stores": {"maed": 3}}},
+            budgets={"small": {"experiments": {"rael": {}}, "stores": {"maed": 3}, "gates": {"made": {}}}},
             tables=[
                 {
                     "name": "t",
@@ -129,6 +135,7 @@ def test_every_problem_is_told_at_once_with_the_nearest_name():
         "stores.made.made_by: there is no 'makre'; did you mean 'maker'?",
         "budgets.small.experiments: there is no 'rael'",
         "budgets.small.stores: there is no 'maed'",
+        "budgets.small.gates: there is no 'made' (there is none)",
         "table 't' has the row 'one' twice",
         "table 't', baseline: there is no 'rael'",
         "table 't', row 'one': there is no 'rel'",
