@@ -179,3 +179,11 @@ def test_a_faulty_strategy_is_told_what_it_breaks(strategy: Halves, test, messag
     with pytest.raises(AssertionError) as caught:
         test(StrategySuite(), strategy, small_experiment())
     assert message in str(caught.value)
+
+
+def test_a_strategy_that_was_edited_is_tested_anew() -> None:
+    """Its module is the same one, as after ``importlib.reload``; what the halves before gave is not."""
+    strategy, config = Halves(), small_experiment()
+    ORDER(StrategySuite(), strategy, config)
+    strategy.server = Halves(Beyond).server
+    ORDER(StrategySuite(), strategy, config)
