@@ -23,7 +23,7 @@ def test_a_sweep_brings_its_nodes_survives_the_loss_of_one_and_lets_them_go(
     uri, out = new_database(tmp_path), f"{bucket.uri}/runs/autoscaled"
     space = write_space(tmp_path, NUM_TRIALS, NUM_ROUNDS)
     variables = {"FEDRAY_RESULTS": str(tmp_path / "head")}
-    size = {"cpus": 1, "max_workers": NUM_TRIALS + 1, "idle_minutes": 0.1}
+    size = {"cpus": 1, "max_workers": NUM_TRIALS + 1, "idle_minutes": 0.2}
     with fake_cluster(tmp_path, **size, **bucket.environment) as cluster:
         assert cluster.workers() == set()
         run_sweep_and_take_a_node(cluster, space, NUM_TRIALS, out, uri, variables)
