@@ -17,7 +17,7 @@ from fedray.experiment.judging import Evaluation, Judge, judging_of
 from fedray.experiment.prepare import keep_evaluation, prepare_judge
 from fedray.experiment.self_tested import blind_tags, keep_self_test, quality_line, quality_tags
 from fedray.experiment.settled import settled
-from fedray.experiment.starting import check_start
+from fedray.experiment.starting import check_start, start_tags
 from fedray.experiment.telling import ALONE, OnRound, Telling
 from fedray.experiment.tracked import ended, keep_picture
 from fedray.federation import latest_round, load_checkpoint, make_strategy
@@ -112,7 +112,8 @@ def run_experiment(
     out.push()
     on_evaluator(evaluator)
     tracker = Tracker(tracking_uri, config.tracking.experiment, real_tiles=config.tracking.real_tiles)
-    tags = {"fedray.cluster": cluster_name(), **blind_tags(evaluator.self_test), **quality_tags(evaluator)}
+    own = {"fedray.cluster": cluster_name(), **start_tags(start)}
+    tags = own | blind_tags(evaluator.self_test) | quality_tags(evaluator)
     account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.is_private else None
     with open_experiment(config, resources, prepared, account, pool, start) as run:
         run.load(out.folder / CHECKPOINT)

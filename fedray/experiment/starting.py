@@ -83,6 +83,13 @@ def check_start(config: ExperimentConfig, store: TileStore, start: Start | None 
         )
 
 
+def start_tags(start: Start | None) -> dict[str, str]:
+    """Tag runs with what they start from: the id of its run, by which MLflow finds it, or the name of a file."""
+    if start is None:
+        return {}
+    return {"fedray.starts-from": start.run.run_id if start.run else start.place}
+
+
 def same_store(run: Finished, config: ExperimentConfig, store: TileStore) -> bool:
     """Say whether a run learned from tiles of an experiment's store, without one of its domains or with it."""
     return run.tiles.fingerprint == store.fingerprint or run.config.data.store == config.data.store

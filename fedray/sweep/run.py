@@ -18,6 +18,7 @@ from fedray.experiment.judging import Judge, judging_of
 from fedray.experiment.prepare import keep_evaluation, prepare_judge
 from fedray.experiment.run import OnEvaluator
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
+from fedray.experiment.starting import start_tags
 from fedray.experiment.tracked import keep_picture, log_model
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.learning import Arrays
@@ -89,7 +90,10 @@ def run_sweep(
     on_evaluator(evaluator)
     out.push()  # trials write to their own place: the next push is at the end
     tracking = space.fixed.tracking
-    tracker, tags = Tracker(tracking_uri, tracking.experiment, real_tiles=tracking.real_tiles), _tags(space, evaluator)
+    tracker, tags = (
+        Tracker(tracking_uri, tracking.experiment, real_tiles=tracking.real_tiles),
+        _tags(space, start, evaluator),
+    )
     with ended(_start_run(tracker, key, space, store, tags)) as parent:
         sweep = _Sweep(space, store, start, out, evaluator, tracker, parent)
         _log_start(sweep)
@@ -136,9 +140,9 @@ def _open_folder(
     return key
 
 
-def _tags(space: SearchSpace, evaluator: Judge) -> dict[str, str]:
+def _tags(space: SearchSpace, start: Start | None, evaluator: Judge) -> dict[str, str]:
     """Tags of the sweep's run and of every trial's."""
-    own = {"fedray.sweep": space.name, "fedray.cluster": cluster_name()}
+    own = {"fedray.sweep": space.name, "fedray.cluster": cluster_name(), **start_tags(start)}
     return own | blind_tags(evaluator.self_test) | quality_tags(evaluator) | origin_tags()
 
 

@@ -16,7 +16,8 @@ from fedray.experiment.engines.base import EPSILON
 from fedray.experiment.engines.ray_train import CentralisedRun
 from fedray.experiment.run import check_config, check_experiment
 from fedray.experiment.settled import settled
-from fedray.experiment.starting import first_state
+from fedray.experiment.starting import first_state, start_tags
+from fedray.experiment.tracked import default_run_name
 from fedray.federation import FederationState, client_app, shared_arrays, to_record
 from fedray.randomness import torch_stream
 from fedray.results.basis import START, basis_of
@@ -295,6 +296,11 @@ def test_what_it_says_of_itself(small_config, classifier, stores):
         f"starts from the classifier of {classifier.folder}, trained for 1 rounds; its optimisers are not taken"
     ]
     assert notes(settled(classifiers.experiment(stores[0])), stores[0]) == []
+    assert start_tags(Start.open(str(classifier.folder))) == {"fedray.starts-from": classifier.run_id}
+    assert start_tags(Start("own.safetensors", {}, None, None)) == {"fedray.starts-from": "own.safetensors"}
+    assert start_tags(None) == {}
+    config = classifiers.experiment(stores[0], starts_from="x")
+    assert default_run_name(config, stores[0]).startswith("cnn first, pre-trained, ")
     few = small_config(federation__local_steps=2)
     assert list(short_training([few])) != []
     assert list(short_training([few.model_copy(update={"starts_from": "x"})])) == [], "what it knows is not counted"

@@ -1,14 +1,18 @@
 """Steps: each is found once, and its fingerprint changes with all that its result hangs on, and with nothing else."""
 
 import dataclasses
+import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from fedray.config import ConfigError, GateConfig, config_paths, override
-from fedray.data import StoreError, local_store
+from fedray.config import ClassificationConfig, ConfigError, GateConfig, config_paths, override
+from fedray.data import StoreError, local_store, store_shape
 from fedray.experiment import settled
+from fedray.results.start import StartError, opened_start
 from fedray.studies import plan_study
 from fedray.studies.steps import (
     ExperimentStep,
@@ -20,6 +24,7 @@ from fedray.studies.steps import (
     spelled_out,
     store_fingerprint,
 )
+from fedray.tasks.classification import Classifier
 from tests.support import classifiers
 from tests.support.studies import SMALL, small_study
 
@@ -85,6 +90,30 @@ def test_what_it_starts_from_counts_by_its_content(small_config):
     )
     with pytest.raises(AssertionError, match="counts by its content"):
         experiment_fingerprint(started[0], "tiles")
+
+
+def test_what_experiments_start_from_is_read_once_for_all_seeds(small_store, tmp_path, monkeypatch):
+    network = Classifier(ClassificationConfig(channels=8), store_shape(small_store), seed=9)
+    names = {"labels": json.dumps(list(small_store.label_names))}
+    a, b = (tmp_path / f"{name}.safetensors" for name in "ab")
+    for path in (a, b):
+        save_file(network.arrays(), path, metadata=names)
+    reads = []
+    monkeypatch.setattr("fedray.studies.steps.opened_start", lambda place: reads.append(place) or opened_start(place))
+
+    def cells(path):
+        entries = small_study(small_store).model_dump()["experiments"]
+        entries["real"]["set"]["starts_from"] = str(path)
+        return plan_study(small_study(small_store, experiments=entries), tmp_path / "out").cells
+
+    found = cells(a)
+    assert reads.count(str(a)) == 1 and {seed for _, _, seed in found} == {0, 1}
+    assert cells(b) == found, "by content"
+    drawn = plan_study(small_study(small_store), tmp_path / "out").cells
+    assert all(found[cell] != drawn[cell] for cell in found)
+    save_file({"other.x": np.zeros(2, np.float32)}, b, metadata=names)
+    with pytest.raises(StartError, match="it has no classifier, which travels here"):
+        cells(b)
 
 
 def test_fingerprints_are_hashes_of_values_whatever_their_order():
