@@ -72,9 +72,12 @@ def _other_machines() -> dict[str, str]:
 @contextmanager
 def _paths_in(config: ExperimentConfig, folder: Path | None) -> Iterator[dict[str, Path]]:
     """Give the paths of this machine that others need; a folder for results stands for a small file in it."""
+    # Tiles that a server hands out are opened by no client; a sweep's trials are servers, and run anywhere.
+    handed_out_here = config.federation.mode == "fedssg" and folder is None
+    beside = {} if handed_out_here else config.family.other_stores
     named = {
         "data.store": None if config.data.store in DATASETS else config.data.store,
-        **{f"{config.task}.{field}": path for field, path in config.family.other_stores.items()},
+        **{f"{config.task}.{field}": path for field, path in beside.items()},
         f"{config.task}.weights": getattr(config.family, "weights", None),
         "evaluation.extractor_weights": config.evaluation.extractor_weights,
     }

@@ -3,6 +3,7 @@ import ray
 
 from fedray.cluster import ClusterSize, NodeSize, ResourceError, reach
 from fedray.cluster.reach import check_reach
+from fedray.config import ExperimentConfig, override
 
 TWO = ClusterSize((NodeSize(4), NodeSize(4)))
 
@@ -48,6 +49,19 @@ def test_the_weights_that_a_configuration_names_are_asked_for(other_machine, see
     )
     with pytest.raises(ResourceError, match=rf"^gan.weights is {weights}, .* put the file on every machine, or mount"):
         check_reach(config, TWO)
+
+
+def test_tiles_that_are_handed_out_are_asked_for_only_where_a_server_may_run(other_machine, sees_nothing, tmp_path):
+    made = tmp_path / "made"
+    made.mkdir()
+    named = {"task": "classification", "data.store": "colon", "classification.tiles": "both"}
+    named["classification.synthetic"] = str(made)
+    handed = override(ExperimentConfig(), {**named, "federation.mode": "fedssg"}, "test")
+    check_reach(handed, TWO)
+    with pytest.raises(ResourceError, match=f"classification.synthetic is {made}, which is on this machine but not"):
+        check_reach(handed, TWO, tmp_path / "out")  # of trials, each of which is a server
+    with pytest.raises(ResourceError, match=f"classification.synthetic is {made}, which is on this machine but not"):
+        check_reach(override(ExperimentConfig(), named, "test"), TWO)  # whose clients open it
 
 
 def test_an_address_and_an_embedded_set_need_no_question(sees_nothing, small_config, monkeypatch):
