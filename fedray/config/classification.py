@@ -66,8 +66,14 @@ class ClassificationConfig(Family):
     keep those of round 1. For federation.mode 'fedssg'."""
     count_noise: NonNegative = 0.0
     """Standard deviation, in tiles, of the Gaussian noise that each client adds to its counts of labels and domains
-    before it tells them, >= 0; 0: exact counts. One tile more or less changes one count by 1, and what the counts cost
-    is logged as privacy/epsilon; how many tiles a client has in all travels besides. For federation.mode 'fedssg'."""
+    before it tells them, >= 0; 0: exact counts. What the counts cost is logged as privacy/epsilon: of one tile more or
+    less, or with count_clip of one patient; how many tiles a client has in all travels besides. For federation.mode
+    'fedssg'."""
+    count_clip: Positive | None = None
+    """Most that a patient counts for at a client, in tiles, > 0: counts of a patient (a group of the store) that are
+    longer, as the root of the sum of their squares, are scaled down to it, and privacy/epsilon is of one patient more
+    or less at a client. Unset: it is of one tile, and a patient with n tiles has up to that of noise n times as small.
+    For count_noise."""
     batch_size: int = Field(32, ge=2, le=65536)
     """Tiles per optimiser step on a client, >= 2; a client with fewer tiles uses all it has, and a tile that is left
     over alone at the end of an epoch joins the batch before it."""
@@ -145,6 +151,11 @@ class ClassificationConfig(Family):
         return self.count_noise > 0 and self.allocation != "none"
 
     @property
+    def count_multiplier(self) -> float:
+        """Noise multiplier of the counts: the noise's deviation, in the most that what they hide changes them."""
+        return self.count_noise / (self.count_clip or 1.0)
+
+    @property
     def other_stores(self) -> Mapping[str, str]:
         """The synthetic tiles, if any."""
         return {"synthetic": self.synthetic} if self.synthetic else {}
@@ -210,7 +221,7 @@ class ClassificationConfig(Family):
             return [
                 f"classification.{name} is for federation.mode 'fedssg', but the mode is {mode!r} and nothing would "
                 "read it; leave it out, or set the mode"
-                for name in ("allocation", "refresh_every", "count_noise")
+                for name in ("allocation", "refresh_every", "count_noise", "count_clip")
                 if getattr(self, name) != type(self).model_fields[name].default
             ]
         if self.tiles == "synthetic" or (self.tiles == "real" and self.allocation != "none"):
@@ -218,5 +229,10 @@ class ClassificationConfig(Family):
                 "federation.mode 'fedssg' hands out tiles of classification.synthetic beside the clients' own, so it "
                 f"needs classification.tiles 'both', but got {self.tiles!r}; set it, or classification.allocation "
                 "'none' to hand out nothing"
+            ]
+        if self.count_clip is not None and not self.count_noise:
+            return [
+                f"classification.count_clip is {self.count_clip:g}, but classification.count_noise is 0: exact counts "
+                "have no account, whatever a patient counts for; set it, or leave the clip out"
             ]
         return []

@@ -2,7 +2,7 @@
 
 from fedray.data.allocation import AllocationError, check_coverage
 from fedray.data.catalog import DATASETS, absolute_store, cache_dir, open_store
-from fedray.data.distribution import distinct, handed_out, planned
+from fedray.data.distribution import countable, distinct, handed_out, planned
 from fedray.data.figures import draw_partition
 from fedray.data.importing import (
     ImportOptions,
@@ -72,6 +72,7 @@ __all__ = [
     "check_shared_target",
     "client_partition",
     "count_reasons",
+    "countable",
     "distinct",
     "draw_partition",
     "external_store",

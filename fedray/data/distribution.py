@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fedray.config import ExperimentConfig
+from fedray.config import ClassificationConfig, ExperimentConfig
 from fedray.data.allocation import Counts, allocate, check_coverage
-from fedray.data.sources import local_store, partitioned_store
+from fedray.data.sources import TileSource, local_store, partitioned_store
 from fedray.data.supply import Codes, Supply, supply_beside
 from fedray.randomness import stream
 
@@ -22,8 +23,15 @@ def local_supply(config: ExperimentConfig) -> Supply:
     return supply_beside(path, config.data)
 
 
+def countable(settings: ClassificationConfig, source: TileSource, client: int) -> Counts | NDArray[np.float64]:
+    """Count a client's tiles as it tells them, but for noise: [label, domain], fractions where patients are clipped."""
+    if settings.count_clip is None:
+        return source.counts(client)
+    return source.clipped_counts(client, settings.count_clip)
+
+
 def local_plan(config: ExperimentConfig) -> Counts:
-    """Plan from exact counts of this process's store; noised ones come to something near it.
+    """Plan from counts of this process's store; noised ones come to something near it.
 
     Returns:
         int64 [client, label, domain].
@@ -34,7 +42,8 @@ def local_plan(config: ExperimentConfig) -> Counts:
         PartitionError: The partition is impossible.
     """
     store, source, supply = local_store(config.data), partitioned_store(config), local_supply(config)
-    counts = np.stack([source.counts(client) for client in range(config.num_clients)])
+    counts = np.stack([countable(config.classification, source, client) for client in range(config.num_clients)])
+    counts = np.rint(counts).astype(np.int64)
     if config.classification.allocation != "none":
         check_coverage(counts, supply.stock(), store.label_names, store.domain_names)
     return planned(config, counts, supply.stock())

@@ -14,7 +14,7 @@ from fedray.data.catalog import DATASETS, open_store
 from fedray.data.partitions import Partition, partition_store
 from fedray.data.some_domains import of_domain
 from fedray.data.store import StoreError, TileStore
-from fedray.data.tiles import LabelledTiles, TileShape, count_cells
+from fedray.data.tiles import LabelledTiles, TileShape, count_cells, count_clipped
 from fedray.storage import is_uri
 
 
@@ -31,6 +31,10 @@ class TileSource(Protocol):
 
     def counts(self, client: int) -> NDArray[np.int64]:
         """Count the tiles of a client, int64 [label, domain], without reading one."""
+        ...
+
+    def clipped_counts(self, client: int, limit: float) -> NDArray[np.float64]:
+        """Count them as :func:`fedray.data.tiles.count_clipped` does, float64 [label, domain]."""
         ...
 
 
@@ -53,6 +57,11 @@ class PartitionedStore:
         """Count the tiles that the partition gives a client, int64 [label, domain]."""
         own = self._partition.clients[client]
         return count_cells(self.shape(), self._store.labels[own], self._store.domains[own])
+
+    def clipped_counts(self, client: int, limit: float) -> NDArray[np.float64]:
+        """Count them with no group for more than a limit, float64 [label, domain]."""
+        own, store = self._partition.clients[client], self._store
+        return count_clipped(self.shape(), store.labels[own], store.domains[own], store.groups[own], limit)
 
 
 class OwnStore:
@@ -85,6 +94,12 @@ class OwnStore:
         """Count the store's training tiles, int64 [label, domain]."""
         own = self._store.indices("train")
         return count_cells(self._shape, self._labels[self._store.labels[own]], self._domains[self._store.domains[own]])
+
+    def clipped_counts(self, client: int, limit: float) -> NDArray[np.float64]:
+        """Count them with no group for more than a limit, float64 [label, domain]."""
+        own, store = self._store.indices("train"), self._store
+        labels, domains = self._labels[store.labels[own]], self._domains[store.domains[own]]
+        return count_clipped(self._shape, labels, domains, store.groups[own], limit)
 
 
 @dataclass(frozen=True)

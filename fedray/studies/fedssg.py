@@ -14,7 +14,7 @@ _SHARED = ("data", "partition")
 """Sections in which the generator's experiment is the classifier's: the same clients with the same tiles."""
 _SCORES = ("balanced-accuracy", "macro-f1", "worst-cell-recall*", "balanced-accuracy/external*",
            "balanced-accuracy/domain/*", "recall/label/*")  # fmt: skip
-_HANDED_OUT = ("synthetic_per_real", "allocation", "refresh_every", "count_noise")
+_HANDED_OUT = ("synthetic_per_real", "allocation", "refresh_every", "count_noise", "count_clip")
 """Fields of the classifier that say what is handed out."""
 
 

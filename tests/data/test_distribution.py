@@ -16,6 +16,7 @@ from fedray.data import (
     write_store,
 )
 from fedray.data.distribution import distinct, local_plan
+from fedray.data.tiles import TileShape, count_cells, count_clipped
 from tests.support.classifiers import experiment
 from tests.support.small import random_tiles
 
@@ -137,6 +138,11 @@ def test_what_cannot_be_handed_out_is_refused_before_anything_starts(small_store
             {"federation__mode": "federated", "classification__count_noise": 1.0},
             "count_noise is for federation.mode 'fedssg'",
         ),
+        ({"classification__count_clip": 4.0}, "count_clip is 4, but classification.count_noise is 0"),
+        (
+            {"federation__mode": "federated", "classification__count_clip": 4.0},
+            "count_clip is for federation.mode 'fedssg'",
+        ),
         (
             {"federation__mode": "federated", "data__store": "sites", "partition__scheme": "iid"},
             "take federation.mode 'fedssg'",
@@ -147,6 +153,38 @@ def test_what_cannot_be_handed_out_is_refused_before_anything_starts(small_store
 def test_settings_that_contradict_each_other_are_refused(small_store, of_one_scanner, changes, told):
     with pytest.raises(ConfigError, match=told):
         fedssg(small_store, of_one_scanner, **changes)
+
+
+def test_no_patient_counts_for_more_than_the_limit():
+    """Against a loop over patients; one more or less, with whatever tiles, changes the counts by the limit at most."""
+    random, shape, limit = np.random.default_rng(0), TileShape(16, 3, 3, 2), 4.0
+    groups = random.choice([3, 5, 8, 1000], 300, p=[0.7, 0.2, 0.09, 0.01])
+    labels, domains = random.integers(0, 3, 300), random.integers(0, 2, 300)
+    counts = count_clipped(shape, labels, domains, groups, limit)
+    expected = np.zeros((3, 2))
+    for group in np.unique(groups):
+        own = count_cells(shape, labels[groups == group], domains[groups == group])
+        expected += own * min(1.0, limit / np.linalg.norm(own))
+        without = groups != group
+        change = counts - count_clipped(shape, labels[without], domains[without], groups[without], limit)
+        assert np.linalg.norm(change) <= limit + 1e-9
+    assert np.allclose(counts, expected) and counts.sum() < 300
+    unclipped = count_clipped(shape, labels, domains, groups, 300)
+    assert np.allclose(unclipped, count_cells(shape, labels, domains))
+    assert not count_clipped(shape, labels[:0], domains[:0], groups[:0], limit).any()
+
+
+def test_what_is_planned_is_planned_from_clipped_counts(small_store, of_one_scanner):
+    """Tiles of the small store are patients of their own: none is clipped at 1 tile, and half of each at 0.5."""
+    noise = {"classification__count_noise": 1e-3, "federation__num_clients": 1, "classification__allocation": "cover"}
+    source = partitioned_store(fedssg(small_store, of_one_scanner, **noise))
+    whole, half = (source.clipped_counts(0, limit) for limit in (1.0, 0.5))
+    assert (whole == source.counts(0)).all() and (half == source.counts(0) / 2).all()
+    skewed = {**noise, "federation__num_clients": 2, "classification__allocation": "balance"}
+    full, clipped = (
+        local_plan(fedssg(small_store, of_one_scanner, **skewed, classification__count_clip=clip)) for clip in (1, 0.5)
+    )
+    assert 0 < clipped.sum() < full.sum()
 
 
 def test_other_tasks_have_nothing_to_hand_out(small_config):

@@ -18,7 +18,17 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from fedray.config import ExperimentConfig
-from fedray.data import Census, LabelledTiles, TileShape, check_coverage, distinct, handed_out, planned, supply_for
+from fedray.data import (
+    Census,
+    LabelledTiles,
+    TileShape,
+    check_coverage,
+    countable,
+    distinct,
+    handed_out,
+    planned,
+    supply_for,
+)
 from fedray.federation.account import Account
 from fedray.federation.client import client_app, client_id
 from fedray.federation.exchange import check_replies, exchange
@@ -57,7 +67,7 @@ Counts = NDArray[np.int64]
 def count_tiles(message: Message, context: Context) -> Message:
     """Tell how many training tiles of each label and domain the client has, int64 [label, domain]: noised, if asked."""
     started, config = time.perf_counter(), experiment_of(message)
-    counts = source_of(config, message, context).counts(client_id(context))
+    counts = countable(config.classification, source_of(config, message, context), client_id(context))
     if config.classification.count_noise:
         # From the system's entropy, not from the experiment's streams: whoever knew the seed could take it off again.
         counts = noised(counts, config.classification.count_noise, np.random.default_rng())
@@ -73,7 +83,7 @@ def take_tiles(message: Message, context: Context) -> Message:
     return Message(RecordDict({METRICS: MetricRecord({SECONDS: time.perf_counter() - started})}), reply_to=message)
 
 
-def noised(counts: Counts, deviation: float, random: np.random.Generator) -> Counts:
+def noised(counts: NDArray[np.number], deviation: float, random: np.random.Generator) -> Counts:
     """Add Gaussian noise of a standard deviation in tiles to counts; whole numbers come out, none below 0."""
     noisy = counts + random.normal(0.0, deviation, counts.shape)
     return np.maximum(np.rint(noisy), 0).astype(np.int64)
@@ -96,7 +106,8 @@ MESSAGES = (
     ),
     Part(
         "site", "query.count_tiles", ARRAYS, COUNTS,
-        "number of its training tiles of each label with each domain; noised with `classification.count_noise`",
+        "number of its training tiles of each label with each domain; noised with `classification.count_noise`, with "
+        "no patient for more than `classification.count_clip`",
         "server", _ONCE, "8 bytes for a label with a domain",
     ),
     Part("site", "query.count_tiles", METRICS, SECONDS, "how long that took", "server", _ONCE, "a number"),
@@ -203,7 +214,7 @@ class Distribution:
         """Ask all clients for their counts, int64 [client, label, domain]."""
         config = self._config
         if config.is_private:
-            self._account.count(config.classification.count_noise)  # and kept, before anything leaves a client
+            self._account.count(config.classification.count_multiplier)  # and kept, before anything leaves a client
         content = RecordDict({CONFIG: experiment_record(config)})
         messages = [Message(content, client, COUNT) for client in clients]
         replies, _ = exchange(grid, messages, None, config.federation)

@@ -149,6 +149,18 @@ def test_noised_counts_are_asked_for_once_and_their_cost_is_told(small_store, ma
         assert_close(handed, expected, 0)
 
 
+def test_the_account_of_patients_is_of_the_most_that_one_changes_the_counts(small_store, made):
+    noise = {"classification__count_noise": 8.0, "privacy__delta": 1e-3}
+    accounts = {clip: Account() for clip in (None, 4.0)}
+    epsilons = {}
+    for clip, account in accounts.items():
+        config = fedssg(small_store, made, federation__num_rounds=1, classification__count_clip=clip, **noise)
+        _, (report,), _ = run(config, account=account)
+        epsilons[clip] = report.epsilon
+    assert dict(accounts[None].releases) == {8.0: 1} and dict(accounts[4.0].releases) == {2.0: 1}
+    assert epsilons[None] < epsilons[4.0]
+
+
 def test_exact_counts_have_no_account(small_store, made):
     _, (report, *_), _ = run(fedssg(small_store, made))
     assert report.epsilon is None
