@@ -23,10 +23,10 @@ def local_supply(config: ExperimentConfig) -> Supply:
     return supply_beside(path, config.data)
 
 
-def countable(settings: ClassificationConfig, source: TileSource, client: int) -> Counts | NDArray[np.float64]:
-    """Count a client's tiles as it tells them, but for noise: [label, domain], fractions where patients are clipped."""
+def countable(settings: ClassificationConfig, source: TileSource, client: int) -> NDArray[np.float64]:
+    """Count a client's tiles as it tells them, but for noise: float64 [label, domain], whole unless they are clipped."""
     if settings.count_clip is None:
-        return source.counts(client)
+        return source.counts(client).astype(np.float64)
     return source.clipped_counts(client, settings.count_clip)
 
 
@@ -42,8 +42,8 @@ def local_plan(config: ExperimentConfig) -> Counts:
         PartitionError: The partition is impossible.
     """
     store, source, supply = local_store(config.data), partitioned_store(config), local_supply(config)
-    counts = np.stack([countable(config.classification, source, client) for client in range(config.num_clients)])
-    counts = np.rint(counts).astype(np.int64)
+    told = [countable(config.classification, source, client) for client in range(config.num_clients)]
+    counts: Counts = np.rint(np.stack(told)).astype(np.int64)
     if config.classification.allocation != "none":
         check_coverage(counts, supply.stock(), store.label_names, store.domain_names)
     return planned(config, counts, supply.stock())

@@ -64,7 +64,7 @@ def count_clipped(shape: TileShape, labels: Codes, domains: Codes, groups: Codes
     own, numbers = np.unique(cells, return_counts=True)  # a table of all groups and cells would be mostly zeros
     squares = np.bincount(own // num_cells, numbers**2.0, len(found))
     scale = np.minimum(1.0, limit / np.sqrt(squares))
-    clipped = np.bincount(own % num_cells, numbers * scale[own // num_cells], num_cells)
+    clipped = np.bincount(own % num_cells, numbers * scale[own // num_cells], num_cells).astype(np.float64)
     return clipped.reshape(shape.num_labels, shape.num_domains)
 
 

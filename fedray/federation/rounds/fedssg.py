@@ -68,11 +68,10 @@ def count_tiles(message: Message, context: Context) -> Message:
     """Tell how many training tiles of each label and domain the client has, int64 [label, domain]: noised, if asked."""
     started, config = time.perf_counter(), experiment_of(message)
     counts = countable(config.classification, source_of(config, message, context), client_id(context))
-    if config.classification.count_noise:
-        # From the system's entropy, not from the experiment's streams: whoever knew the seed could take it off again.
-        counts = noised(counts, config.classification.count_noise, np.random.default_rng())
+    # From the system's entropy, not from the experiment's streams: whoever knew the seed could take it off again.
+    told = noised(counts, config.classification.count_noise, np.random.default_rng())
     metrics = MetricRecord({SECONDS: time.perf_counter() - started})
-    return Message(RecordDict({ARRAYS: to_record({COUNTS: counts}), METRICS: metrics}), reply_to=message)
+    return Message(RecordDict({ARRAYS: to_record({COUNTS: told}), METRICS: metrics}), reply_to=message)
 
 
 @client_app.query("take_tiles")
@@ -83,10 +82,11 @@ def take_tiles(message: Message, context: Context) -> Message:
     return Message(RecordDict({METRICS: MetricRecord({SECONDS: time.perf_counter() - started})}), reply_to=message)
 
 
-def noised(counts: NDArray[np.number], deviation: float, random: np.random.Generator) -> Counts:
-    """Add Gaussian noise of a standard deviation in tiles to counts; whole numbers come out, none below 0."""
-    noisy = counts + random.normal(0.0, deviation, counts.shape)
-    return np.maximum(np.rint(noisy), 0).astype(np.int64)
+def noised(counts: NDArray[np.float64], deviation: float, random: np.random.Generator) -> Counts:
+    """Add Gaussian noise of a standard deviation in tiles, 0 for none; whole numbers come out, none below 0."""
+    noisy = np.rint(counts + random.normal(0.0, deviation, counts.shape))
+    told: Counts = np.maximum(noisy, 0).astype(np.int64)
+    return told
 
 
 # The server.

@@ -168,10 +168,10 @@ def test_exact_counts_have_no_account(small_store, made):
 
 def test_noise_has_the_deviation_that_is_said_and_no_count_is_negative():
     random = np.random.default_rng(0)
-    far = noised(np.full((200, 50, 4), 1000), 5.0, random)
+    far = noised(np.full((200, 50, 4), 1000.0), 5.0, random)
     # of a rounded Gaussian: 25 + 1 / 12, to 4 standard errors of 40,000 draws
     assert abs(far.mean() - 1000) < 4 * 5 / 200 and abs(far.var() - 25 - 1 / 12) < 4 * 25 * math.sqrt(2 / 40_000)
-    near = noised(np.zeros((200, 50, 4), np.int64), 5.0, random)
+    near = noised(np.zeros((200, 50, 4)), 5.0, random)
     assert near.dtype == np.int64 and near.min() == 0 and 0.45 < (near == 0).mean() < 0.6
 
 
