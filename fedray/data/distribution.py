@@ -24,7 +24,7 @@ def local_supply(config: ExperimentConfig) -> Supply:
 
 
 def countable(settings: ClassificationConfig, source: TileSource, client: int) -> NDArray[np.float64]:
-    """Count a client's tiles as it tells them, but for noise: float64 [label, domain], whole unless they are clipped."""
+    """Count a client's tiles as it tells them, but for noise: float64 [label, domain], whole unless clipped."""
     if settings.count_clip is None:
         return source.counts(client).astype(np.float64)
     return source.clipped_counts(client, settings.count_clip)
