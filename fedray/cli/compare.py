@@ -31,7 +31,7 @@ from fedray.experiment.comparing import (
 )
 from fedray.learning import training_device
 from fedray.results.place import Place, new_place
-from fedray.storage import private_folder, why_not_made
+from fedray.storage import why_not_made
 from fedray.terminal import plain_console
 
 KINDS = tuple(kind for metric in METRICS for kind, mode in metric.kinds.items() if mode is not None)
@@ -91,14 +91,17 @@ def compare(argv: Sequence[str], description: str) -> None:
     for judge in judges:
         check_extractor(store, judge)
     out = Place.at(options.out or new_place("extractors"))
-    _check_free(out)
+    if not out.is_locked():  # a job that died there left half of them
+        _check_free(out)
     console, device = plain_console(), training_device(ResourcesConfig(device=options.device))
     for note in (*notes, *_lost(found)):
         console.print(f"note: {note}", soft_wrap=True)
     compared = score_candidates(found.candidates, judges, store, options.score, device, options.seed)
-    private_folder(out.folder)
-    write_compared(compared, out.folder)
-    out.push()
+    with out.held() as is_left:
+        if not is_left:
+            _check_free(out)
+        write_compared(compared, out.folder)
+        out.push()
     _print(console, compared, judges)
     console.print(f"Results: {out}/: {SCORES}, {AGREEMENT}, {PICTURE}", soft_wrap=True)
 

@@ -35,7 +35,7 @@ from fedray.learning import training_device
 from fedray.reports.words import headline
 from fedray.results.finished import Finished
 from fedray.results.place import Place, new_place, results_root
-from fedray.storage import private_folder, why_not_made
+from fedray.storage import why_not_made
 from fedray.terminal import clock, plain_console, without_folders
 from fedray.tracking import Tracker, check_tracking, resolve_tracking_uri, ui_command
 
@@ -105,14 +105,19 @@ def evaluate(argv: Sequence[str], description: str, program: str) -> None:
         f"judging {len(subjects)} x {evaluator.num_samples} tiles against {store.name}, which has "
         f"{len(real.training):,} training tiles: about {cost} of one CPU"
     )
-    private_folder(out.folder)  # its pictures show real tiles
-    show_self_test(console, evaluator, out.folder)
-    judgements = judge_all(subjects, real, evaluator, config, options.seed, lambda what: console.print(f"  {what} ..."))
-    protocol = about(subjects, real, evaluator, config, options.seed, join(["python", program, *without_folders(argv)]))
-    write_judgements(judgements, protocol, out.folder)
-    out.push()
-    tracker = Tracker(tracking_uri, options.tracking.experiment, real_tiles=options.tracking.real_tiles)
-    tracked = log_judgements(judgements, subjects, protocol, out.folder, tracker)
+    with out.held():
+        _check_free(out)
+        show_self_test(console, evaluator, out.folder)
+        judgements = judge_all(
+            subjects, real, evaluator, config, options.seed, lambda what: console.print(f"  {what} ...")
+        )
+        protocol = about(
+            subjects, real, evaluator, config, options.seed, join(["python", program, *without_folders(argv)])
+        )
+        write_judgements(judgements, protocol, out.folder)
+        out.push()
+        tracker = Tracker(tracking_uri, options.tracking.experiment, real_tiles=options.tracking.real_tiles)
+        tracked = log_judgements(judgements, subjects, protocol, out.folder, tracker)
     for judgement in judgements:
         console.print(f"{judgement.judged.name}: {headline(judgement)}")
         for finding in judgement.findings.values():

@@ -20,7 +20,7 @@ from fedray.experiment.self_tested import quality_line
 from fedray.experiment.settled import from_store
 from fedray.learning import training_device
 from fedray.results.place import Place, new_place
-from fedray.storage import private_folder, why_not_made
+from fedray.storage import why_not_made
 from fedray.terminal import plain_console
 
 
@@ -76,13 +76,16 @@ def score(argv: Sequence[str], description: str) -> None:
     given = given_tiles(options.tiles, store, options.tiles_split, resize=options.resize)
     choose(given.labels, store, config.evaluation, options.seed)  # before an extractor is trained
     out = Place.at(options.out or new_place("scores"))
-    _check_free(out)
+    if not out.is_locked():  # a job that died there left half of them
+        _check_free(out)
     console = plain_console()
     evaluator = Evaluator.prepare(store, config.evaluation, training_device(config.resources))
     scored = score_given(given, store, config.evaluation, evaluator, options.seed)
-    private_folder(out.folder)  # its picture shows real tiles
-    write_scored(scored, store, evaluator, f"{options.tiles} against {store.name}", out.folder)
-    out.push()
+    with out.held() as is_left:
+        if not is_left:
+            _check_free(out)
+        write_scored(scored, store, evaluator, f"{options.tiles} against {store.name}", out.folder)
+        out.push()
     num, num_given = len(scored.labels), len(given.labels)
     drawn = f"{num_given - num:,} of {num_given:,} tiles are left out; which, is drawn by --seed {options.seed}"
     for note in (*given.notes, *([drawn] if num < num_given else [])):

@@ -29,7 +29,10 @@ def load_config(path: str | Path) -> ExperimentConfig:
 
 
 def save_config(config: BaseModel, path: str | Path) -> None:
-    """Write a config as YAML that :func:`load_config` reads back to an equal one."""
+    """Write a config as YAML that :func:`load_config` reads back to an equal one: a file of the user's.
+
+    Jobs write theirs whole, by :func:`fedray.storage.write_whole`.
+    """
     Path(path).write_text(to_yaml(config), encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from fedray.data.colon import build_colon
 from fedray.data.shared import fetch_store
 from fedray.data.some_domains import without_domain
 from fedray.data.store import FORMAT_VERSION, StoreError, TileStore
-from fedray.storage import is_uri, private_folder, why_not_writable
+from fedray.storage import is_uri, private_folder, remove_leftovers, why_not_writable
 
 DATASETS: dict[str, Callable[[DataConfig, Path], TileStore]] = {"colon": build_colon}
 
@@ -61,8 +62,10 @@ def _open(config: DataConfig) -> TileStore:
         return TileStore.open(config.store)
     config = config.model_copy(update=_EMBEDDED | config.model_dump(exclude_none=True))
     folder = cache_dir() / "stores"
-    folder.mkdir(exist_ok=True)
     build = f"{config.store}-{config.tile_size}px-{config.num_domains}d-v{FORMAT_VERSION}.{_BUILD_VERSION}"
+    with suppress(StoreError):
+        return TileStore.open(folder / build)  # one that was filled before may be read-only now
+    folder.mkdir(exist_ok=True)
     with FileLock(folder / f"{build}.lock"):
         try:
             return TileStore.open(folder / build)
@@ -81,10 +84,11 @@ def absolute_store(config: DataConfig) -> DataConfig:
 def cache_dir() -> Path:
     """Return the folder for everything FedRay caches: ``$FEDRAY_CACHE``, or ``~/.cache/fedray``.
 
-    Where it is missing it is made, for this user alone: it holds tiles.
+    Where it is missing it is made, for this user alone: it holds tiles. What processes that died were writing there
+    goes. A folder that was filled may be read-only.
 
     Raises:
-        StoreError: The folder cannot be made, or nothing can be written into it.
+        StoreError: The folder cannot be made, or it is empty and nothing can be written into it.
     """
     folder = Path(os.environ.get("FEDRAY_CACHE") or "~/.cache/fedray").expanduser()
     _check_cache(folder)
@@ -99,7 +103,8 @@ def _check_cache(folder: Path) -> None:
         raise StoreError(
             f"cannot make the cache folder {folder} ({error.strerror}); set FEDRAY_CACHE to a writable folder"
         ) from None
-    if problem := why_not_writable(folder):
+    remove_leftovers(folder)
+    if (problem := why_not_writable(folder)) and not any(folder.iterdir()):
         raise StoreError(
             f"cannot write to the cache folder {folder} ({problem}); set FEDRAY_CACHE to a writable folder"
         )

@@ -1,15 +1,13 @@
 """Tile stores on shared storage: fetched once a node into the cache, under a lock, and checked by fingerprint."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 from filelock import FileLock
 
 from fedray.data.store import METADATA_FILE, TILES_FILE, StoreError, TileStore
 from fedray.data.writing import content_fingerprint
-from fedray.storage import SharedFolder, StorageError
+from fedray.storage import AddressLock, SharedFolder, StorageError, whole_folder
 
 
 def fetch_store(uri: str, cache: Path) -> TileStore:
@@ -30,10 +28,11 @@ def fetch_store(uri: str, cache: Path) -> TileStore:
                 f"there is no tile store at {uri} (no {METADATA_FILE}); jobs/prepare_data.py --upload {uri} makes one"
             )
         copy = cache / _fingerprint(described, uri)
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{copy}.lock"):
-            if not copy.exists():
-                _fetch(shared, copy)
+        if not copy.exists():  # one that was filled before may be read-only now
+            cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{copy}.lock"):
+                if not copy.exists():
+                    _fetch(shared, copy)
         return TileStore.open(copy)
     except StorageError as error:
         raise StoreError(str(error)) from None
@@ -43,10 +42,13 @@ def upload_store(store: TileStore, uri: str) -> None:
     """Copy a store to shared storage. ``store.json`` goes last: until it is there, there is no store.
 
     Raises:
+        InUseError: Another process uploads to the same place.
         StoreError: The storage does not answer, or refuses.
     """
     try:
-        SharedFolder(uri).upload(store.path, [TILES_FILE, METADATA_FILE])
+        shared = SharedFolder(uri)
+        with AddressLock(shared).held():
+            shared.upload(store.path, [TILES_FILE, METADATA_FILE])
     except StorageError as error:
         raise StoreError(str(error)) from None
 
@@ -78,9 +80,7 @@ def _fingerprint(described: bytes, uri: str) -> str:
 
 def _fetch(shared: SharedFolder, copy: Path) -> None:
     """Copy the store beside its place, check it, and move it there: it is whole or absent."""
-    partial = copy.with_name(f".{copy.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with whole_folder(copy) as partial:
         shared.download([METADATA_FILE, TILES_FILE], partial)
         store = TileStore.open(partial)
         if (found := content_fingerprint(store)) != store.fingerprint:
@@ -88,6 +88,3 @@ def _fetch(shared: SharedFolder, copy: Path) -> None:
                 f"the tile store {shared.uri} is damaged: its tiles have the fingerprint {found}, but {METADATA_FILE} "
                 f"says {store.fingerprint}; upload it again"
             )
-        partial.rename(copy)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

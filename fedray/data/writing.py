@@ -1,12 +1,10 @@
 """Writing a tile store: a stream of tiles in, bounded memory, and a directory that appears whole or not at all."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import math
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -27,6 +25,10 @@ from fedray.data.store import (
     Tile,
     TileStore,
 )
+from fedray.storage import FolderLock, InUseError, is_foreign, write_whole
+from fedray.storage.lock import LOCK
+from fedray.storage.owners import remove_all
+from fedray.storage.whole import put_back, put_in_place
 
 BATCH_BYTES = 16 * 2**20
 """Pixels of one record batch; the writer holds about three times as much."""
@@ -75,7 +77,7 @@ def write_store(
         metadata |= {"name": name or path.name, "source": source, "group_kind": group_kind, "names": names}
         if origin is not None:
             metadata["origin"] = dict(origin)
-        (partial / METADATA_FILE).write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+        write_whole(partial / METADATA_FILE, json.dumps(metadata, indent=1).encode())
         for written in (partial / TILES_FILE, partial / METADATA_FILE, partial):
             _sync(written)
         _move_into_place(partial, path, overwrite)
@@ -105,7 +107,7 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 
 def _belongs_to_store(name: str) -> bool:
-    return name in (METADATA_FILE, TILES_FILE) or name.startswith(".")  # systems put hidden files anywhere
+    return name in (METADATA_FILE, TILES_FILE, LOCK) or is_foreign(name)  # systems put theirs anywhere
 
 
 def content_fingerprint(store: TileStore) -> str:
@@ -229,44 +231,37 @@ def _record_batch(
 
 @contextlib.contextmanager
 def partial_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty hidden sibling of ``path``, locked by this process; remove it unless it was moved into place."""
+    """Yield an empty hidden sibling of ``path``, locked by this process; remove it unless it was moved into place.
+
+    Raises:
+        StoreError: Another process writes the same path; the message says which.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(partial, os.O_RDONLY)
-    try:
-        _lock(descriptor, partial, path)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(FolderLock(partial, path, make=_make).held())
+        except InUseError as error:
+            raise StoreError(f"another process is writing {path}: {error}") from None
+        put_back(path)
         for stale in partial.iterdir():
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+            if stale.name != LOCK:
+                remove_all(stale)
         try:
             yield partial
         except BaseException:  # Ctrl-C included: nothing half-written stays
-            shutil.rmtree(partial, ignore_errors=True)
+            remove_all(partial)
             raise
-    finally:
-        os.close(descriptor)
+        if not partial.exists():
+            (path / LOCK).unlink(missing_ok=True)  # only now: until it was in place, no other process might clear it
 
 
-def _lock(descriptor: int, partial: Path, path: Path) -> None:
-    """Take the directory's lock, which the system releases when this process ends, however it ends."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ours = partial.exists() and os.fstat(descriptor).st_ino == partial.stat().st_ino
-    except BlockingIOError:
-        ours = False
-    if not ours:
-        raise StoreError(f"another process is writing {path}; wait for it, or choose another path")
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _move_into_place(partial: Path, path: Path, overwrite: bool) -> None:
     check_target(path, overwrite)
-    if path.exists():
-        replaced = path.with_name(f".{path.name}.replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
-        path.rename(replaced)
-        partial.rename(path)
-        shutil.rmtree(replaced, ignore_errors=True)
-    else:
-        partial.rename(path)
+    put_in_place(partial, path)
     _sync(path.parent)
 
 

@@ -23,6 +23,7 @@ from fedray.evaluation.reference import load_reference
 from fedray.evaluation.samples import sample_of
 from fedray.randomness import torch_stream
 from fedray.results.finished import Finished
+from fedray.storage import parquet_bytes, picture_bytes, write_whole
 
 SCORES, AGREEMENT, PICTURE = "scores.parquet", "agreement.parquet", "agreement.png"
 """Files of the results."""
@@ -288,6 +289,6 @@ def _draw_taus(axes: Any, compared: Compared, names: Sequence[str]) -> None:
 
 def write_compared(compared: Compared, folder: Path) -> None:
     """Write both tables and the picture."""
-    compared.scores.to_parquet(folder / SCORES)
-    compared.agreement.to_parquet(folder / AGREEMENT)
-    draw_agreement(compared).savefig(folder / PICTURE, dpi=120)
+    write_whole(folder / SCORES, parquet_bytes(compared.scores))
+    write_whole(folder / AGREEMENT, parquet_bytes(compared.agreement))
+    write_whole(folder / PICTURE, picture_bytes(draw_agreement(compared), dpi=120))

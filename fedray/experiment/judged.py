@@ -33,6 +33,7 @@ from fedray.reports.base import Figure
 from fedray.reports.judgement import Judgement, judge, score_table
 from fedray.reports.sheet import About, shown_figures, write_page
 from fedray.results.finished import Finished
+from fedray.storage import parquet_bytes, write_whole
 from fedray.terminal import without_folders
 from fedray.tracking import TrackedRun, Tracker, code_version_tags
 
@@ -224,11 +225,11 @@ def write_judgements(judgements: Sequence[Judgement], about: About, folder: Path
             kept |= {f"{report}-{word}.parquet": table for word, table in finding.tables.items()}
             for figure in finding.figures:
                 figures.append(_figure_path(folder, name, place, figure))
-                figures[-1].write_bytes(figure.png)
+                write_whole(figures[-1], figure.png)
         for file, table in kept.items():
             tables.setdefault(file, []).append(table.assign(**{SET: name}))
     for file, parts in tables.items():
-        pd.concat(parts, ignore_index=True).to_parquet(folder / file)
+        write_whole(folder / file, parquet_bytes(pd.concat(parts, ignore_index=True)))
     _write_page(judgements, about, folder)
     return [folder / PAGE, *(folder / file for file in tables), *figures]
 
@@ -257,7 +258,7 @@ def log_judgements(
         run = tracker.start_run(f"judgement of {subject.name}", tags=tags, params=about.protocol)
         run.log_dataset(judgement.judged.real.store)
         run.log_round(0, judgement.scores)
-        for path in sorted(folder.glob("*.parquet")):
+        for path in sorted(folder.glob("[!.]*.parquet")):
             run.log_artifact(path)
         _log_page(run, judgements, about, folder)
         log_self_test(run, evaluator.self_test, folder)
@@ -279,7 +280,7 @@ def _log_page(run: TrackedRun, judgements: Sequence[Judgement], about: About, fo
 
 
 def _write_page(judgements: Sequence[Judgement], about: About, folder: Path) -> None:
-    (folder / PAGE).write_text(write_page(judgements, about), encoding="utf-8", errors="backslashreplace")
+    write_whole(folder / PAGE, write_page(judgements, about).encode(errors="backslashreplace"))
 
 
 def _figure_path(folder: Path, name: str, place: int, figure: Figure) -> Path:

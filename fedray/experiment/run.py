@@ -27,17 +27,17 @@ from fedray.results.folder import (
     EXPERIMENT,
     check_basis,
     check_folder,
-    check_resumable,
-    check_unedited,
     finish,
     is_started,
     open_folder,
     outcome_of,
+    saved_as,
 )
 from fedray.results.ledger import EXPERIMENT_ACCOUNT, Ledger
 from fedray.results.place import Place
 from fedray.results.start import Start, opened_start, rests_on
 from fedray.simulation import WorkerPool
+from fedray.storage import parquet_bytes, write_whole
 from fedray.tasks import task_of
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
 
@@ -93,10 +93,27 @@ def run_experiment(
     Raises:
         ValueError: The data, the partition or the resources are impossible; the message says how.
         TrackingError: The tracking server does not answer.
+        InUseError: Another job runs in ``out``.
         DivergedError: A loss exploded. The rounds before it are tracked, and the run ends as FAILED.
         FederationError: Too many clients failed.
     """
     out = Place.at(out)
+    if (finished := finished_experiment(config, out)) is not None:
+        return finished
+    with out.held():
+        return _run_held(config, out, tracking_uri, on_round, on_evaluator, pool, telling)
+
+
+def _run_held(
+    config: ExperimentConfig,
+    out: Place,
+    tracking_uri: str,
+    on_round: OnRound,
+    on_evaluator: OnEvaluator,
+    pool: WorkerPool | None,
+    telling: Telling,
+) -> Result:
+    """Run an experiment in a place that no other job can enter; what is there is looked at once more."""
     if (finished := finished_experiment(config, out)) is not None:
         return finished
     config, store, start = check_experiment(config, out)
@@ -209,10 +226,7 @@ def saved_config(out: Place) -> ExperimentConfig:
     Raises:
         ConfigError: There is none, or it was changed since.
     """
-    check_resumable(out, EXPERIMENT)
-    saved = load_config(out.folder / EXPERIMENT.config)
-    check_unedited(out, EXPERIMENT, saved)
-    return saved
+    return saved_as(out, EXPERIMENT, load_config, ExperimentConfig)
 
 
 def _run_rounds(run: Run, out: Place, tracked: TrackedRun, log: OnRound, on_round: OnRound) -> Evaluation:
@@ -225,7 +239,7 @@ def _run_rounds(run: Run, out: Place, tracked: TrackedRun, log: OnRound, on_roun
         result = run.step()
         evaluation = result.evaluation
         rows.append({"round": result.report.round_index, **result.metrics})
-        pd.DataFrame(rows).to_parquet(path)
+        write_whole(path, parquet_bytes(pd.DataFrame(rows)))
         log(result)
         if run.done or run.state.round_index % run.config.federation.checkpoint_every == 0:
             tracked.flush()  # first: a killed run goes on after its checkpoint and does not log those rounds again

@@ -19,6 +19,7 @@ from fedray.experiment.self_tested import keep_self_test
 from fedray.randomness import stream
 from fedray.reports.judgement import score_table
 from fedray.results.pictures import save_samples
+from fedray.storage import parquet_bytes, write_whole
 
 TABLE, PICTURE, DIFFERENCES = "scores.parquet", "samples.png", "differences.parquet"
 """Files of the results."""
@@ -126,8 +127,8 @@ def _enough_for(have: NDArray[np.int64], store: TileStore, config: EvaluationCon
 def write_scored(scored: Scored, store: TileStore, evaluator: Evaluator, title: str, folder: Path) -> None:
     """Write both tables, a picture, real tiles above those that were scored, and the self-test into a folder."""
     keep_self_test(evaluator.self_test, folder)
-    score_table(scored.scores, scored.floor, scored.ceilings).to_parquet(folder / TABLE)
-    scored.differences.to_parquet(folder / DIFFERENCES)
+    write_whole(folder / TABLE, parquet_bytes(score_table(scored.scores, scored.floor, scored.ceilings)))
+    write_whole(folder / DIFFERENCES, parquet_bytes(scored.differences))
     save_samples(folder / PICTURE, store, _preview(scored, len(store.label_names)), title)
 
 

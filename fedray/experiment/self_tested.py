@@ -15,6 +15,7 @@ from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
 from fedray.evaluation.self_testing import REAL, State, is_of_label
 from fedray.experiment.judging import Judge
 from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
+from fedray.storage import parquet_bytes, picture_bytes, scratch_folder, write_whole
 from fedray.tracking import TrackedRun
 
 if TYPE_CHECKING:  # imported where it draws: every trial imports this room, and matplotlib costs it half a second
@@ -148,8 +149,8 @@ def self_test_table(test: SelfTest) -> pd.DataFrame:
 def keep_self_test(test: SelfTest | None, folder: Path) -> None:
     """Write table and picture into the folder of the results."""
     if test is not None:
-        self_test_table(test).to_parquet(folder / SELF_TEST)
-        draw_self_test(test).savefig(folder / SELF_TEST_PICTURE, dpi=120)
+        write_whole(folder / SELF_TEST, parquet_bytes(self_test_table(test)))
+        write_whole(folder / SELF_TEST_PICTURE, picture_bytes(draw_self_test(test), dpi=120))
 
 
 def log_self_test(run: TrackedRun, test: SelfTest | None, folder: Path) -> None:
@@ -157,10 +158,10 @@ def log_self_test(run: TrackedRun, test: SelfTest | None, folder: Path) -> None:
     if test is None:
         return
     run.log_artifact(folder / SELF_TEST_PICTURE)
-    shown = (folder / SELF_TEST).with_suffix(".csv")
-    self_test_table(test).to_csv(shown, index=False)
-    run.log_artifact(shown)
-    shown.unlink()
+    with scratch_folder() as scratch:
+        shown = (scratch / SELF_TEST).with_suffix(".csv")
+        self_test_table(test).to_csv(shown, index=False)
+        run.log_artifact(shown)
 
 
 def draw_self_test(test: SelfTest) -> "Figure":

@@ -16,7 +16,8 @@ from fedray.federation.handed import HANDED
 from fedray.federation.messages import from_record, to_record
 from fedray.federation.state import FederationState
 from fedray.learning import Arrays, DivergedError, check_finite
-from fedray.storage import in_order, private_folder
+from fedray.storage import in_order, private_folder, whole_folder
+from fedray.storage.whole import folder_replaced
 
 FORMAT = 3
 """Of a checkpoint that can be gone on with. Format 2 has no layers that FedBN's clients keep to themselves."""
@@ -25,12 +26,13 @@ _SAME_SERVER = (2, FORMAT)  # formats whose server's arrays are alike: a run tha
 SERVER_FILES = ("server.safetensors", "state.json")
 """What :func:`load_server` reads of a checkpoint's folder."""
 
+_ROUND = re.compile(r"round-\d+")
 _BEST, _TOLD = "best", "told"
 _SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named with dots and slashes
 
 
 def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping[int, RecordDict]) -> None:
-    """Write a checkpoint: the folder appears whole, by one rename, or not at all.
+    """Write a checkpoint: the folder appears whole, or not at all.
 
     Args:
         folder: Where to write; a checkpoint that is there already (the same round, run again) is replaced.
@@ -57,18 +59,10 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
         "validation": state.validation,
         "told": bool(state.told),
     }
-    scratch = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as partial:
         for name, arrays in files.items():
-            _write(arrays, scratch / f"{name}.safetensors")
-        (scratch / "state.json").write_text(json.dumps(header))
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            _write(arrays, partial / f"{name}.safetensors")
+        (partial / "state.json").write_text(json.dumps(header))
 
 
 def _write(arrays: Arrays, path: Path) -> None:
@@ -93,14 +87,22 @@ def save_round(folder: Path, state: FederationState, client_states: Mapping[int,
     private_folder(folder)
     save_checkpoint(target, state, client_states)
     for other in folder.iterdir():
-        if other != target:
-            shutil.rmtree(other)
+        if other != target and _is_ours(other):  # what the system put there stays
+            shutil.rmtree(other, ignore_errors=True)  # a file that somebody reads goes next time
 
 
 def latest_round(folder: Path) -> Path | None:
     """Return the newest checkpoint that :func:`save_round` wrote into a folder, or None where there is none."""
-    whole = (path for path in folder.glob("round-*") if path.suffix != ".tmp" and (path / "state.json").is_file())
-    return max(whole, default=None)
+    rounds = [path for path in folder.glob("round-*") if _ROUND.fullmatch(path.name)]
+    # A process died between the going of a round's old checkpoint and the coming of its new one.
+    aside = folder.glob(folder_replaced(Path("round-*")).name)
+    whole = [path for path in rounds if (path / "state.json").is_file()]
+    return max(whole, default=None) or max(aside, default=None)
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether something in a folder of checkpoints is one, whole or half."""
+    return path.is_dir() and path.name.lstrip(".").startswith("round-")
 
 
 def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict]]:

@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
 from shlex import quote
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
@@ -26,7 +25,7 @@ from fedray.results.basis import FEDRAY, FOLDER_FORMAT, FORMAT, Basis, ShownTile
 from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, FLOOR, RESULTS, TUNE_STATE
 from fedray.results.folder import EXPERIMENT, STUDY, SWEEP, FolderKind, identity_of, is_started
 from fedray.results.place import Place, results_root
-from fedray.storage import SharedFolder, in_order, is_uri
+from fedray.storage import SharedFolder, in_order, is_uri, scratch_folder
 from fedray.tasks import Classifier, Sampler, judged_arrays, task_of
 from fedray.tracking import RecordedRun, TrackedRun, recorded_run, resolve_tracking_uri
 
@@ -86,8 +85,8 @@ class Finished:
         """
         if RUN_ID.fullmatch(str(place)) and not Path(place).exists():
             run = recorded_run(str(place), tracking_uri or resolve_tracking_uri(results_root()))
-            with TemporaryDirectory() as copies, _readable(run):
-                return _of_run(run, Path(copies))
+            with scratch_folder() as copies, _readable(run):
+                return _of_run(run, copies)
         with _files_of(place) as out, _readable(out):
             return _of_experiment(out) if _checked_kind(out) is EXPERIMENT else _of_sweep(out)
 
@@ -200,18 +199,18 @@ def log_ending(
     """
     check_finite(arrays, "the arrays to be logged")
     ending = {"rests_on": basis_of(config, store), "rounds": round_index, "scores": scores, "floor": floor}
-    with TemporaryDirectory() as scratch:
-        save_file(in_order(arrays), Path(scratch) / ARRAYS)
-        (Path(scratch) / FINISHED).write_text(json.dumps(ending, indent=1), encoding="utf-8")
+    with scratch_folder() as scratch:
+        save_file(in_order(arrays), scratch / ARRAYS)
+        (scratch / FINISHED).write_text(json.dumps(ending, indent=1), encoding="utf-8")
         for name in (ARRAYS, FINISHED):
-            run.log_artifact(Path(scratch) / name)
+            run.log_artifact(scratch / name)
 
 
 @contextmanager
 def _files_of(place: str | Path) -> Iterator[Place]:
     """Give the small files of a place; what stands at an address is copied here for the moment.
 
-    ``Place.at`` is for jobs: it copies all there is, over what a job of this machine may be writing for that address.
+    ``Place.at`` is for jobs: it copies all there is.
     """
     if not is_uri(place):
         if not Path(place).is_dir():
@@ -222,10 +221,10 @@ def _files_of(place: str | Path) -> Iterator[Place]:
         yield Place(Path(place))
         return
     shared = SharedFolder(str(place))
-    with TemporaryDirectory() as copies:
+    with scratch_folder() as copies:
         wanted = {kind.identity for kind in (EXPERIMENT, SWEEP)} | {FINISHED, RESULTS}
-        shared.download([name for name in shared.names() if name in wanted], Path(copies))
-        yield Place(Path(copies), shared)
+        shared.download([name for name in shared.names() if name in wanted], copies)
+        yield Place(copies, shared)
 
 
 def _checked_kind(out: Place) -> FolderKind:

@@ -2,14 +2,15 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from fedray.config import ConfigError, config_paths, flatten, save_config
+from fedray.config import ConfigError, config_paths, flatten, to_yaml, validate
 from fedray.results.basis import Basis, changes, this_fedray
 from fedray.results.files import (
     BEST,
@@ -27,6 +28,8 @@ from fedray.results.files import (
 from fedray.results.place import Place
 from fedray.storage import private_folder, why_not_made, write_whole
 
+Saved = TypeVar("Saved", bound=BaseModel)
+
 
 @dataclass(frozen=True)
 class FolderKind:
@@ -37,8 +40,8 @@ class FolderKind:
     config: str
     """File with what was started."""
     identity: str
-    """File with the key that names it in MLflow, what was started, and what that rests on (basis.py); written last, so
-    a folder that has it is a whole one."""
+    """File with the key that names it in MLflow, what was started, and what that rests on (basis.py). Something was
+    started in a folder once it is there; ``config`` repeats for people what it says."""
     option: str
     """The option that takes its configuration."""
 
@@ -86,13 +89,21 @@ def check_folder(out: Place, kind: FolderKind, started: BaseModel, saved: BaseMo
         return
     strangers = {other.identity: other.name for other in KINDS if other is not kind}
     names = (*strangers, *(each.config for each in KINDS), *_RESULTS)
-    if found := [name for name in names if (out.folder / name).exists()]:
+    cut = {kind.config} if _is_cut(out.folder / kind.config, started) else set()
+    if found := [name for name in names if (out.folder / name).exists() and name not in cut]:
         what = f"holds another job's {strangers[found[0]]}" if found[0] in strangers else f"already has a {found[0]}"
         raise ConfigError(f"{out} {what}, which this {kind.name} would overwrite; choose another --out")
 
 
+def _is_cut(config: Path, started: BaseModel) -> bool:
+    """Say whether a file is the beginning of what a start writes there: one that died, and may be made again."""
+    return config.is_file() and to_yaml(started).encode().startswith(config.read_bytes())
+
+
 def open_folder(out: Place, kind: FolderKind, started: BaseModel, basis: Basis) -> str:
     """Make the folder, or find it again. Returns the key that names what is in it in MLflow.
+
+    A start that is cut here is begun again by the same one, or goes on.
 
     Raises:
         ConfigError: The folder cannot be written, or what is in it rests on something else.
@@ -101,12 +112,15 @@ def open_folder(out: Place, kind: FolderKind, started: BaseModel, basis: Basis) 
     identity = out.folder / kind.identity
     try:
         private_folder(out.folder)
-        if not identity.exists():
-            save_config(started, out.folder / kind.config)
+        if not is_started(out, kind):
+            (out.folder / kind.config).unlink(missing_ok=True)  # of a start that was cut
             record = {"key": uuid.uuid4().hex, "started": started.model_dump(mode="json"), "rests_on": dict(basis)}
             write_whole(identity, json.dumps(record, indent=1).encode())
             out.push()
         check_basis(out, kind, basis)
+        if not (out.folder / kind.config).exists():
+            write_whole(out.folder / kind.config, to_yaml(started).encode())
+            out.push()
         return str(identity_of(out, kind)["key"])
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be written ({error.strerror}); choose another --out") from None
@@ -175,10 +189,7 @@ def identity_of(out: Place, kind: FolderKind) -> Mapping[str, Any]:
         ConfigError: An older FedRay did not record it, or the file was changed.
     """
     path = out.folder / kind.identity
-    try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError:
-        found = {}
+    found = _record(path) or {}
     if not {"key", "started", "rests_on"} <= found.keys():
         raise ConfigError(
             f"{path} does not say what the {kind.name} was started with and what it rests on: an older FedRay has "
@@ -188,9 +199,42 @@ def identity_of(out: Place, kind: FolderKind) -> Mapping[str, Any]:
     return found
 
 
+def _record(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        return None
+
+
 def is_started(out: Place, kind: FolderKind) -> bool:
-    """Say whether something of this kind was started in the folder."""
-    return (out.folder / kind.identity).is_file()
+    """Say whether something of this kind was started in the folder.
+
+    An identity that cannot be read, with nothing else beside it, is of a start that was cut.
+    """
+    path = out.folder / kind.identity
+    return path.is_file() and (_record(path) is not None or any((out.folder / name).exists() for name in _RESULTS))
+
+
+def saved_as(out: Place, kind: FolderKind, load: Callable[[Path], Saved], model: type[Saved]) -> Saved:
+    """Read the configuration of what was started in a folder.
+
+    Args:
+        out: The place.
+        kind: What was started in it.
+        load: Reads the file with it.
+        model: Of it: where the file is missing, as a start that was cut leaves it, what was started is known all the
+            same.
+
+    Raises:
+        ConfigError: There is nothing of the kind, or its configuration was changed since.
+    """
+    check_resumable(out, kind)
+    path = out.folder / kind.config
+    if not path.exists():
+        return validate(model, identity_of(out, kind)["started"], source=str(out.folder / kind.identity))
+    saved = load(path)
+    check_unedited(out, kind, saved)
+    return saved
 
 
 def check_resumable(out: Place, kind: FolderKind) -> None:
@@ -202,6 +246,11 @@ def check_resumable(out: Place, kind: FolderKind) -> None:
     if is_started(out, kind):
         return
     what = f"it has no {kind.identity}" if out.folder.is_dir() else "there is no such folder"
+    if out.folder.is_dir() and any((out.folder / name).exists() for name in (kind.identity, kind.config)):
+        raise ConfigError(
+            f"there is no {kind.name} to continue in {out}: its start was cut before it had begun; start it again, as "
+            f"before, with --out {quote(str(out))}"
+        )
     if there := [other for other in KINDS if is_started(out, other)]:
         what = f"it holds {'an' if there[0] is EXPERIMENT else 'a'} {there[0].name}"
     raise ConfigError(

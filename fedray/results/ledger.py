@@ -4,12 +4,11 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from fedray.federation import Account, Releases, epsilon_of
 from fedray.results.place import Place
-from fedray.storage import SharedFolder, StorageError, is_uri, write_whole
+from fedray.storage import SharedFolder, StorageError, is_foreign, is_uri, write_whole
 
 FOLDER = "privacy"
 """Folder of a place with a file for each process that released something: none overwrites what another has counted."""
@@ -67,9 +66,7 @@ class Ledger:
     def _write(self, file: str, own: Releases) -> None:
         content = json.dumps({"releases": sorted(own.items())}).encode()
         if is_uri(self.address):
-            with TemporaryDirectory() as folder:
-                (Path(folder) / file).write_bytes(content)
-                SharedFolder(f"{self.address}/{FOLDER}").upload(Path(folder), [file])
+            SharedFolder(f"{self.address}/{FOLDER}").write(file, content)
             return
         folder_here = Path(self.address) / FOLDER
         try:
@@ -84,6 +81,10 @@ class Ledger:
     def _read(self) -> list[tuple[str, bytes]]:
         if is_uri(self.address):
             folder = SharedFolder(f"{self.address}/{FOLDER}")
-            return [(file, folder.read(file) or b"") for file in folder.names() if file.endswith(".json")]
-        paths = sorted((Path(self.address) / FOLDER).glob("*.json"))
+            return [(file, folder.read(file) or b"") for file in folder.names() if _is_account(file)]
+        paths = sorted(path for path in (Path(self.address) / FOLDER).glob("*.json") if _is_account(path.name))
         return [(path.name, path.read_bytes()) for path in paths]
+
+
+def _is_account(file: str) -> bool:
+    return file.endswith(".json") and not is_foreign(file)

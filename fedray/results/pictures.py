@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fedray.data import TileStore
 from fedray.evaluation.confusion import draw_confusion
 from fedray.randomness import stream
+from fedray.storage import picture_bytes, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,7 +109,7 @@ def save_samples(
     path: Path, store: TileStore, preview: Preview, title: str, draw_tiles: DrawTiles = draw_samples
 ) -> None:
     """Write :func:`draw_preview` as PNG."""
-    Image.fromarray(draw_preview(store, preview, title, draw_tiles=draw_tiles)).save(path)
+    write_whole(path, picture_bytes(Image.fromarray(draw_preview(store, preview, title, draw_tiles=draw_tiles))))
 
 
 _Row = tuple[str, Pixels]

@@ -1,19 +1,35 @@
 """Where a job's results go: a folder, or an address on shared storage that a folder of this machine is copied to."""
 
 import hashlib
+import itertools
 import os
 import re
 import shlex
-import shutil
 import sys
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from fedray.config import ConfigError
 from fedray.results.files import TUNE_STATE
-from fedray.storage import SharedFolder, is_uri, private_folder
+from fedray.storage import (
+    AddressLock,
+    FolderLock,
+    JobLock,
+    SharedFolder,
+    is_foreign,
+    is_uri,
+    own_mark,
+    private_folder,
+    remove_dead,
+)
+from fedray.storage.lock import LOCK
+from fedray.storage.owners import PARTIAL
+
+_copies = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -23,15 +39,21 @@ class Place:
     Attributes:
         folder: Where they are written on this machine.
         shared: Where on shared storage they are copied to; None where the folder is all there is.
+        lock: Keeps other jobs out; None where the place is in one whose job holds it, as the steps of a study are.
     """
 
     folder: Path
     shared: SharedFolder | None = None
+    lock: JobLock | None = None
     _pushed: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    _pulled: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def at(cls, out: "str | Path | Place") -> "Place":
         """Name a place by its folder or its ``s3://`` or ``gs://`` address, and fetch what stands at the address.
+
+        Nothing is written there: who looks harms nobody. What stands at an address is copied into a folder of this
+        process alone, which the next process removes once this one has ended.
 
         Raises:
             StorageError: The address is none, or the storage does not answer.
@@ -39,11 +61,46 @@ class Place:
         if isinstance(out, Place):
             return out
         if not is_uri(out):
-            return cls(Path(out))
-        shared = SharedFolder(str(out))
-        place = cls(results_root() / "runs" / "shared" / _folder_name(shared.uri), shared)
+            return cls(Path(out), lock=FolderLock(Path(out)))
+        shared, copies = SharedFolder(str(out)), results_root() / "runs" / "shared"
+        remove_dead(copies)
+        copy = copies / f"{_folder_name(shared.uri)}-{own_mark()}-{next(_copies)}"
+        place = cls(copy, shared, AddressLock(shared))
         place._pull()
         return place
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Keep other jobs out while the block runs; a place without a lock is in one that its job holds already.
+
+        Yields:
+            Whether a job died there: what lies there may be half of something.
+
+        Raises:
+            InUseError: Another job is there.
+            ConfigError: The folder takes no file.
+            StorageError: The storage does not answer.
+        """
+        is_left = False
+        with ExitStack() as stack:
+            if self.lock is not None:
+                try:
+                    is_left = stack.enter_context(self.lock.held())
+                except OSError as error:
+                    raise ConfigError(
+                        f"--out {self} cannot be written ({error.strerror}); choose another --out"
+                    ) from None
+                if self.shared is not None:
+                    self._pull()  # a job may have gone on there since
+            yield is_left
+
+    def is_locked(self) -> bool:
+        """Say whether a job is there, or has died there.
+
+        Raises:
+            StorageError: The storage does not answer.
+        """
+        return (self.folder / LOCK).exists() if self.shared is None else self.shared.read(LOCK) is not None
 
     @property
     def state(self) -> str:
@@ -58,7 +115,7 @@ class Place:
         """
         if self.shared is not None:
             return self.shared.num_bytes()
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return sum(size for size, _ in self._stamps().values())
 
     def __str__(self) -> str:
         """Return what the user called it."""
@@ -71,11 +128,14 @@ class Place:
         here is deleted there.
 
         Raises:
+            InUseError: Another job has taken the place over.
             StorageError: The storage does not answer, or refuses.
         """
+        if self.lock is not None:
+            self.lock.check()
         if self.shared is None:
             return
-        stamps = {name: _stamp(self.folder / name) for name in self._names()}
+        stamps = self._stamps()
         changed = [name for name, stamp in stamps.items() if self._pushed.get(name) != stamp]
         self.shared.upload(self.folder, sorted(changed, key=lambda name: (name.endswith(".json"), name)))
         self.shared.delete(name for name in self._pushed if name not in stamps)
@@ -85,15 +145,35 @@ class Place:
     def _pull(self) -> None:
         """Make the folder what stands at the address: another machine may have gone on from there."""
         assert self.shared is not None
-        shutil.rmtree(self.folder, ignore_errors=True)
         private_folder(self.folder)
-        names = [name for name in self.shared.names() if not name.startswith(f"{TUNE_STATE}/")]
-        self.shared.download(names, self.folder)
-        self._pushed.update({name: _stamp(self.folder / name) for name in names})
+        there = {name: stamp for name, stamp in self.shared.stamps().items() if _is_result(name)}
+        self.shared.download([name for name, stamp in there.items() if self._pulled.get(name) != stamp], self.folder)
+        for name in self._pulled.keys() - there.keys():
+            (self.folder / name).unlink(missing_ok=True)
+        self._pulled.clear()
+        self._pulled.update(there)
+        self._pushed.clear()
+        self._pushed.update(self._stamps())
 
-    def _names(self) -> list[str]:
-        files = (path for path in self.folder.rglob("*") if path.is_file())
-        return [path.relative_to(self.folder).as_posix() for path in files]
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        """Say size and time of all files in the folder that are ours, by their paths in it."""
+        stamps = {}
+        for path in self.folder.rglob("*"):
+            name = path.relative_to(self.folder).as_posix()
+            with suppress(FileNotFoundError):  # the system's own files come and go
+                if not _is_passing(name) and path.is_file():
+                    stamps[name] = _stamp(path)
+        return stamps
+
+
+def _is_result(name: str) -> bool:
+    """Say whether a file at an address belongs into the copy: Tune reads its own from there."""
+    return not name.startswith(f"{TUNE_STATE}/") and not _is_passing(name)
+
+
+def _is_passing(name: str) -> bool:
+    """Say whether a file, by its path in the folder, is a lock, half written, or the system's."""
+    return name == LOCK or any(part.endswith(PARTIAL) or is_foreign(part) for part in name.split("/"))
 
 
 @contextmanager
@@ -124,7 +204,8 @@ def results_root() -> Path:
 
 def new_place(name: str) -> str:
     """Name a place for results, below ``runs/`` of ``$FEDRAY_RESULTS`` or of this folder."""
-    told, folder = os.environ.get("FEDRAY_RESULTS", ""), f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    told = os.environ.get("FEDRAY_RESULTS", "")
+    folder = f"{name}-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"  # two jobs may start in one second
     if is_uri(told):
         return f"{told.rstrip('/')}/runs/{folder}"
     path = results_root() / "runs" / folder

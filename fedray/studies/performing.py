@@ -57,7 +57,7 @@ def outcome_before(step: Step) -> Outcome | None:
     if isinstance(step, JudgementStep):
         path = step.folder / ALARMS
         return Outcome(json.loads(path.read_text(encoding="utf-8")), {}) if path.exists() else None
-    found = outcome_of(Place.at(step.folder))
+    found = outcome_of(Place(step.folder))
     return None if found is None else Outcome(found["scores"], found["floor"], found["run_id"])
 
 
@@ -101,7 +101,7 @@ class Performer:
             tags = {**self._tags, KIND: "cell", "fedray.step": step.fingerprint}
             result = run_experiment(
                 step.config,
-                out=step.folder,
+                out=Place(step.folder),  # in the study's own, which its job holds
                 tracking_uri=self._tracking_uri,
                 pool=self._workers(step.config),
                 telling=Membership(self._parent_run_id, step.name, tags),

@@ -1,6 +1,5 @@
 """run_study(study) -> StudyResult: every step once, as many at a time as there is room for; a stopped study goes on."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,14 +22,13 @@ from fedray.results.folder import (
     STUDY,
     check_basis,
     check_folder,
-    check_resumable,
-    check_unedited,
     finish,
     is_started,
     open_folder,
+    saved_as,
 )
 from fedray.simulation import WorkerResources
-from fedray.storage import is_uri, write_whole
+from fedray.storage import is_uri, parquet_bytes, write_whole
 from fedray.studies.definition import Study, load_study
 from fedray.studies.lanes import Lanes, RayLanes
 from fedray.studies.performing import Outcome, Performer, outcome_before
@@ -97,8 +95,22 @@ def run_study(
     Raises:
         ValueError: The study, its data or its resources are impossible; the message says how.
         TrackingError: The tracking server does not answer.
+        InUseError: Another job runs in ``out``.
     """
     place = Place.at(checked_out(out))
+    with place.held():
+        return _run_held(study, place, tracking_uri, max_concurrent, on_line, make_lanes)
+
+
+def _run_held(
+    study: Study,
+    place: Place,
+    tracking_uri: str,
+    max_concurrent: int | None,
+    on_line: OnLine,
+    make_lanes: MakeLanes | None,
+) -> StudyResult:
+    """Run a study in a place that no other job can enter; what is there is looked at once more."""
     plan = check_study(study, place)
     cluster = connect()
     for config in {step.config.data: step.config for step in plan.experiments() if not step.upstream}.values():
@@ -157,10 +169,7 @@ def saved_study(out: Place) -> Study:
     Raises:
         ConfigError: There is none, or it was changed since.
     """
-    check_resumable(out, STUDY)
-    saved = load_study(out.folder / STUDY.config)
-    check_unedited(out, STUDY, saved)
-    return saved
+    return saved_as(out, STUDY, load_study, Study)
 
 
 def plan_lanes(plan: Plan, cluster: ClusterSize, max_concurrent: int | None = None) -> StudyPlan:
@@ -225,9 +234,7 @@ def write_tables(study: Study, tables: list[FilledTable], folder: Path, notes: S
     markdown, page, parquet = (folder / name for name in STUDY_TABLES)
     write_whole(markdown, to_markdown(study, tables, notes).encode())
     write_whole(page, to_html(study, tables, notes).encode())
-    partial_file = parquet.with_name(f".{parquet.name}.partial")
-    to_frame(tables).to_parquet(partial_file)
-    os.replace(partial_file, parquet)
+    write_whole(parquet, parquet_bytes(to_frame(tables)))
 
 
 def read_tables(folder: Path) -> pd.DataFrame:

@@ -25,10 +25,9 @@ from fedray.results.folder import (
     SWEEP,
     check_basis,
     check_folder,
-    check_resumable,
-    check_unedited,
     is_started,
     outcome_of,
+    saved_as,
 )
 from fedray.results.start import Start, opened_start, rests_on
 from fedray.sweep.results import SweepResult
@@ -82,10 +81,7 @@ def saved_space(out: Place) -> SearchSpace:
     Raises:
         ConfigError: There is none, or it was changed since.
     """
-    check_resumable(out, SWEEP)
-    saved = load_space(out.folder / SWEEP.config)
-    check_unedited(out, SWEEP, saved)
-    return saved
+    return saved_as(out, SWEEP, load_space, SearchSpace)
 
 
 def settle(space: SearchSpace) -> SearchSpace:

@@ -19,8 +19,7 @@ from fedray.cluster.upload import UPLOAD_REMEDY, submitted_folder, to_be_sent, w
 from fedray.config import ConfigError, DataConfig, ExperimentConfig
 from fedray.data import StoreError, absolute_store, cache_dir, open_store
 from fedray.errors import UserError
-from fedray.results import Place
-from fedray.storage import SharedFolder, StorageError, why_not_made
+from fedray.storage import SharedFolder, StorageError, is_uri, why_not_made
 from fedray.sweep.plan import plan_sweep
 from fedray.sweep.space import load_space
 from fedray.tracking import TrackingError, check_tracking, shown
@@ -220,34 +219,32 @@ def _about_data(data: DataConfig, reports: dict[str, NodeReport | str]) -> Findi
 
 
 def _about_results(out: str, num_nodes: int) -> Finding:
-    """Write, read and delete a small file where results will go."""
-    try:
-        place = Place.at(out)
-        if place.shared is None:
-            text = f"{out} on this machine"
-            if problem := why_not_made(place.folder):
-                return Finding(
-                    "results", "problem", f"{text} cannot be used: {problem}", "name another by --out or FEDRAY_RESULTS"
-                )
-            if num_nodes > 1:
-                remedy = "name an address on shared storage by --out or FEDRAY_RESULTS, or a folder all nodes mount"
-                return Finding("results", "note", f"{text}: trials on other nodes need to see it too", remedy)
-            return Finding("results", "ok", text)
-        _probe(place.shared)
-    except (StorageError, OSError) as error:
-        return Finding("results", "problem", str(error))
-    return Finding("results", "ok", f"{out} can be written")
+    """Say whether results can go there; nothing in the place itself is touched."""
+    if is_uri(out):
+        try:
+            _probe(out)
+        except (StorageError, OSError) as error:
+            return Finding("results", "problem", str(error))
+        return Finding("results", "ok", f"{out} can be written")
+    text = f"{out} on this machine"
+    if problem := why_not_made(Path(out)):
+        return Finding(
+            "results", "problem", f"{text} cannot be used: {problem}", "name another by --out or FEDRAY_RESULTS"
+        )
+    if num_nodes > 1:
+        remedy = "name an address on shared storage by --out or FEDRAY_RESULTS, or a folder all nodes mount"
+        return Finding("results", "note", f"{text}: trials on other nodes need to see it too", remedy)
+    return Finding("results", "ok", text)
 
 
-def _probe(shared: SharedFolder) -> None:
-    name = f".fedray-probe-{uuid.uuid4().hex}"
-    scratch = cache_dir() / name
-    try:
-        scratch.write_bytes(b"probe")
-        shared.upload(scratch.parent, [name])
-        shared.delete([name])
-    finally:
-        scratch.unlink(missing_ok=True)
+def _probe(address: str) -> None:
+    """Write a small object beside an address, where no job may be running, and delete it."""
+    scheme, _, path = address.rstrip("/").partition("://")
+    bucket, _, below = path.partition("/")
+    beside = f"{bucket}/{below}".rpartition("/")[0]
+    shared, name = SharedFolder(f"{scheme}://{beside}"), f".fedray-probe-{uuid.uuid4().hex}"
+    shared.write(name, b"probe")
+    shared.delete([name])
 
 
 def _about_tracking(uri: str, reports: dict[str, NodeReport | str]) -> Finding:

@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from fedray.config import ExperimentConfig, save_config
+from fedray.config import ExperimentConfig, to_yaml
 from fedray.evaluation import Scores
 from fedray.federation import Releases, epsilon_of
 from fedray.results.files import BEST, FLOOR, RESULTS
 from fedray.results.ledger import Ledger
+from fedray.storage import parquet_bytes, write_whole
 from fedray.sweep.searcher import SCORES, SPENT, OptunaSearcher
 from fedray.sweep.space import SearchSpace
 from fedray.tracking import Pages
@@ -107,8 +108,8 @@ def trial_params(space: SearchSpace, number: int, trials: pd.DataFrame) -> dict[
 
 def write_results(result: SweepResult) -> None:
     """Write ``results.parquet`` and ``best.yaml``."""
-    result.trials.to_parquet(result.out / RESULTS)
-    save_config(result.best_config, result.out / BEST)
+    write_whole(result.out / RESULTS, parquet_bytes(result.trials))
+    write_whole(result.out / BEST, to_yaml(result.best_config).encode())
 
 
 def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:

@@ -73,9 +73,18 @@ def run_sweep(
     Raises:
         ValueError: The space, its data or its resources are impossible; the message says how.
         TrackingError: The tracking server does not answer.
+        InUseError: Another job runs in ``out``.
         SweepError: No trial completed.
     """
     out = Place.at(out)
+    if (finished := finished_sweep(space, out)) is not None:
+        return finished
+    with out.held():
+        return _run_held(space, out, tracking_uri, on_evaluator)
+
+
+def _run_held(space: SearchSpace, out: Place, tracking_uri: str, on_evaluator: OnEvaluator) -> SweepResult:
+    """Run a sweep in a place that no other job can enter; what is there is looked at once more."""
     if (finished := finished_sweep(space, out)) is not None:
         return finished
     space, store, start = check_sweep(space, out)

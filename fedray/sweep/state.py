@@ -7,11 +7,10 @@ leaves half of one, or an empty one, and Tune would then forget the trials that 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from fedray.results import Place
-from fedray.storage import SharedFolder, inside, write_whole
+from fedray.storage import SharedFolder, inside, is_foreign, scratch_folder, write_whole
 
 WHOLE_STATE = "whole-state.zip"
 """Beside Tune's own files."""
@@ -28,7 +27,7 @@ def keep_state(files: Path, target: Path) -> None:
     content = BytesIO()
     with ZipFile(content, "w") as archive:
         for file in sorted(files.iterdir()):
-            if file.is_file() and file.name != WHOLE_STATE:
+            if file.name != WHOLE_STATE and not is_foreign(file.name) and file.is_file():
                 archive.write(file, file.name)
     # The partial file beside the folder: Tune uploads what is in it, at any time.
     write_whole(target / WHOLE_STATE, content.getvalue(), through=target.parent)
@@ -50,7 +49,7 @@ def put_state_back(out: Place) -> None:
     kept = _read(out)
     if kept is None:
         return
-    with ZipFile(BytesIO(kept)) as archive, TemporaryDirectory() as folder:
+    with ZipFile(BytesIO(kept)) as archive, scratch_folder() as folder:
         whole = archive.namelist()
         for name in whole:  # before the first is written
             inside(Path(out.state), name)
@@ -61,7 +60,7 @@ def put_state_back(out: Place) -> None:
         else:
             archive.extractall(folder)
             state = SharedFolder(out.state)
-            state.upload(Path(folder), whole)
+            state.upload(folder, whole)
             state.delete(_others(state.names(), whole))
 
 

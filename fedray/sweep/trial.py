@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from fedray.results.ledger import Ledger
 from fedray.results.pictures import Preview
 from fedray.results.start import Start
 from fedray.simulation import WorkerResources
+from fedray.storage import write_whole
 from fedray.sweep.searcher import COMPLETED, DIVERGED, SCORES, SECONDS, SPENT, STEPS
 from fedray.sweep.space import SearchSpace, Value
 from fedray.tasks import task_of
@@ -136,8 +138,10 @@ class FederatedTrial(tune.Trainable):
         self._tracked.flush()  # first: a killed trial goes on after its checkpoint and does not log those rounds again
         self._run.save(Path(checkpoint_dir) / "federation")
         if self._preview is not None:
-            np.save(Path(checkpoint_dir) / PREVIEW, self._preview)
-        (Path(checkpoint_dir) / _SPENT_FILE).write_text(json.dumps(self._spent))
+            content = BytesIO()
+            np.save(content, self._preview)
+            write_whole(Path(checkpoint_dir) / PREVIEW, content.getvalue())
+        write_whole(Path(checkpoint_dir) / _SPENT_FILE, json.dumps(self._spent).encode())
 
     def restore(self, checkpoint_path: Any) -> None:
         """Continue after the round of a checkpoint, or of the trial's newest whole one if that is gone.

@@ -4,13 +4,12 @@ import glob
 import logging
 import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ray import tune
 
 from fedray.results import Place
-from fedray.storage import SharedFolder, private_folder
+from fedray.storage import SharedFolder, private_folder, scratch_folder
 from fedray.sweep.checkpoints import DropCheckpoints
 from fedray.sweep.plan import SweepPlan
 from fedray.sweep.progress import SweepProgress
@@ -68,9 +67,9 @@ def _saved_searcher(space: SearchSpace, out: Place) -> OptunaSearcher:
         searcher.restore_from_dir(glob.escape(out.state))  # Ray reads the folder's name as a pattern
         return searcher
     state = SharedFolder(out.state)
-    with TemporaryDirectory() as folder:
-        state.download([name for name in state.names() if name.startswith("searcher-state")], Path(folder))
-        searcher.restore_from_dir(folder)
+    with scratch_folder() as folder:
+        state.download([name for name in state.names() if name.startswith("searcher-state")], folder)
+        searcher.restore_from_dir(str(folder))
     return searcher
 
 

@@ -5,7 +5,6 @@ import json
 import logging
 import math
 import shutil
-import tempfile
 import threading
 import time
 import uuid
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedray.config import ExperimentConfig, flatten, to_yaml
+from fedray.storage.owners import new_scratch_folder, remove_all
 from fedray.tracking.errors import TrackingError
 from fedray.tracking.names import mlflow_key, picture_key, storable
 from fedray.tracking.outbox import Delivery, Outbox
@@ -88,7 +88,7 @@ class TrackedRun:
         self._last_round: list[Metric] = []
         self._finished = False
         self._outbox = Outbox(client, run_id, uri)
-        self._spool = tempfile.TemporaryDirectory(prefix="fedray-tracking-", ignore_cleanup_errors=True)
+        self._spool = new_scratch_folder()
         self._num_spooled = 0
         self._lock = threading.Lock()
 
@@ -270,7 +270,7 @@ class TrackedRun:
                 send(max(0.0, ends_at - time.monotonic()))
             except TrackingError as error:
                 problems.append(str(error))
-        self._spool.cleanup()
+        remove_all(self._spool)
         if problems:
             raise TrackingError("\n".join(problems))
 
@@ -282,7 +282,7 @@ class TrackedRun:
         """Return a path for a file that waits, in a folder of its own."""
         with self._lock:
             self._num_spooled += 1
-            folder = Path(self._spool.name, str(self._num_spooled))
+            folder = self._spool / str(self._num_spooled)
         folder.mkdir()
         return folder / name
 

@@ -13,7 +13,7 @@ from fedray.experiment.run import check_experiment, finished_experiment, saved_c
 from fedray.experiment.settled import settled
 from fedray.results import Place
 from fedray.results.basis import EXTRACTOR, FORMAT, TILES, WEIGHTS, basis_of, changes, this_fedray
-from fedray.results.files import FINISHED
+from fedray.results.files import FINISHED, RESULTS
 from fedray.results.finished import Finished, ResultsError
 from fedray.results.folder import EXPERIMENT, SWEEP, check_basis, finish, open_folder, outcome_of
 from fedray.sweep import SearchSpace
@@ -178,6 +178,7 @@ def test_a_field_that_came_since_is_no_edit(tmp_path, request, kind):
 def test_a_folder_that_says_nothing_of_what_it_rests_on_is_refused(tmp_path, config):
     out = Place.at(tmp_path / "run")
     open_folder(out, EXPERIMENT, config, {})
+    (out.folder / RESULTS).touch()
     for content in ('{"key": "a"}', "{", ""):
         (out.folder / EXPERIMENT.identity).write_text(content)
         with pytest.raises(ConfigError, match=r"experiment\.json does not say what .* start a new experiment with"):

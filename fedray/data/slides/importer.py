@@ -1,7 +1,6 @@
 """From slides to a store: plan every slide, split whole groups, cut, write."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
@@ -29,6 +28,9 @@ from fedray.data.slides.picture import SUFFIX, draw_mask, save_mask
 from fedray.data.slides.slide import Slide, SlideError
 from fedray.data.store import StoreError, Tile, TileStore
 from fedray.data.writing import check_target, partial_directory, write_store
+from fedray.storage import is_foreign
+from fedray.storage.lock import LOCK
+from fedray.storage.whole import put_in_place
 
 OnProgress = Callable[[str, int, int], None]
 """Called with what is being done, and how much of how much is."""
@@ -120,8 +122,7 @@ def cut_slides(
             names=options.names,
             overwrite=options.overwrite,
         )
-        shutil.rmtree(options.masks_folder, ignore_errors=True)
-        pictures.rename(options.masks_folder)
+        put_in_place(pictures, options.masks_folder)
     slides = sorted([*job.slides, *empty], key=lambda slide: slide.source)
     notes = (*listing.notes, *naming.notes())
     return CutReport(store, tuple(slides), options.masks_folder, tuple(skipped), listing.left_out, notes)
@@ -249,13 +250,17 @@ def _fail_or_skip(error: SlideError, options: CutOptions, skipped: list[str]) ->
     skipped.append(str(error))
 
 
+def _is_picture(name: str) -> bool:
+    return name.endswith(SUFFIX) or name == LOCK or is_foreign(name)
+
+
 def _check_pictures(folder: Path, overwrite: bool) -> None:
     """Refuse a folder for the pictures that is taken; only such pictures are ever replaced."""
     if not folder.exists():
         return
     if not overwrite:
         raise StoreError(f"the folder {folder} exists already; choose another --masks, or replace it with --overwrite")
-    if not folder.is_dir() or any(not entry.name.endswith(SUFFIX) for entry in folder.iterdir()):
+    if not folder.is_dir() or any(not _is_picture(entry.name) for entry in folder.iterdir()):
         raise StoreError(
             f"{folder} holds more than pictures of masks (*{SUFFIX}), so it is not replaced; choose another --masks"
         )

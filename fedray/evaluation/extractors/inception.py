@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import shutil
 import urllib.request
 from pathlib import Path
@@ -19,6 +18,7 @@ from fedray.evaluation.errors import EvaluationError
 from fedray.evaluation.extractors.base import Extractor, reduce_to
 from fedray.evaluation.extractors.one_layer import OneLayer
 from fedray.pretrained import PretrainedError, published_bytes
+from fedray.storage import whole_file
 
 NAME = "inception-v3-compat"
 WIDTH = 2048
@@ -127,26 +127,23 @@ def _check_published(path: Path) -> bytes:
 
 def _download(path: Path) -> None:
     """Fetch the published file to ``path``, whole or not at all, once for all processes of this machine."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f"{path}.lock", timeout=3600.0):
             if path.is_file():
                 return
-            with (
-                urllib.request.urlopen(WEIGHTS_URL, timeout=DOWNLOAD_TIMEOUT_S) as response,
-                partial.open("wb") as file,
-            ):
-                shutil.copyfileobj(response, file)
-            if hashlib.sha256(partial.read_bytes()).hexdigest() != WEIGHTS_SHA256:
-                raise OSError("what arrived is not the published file")
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                with (
+                    urllib.request.urlopen(WEIGHTS_URL, timeout=DOWNLOAD_TIMEOUT_S) as response,
+                    partial.open("wb") as file,
+                ):
+                    shutil.copyfileobj(response, file)
+                if hashlib.sha256(partial.read_bytes()).hexdigest() != WEIGHTS_SHA256:
+                    raise OSError("what arrived is not the published file")
     except (OSError, filelock.Timeout) as error:
         raise EvaluationError(
             f"the Inception weights are not at {path}, and downloading {WEIGHTS_URL} failed ({error}). {_remedy()}"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _remedy() -> str:

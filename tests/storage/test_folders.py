@@ -39,7 +39,7 @@ def test_google_cloud_storage_without_credentials_is_no_silence_of_a_quarter_of_
     """Without a limit pyarrow asks for a token for 15 minutes; here nobody gives one, where a cloud's machines ask."""
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
-    monkeypatch.setattr("fedray.storage._RETRY_S", 1)
+    monkeypatch.setattr("fedray.storage.shared._RETRY_S", 1)
     with socket.socket() as closed:  # bound, and nobody listens
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{closed.getsockname()[1]}")

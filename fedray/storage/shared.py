@@ -1,24 +1,21 @@
-"""Folders on shared storage, named by a URI (``s3://bucket/path``, ``gs://bucket/path``), and whole files on disk."""
+"""Folders on shared storage, named by a URI (``s3://bucket/path``, ``gs://bucket/path``)."""
 
-import os
+import errno
 import posixpath
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyarrow import fs
 
 from fedray.errors import UserError
 
 _COPY_BYTES = 8 * 2**20
-_PROBE_BYTES = 4096  # a full disk takes none
 _RETRY_S = 60  # of Google Cloud Storage; pyarrow's own 15 minutes pass in silence where there are no credentials
 _PUBLIC = "anonymous"  # in the place of a user's name: a bucket that everybody may read
+_OF_THIS_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _ACCESS = (
     "Check the address, and the access: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or the machine's role for s3://, "
     "GOOGLE_APPLICATION_CREDENTIALS or its service account for gs://; AWS_ENDPOINT_URL for a store of your own"
@@ -34,55 +31,6 @@ def is_uri(place: str | Path) -> bool:
     return "://" in str(place)
 
 
-def private_folder(folder: Path) -> None:
-    """Make a folder that only this user can enter; one that is there keeps the rights that somebody gave it.
-
-    Args:
-        folder: For what others on this machine must not read: weights, states of clients, tiles. What is in it, and the
-            folders above it, have the usual rights.
-
-    Raises:
-        OSError: It cannot be made, or is a file.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def why_not_writable(folder: Path) -> str | None:
-    """Say why nothing can be written into a folder (rights, a read-only or a full disk), None where it can be."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(_PROBE_BYTES))
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
-
-
-def why_not_made(folder: Path) -> str | None:
-    """Say why a folder cannot be made, or written into where it is there; None where it can be."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not there.is_dir():
-        return f"{there} is no folder"
-    problem = why_not_writable(there)
-    return f"{there} takes no file ({problem})" if problem else None
-
-
-def write_whole(path: Path, content: bytes, *, through: Path | None = None) -> None:
-    """Write a file so that whoever reads it finds all of it, or what was there before.
-
-    Args:
-        path: The file. Its folder is there.
-        content: What it is to hold.
-        through: Folder of the partial file, on the same disk; None: the file's own.
-    """
-    partial = (through or path.parent) / f"{path.name}.{os.getpid()}.partial"
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def inside(folder: Path, name: str) -> Path:
     """Return the path of a file in a folder, whose name came from an archive, a bucket or a table.
 
@@ -96,16 +44,6 @@ def inside(folder: Path, name: str) -> Path:
             "who can write where it comes from"
         )
     return folder / name
-
-
-def in_order(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-    """Lay arrays out in memory as they read, row by row, so that they can be written as safetensors.
-
-    ``safetensors.numpy`` writes an array's memory as it lies: a transposed, sliced or Fortran-ordered one comes back
-    with other numbers in other places, without a word (findings/safetensors_strided.sh).
-    """
-    # not ascontiguousarray, which makes [1] of []
-    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 class SharedFolder:
@@ -146,9 +84,7 @@ class SharedFolder:
         Raises:
             StorageError: The storage does not answer, or refuses.
         """
-        selector = fs.FileSelector(self._root, recursive=True, allow_not_found=True)
-        infos = self._ask(lambda: self._files.get_file_info(selector), "listed")
-        return sorted(posixpath.relpath(info.path, self._root) for info in infos if info.type == fs.FileType.File)
+        return sorted(self.stamps())
 
     def num_bytes(self) -> int:
         """Add up the sizes of all files below the folder.
@@ -156,9 +92,7 @@ class SharedFolder:
         Raises:
             StorageError: The storage does not answer, or refuses.
         """
-        selector = fs.FileSelector(self._root, recursive=True, allow_not_found=True)
-        infos = self._ask(lambda: self._files.get_file_info(selector), "listed")
-        return sum(info.size for info in infos if info.type == fs.FileType.File)
+        return sum(size for size, _ in self.stamps().values())
 
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes, None where there is no such file.
@@ -178,6 +112,41 @@ class SharedFolder:
         content: bytes | None = self._ask(read, "read")
         return content
 
+    def stamps(self) -> dict[str, tuple[int, int]]:
+        """Say of all files below the folder, by their paths in it, how large they are and when they were written.
+
+        Returns:
+            Bytes and nanoseconds, which say that a file was written again.
+
+        Raises:
+            StorageError: The storage does not answer, or refuses.
+        """
+        infos = self._listed()
+        return {posixpath.relpath(info.path, self._root): (info.size, info.mtime_ns or 0) for info in infos}
+
+    def written_s(self, name: str) -> float:
+        """Say when a file was written, by the storage's own clock, in seconds since 1970; 0 where there is none.
+
+        Raises:
+            StorageError: The storage does not answer, or refuses.
+        """
+        info = self._ask(lambda: self._files.get_file_info(self._path(name)), "read")
+        return (info.mtime_ns or 0) / 1e9
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file, whole or not at all.
+
+        Raises:
+            StorageError: The storage does not answer, or refuses.
+        """
+
+        def write() -> None:
+            with self._files.open_output_stream(self._path(name)) as writer:
+                writer.write(content)
+
+        self._make_parent(name)
+        self._ask(write, "written")
+
     def download(self, names: Iterable[str], folder: Path) -> None:
         """Copy files into a local folder, under the same names.
 
@@ -196,10 +165,9 @@ class SharedFolder:
             StorageError: The storage does not answer, or refuses.
         """
         for name in names:
-            source, path = inside(folder, name), self._path(name)
-            if self._files.type_name == "local":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._copy(fs.LocalFileSystem(), str(source), self._files, path, "written")
+            source = inside(folder, name)
+            self._make_parent(name)
+            self._copy(fs.LocalFileSystem(), str(source), self._files, self._path(name), "written")
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files.
@@ -209,6 +177,15 @@ class SharedFolder:
         """
         for name in names:
             self._ask(lambda name=name: self._files.delete_file(self._path(name)), "cleaned up")
+
+    def _listed(self) -> list[Any]:
+        selector = fs.FileSelector(self._root, recursive=True, allow_not_found=True)
+        infos = self._ask(lambda: self._files.get_file_info(selector), "listed")
+        return [info for info in infos if info.type == fs.FileType.File]
+
+    def _make_parent(self, name: str) -> None:
+        if self._files.type_name == "local":
+            Path(self._path(name)).parent.mkdir(parents=True, exist_ok=True)
 
     def _path(self, name: str) -> str:
         return posixpath.join(self._root, name)
@@ -225,6 +202,8 @@ class SharedFolder:
         try:
             return call()
         except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno in _OF_THIS_DISK:
+                raise
             raise StorageError(f"{self.uri} cannot be {verb} ({_brief(error)}). {_ACCESS}") from None
 
 
