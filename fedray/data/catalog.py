@@ -104,7 +104,8 @@ def _check_cache(folder: Path) -> None:
             f"cannot make the cache folder {folder} ({error.strerror}); set FEDRAY_CACHE to a writable folder"
         ) from None
     remove_leftovers(folder)
-    if (problem := why_not_writable(folder)) and not any(folder.iterdir()):
+    is_filled = any((folder / name).is_dir() for name in ("stores", "fetched", "evaluation"))
+    if (problem := why_not_writable(folder)) and not is_filled:
         raise StoreError(
             f"cannot write to the cache folder {folder} ({problem}); set FEDRAY_CACHE to a writable folder"
         )

@@ -20,7 +20,7 @@ from fedray.experiment.settled import settled
 from fedray.experiment.starting import check_start, start_tags
 from fedray.experiment.telling import ALONE, OnRound, Telling
 from fedray.experiment.tracked import ended, keep_picture
-from fedray.federation import latest_round, load_checkpoint, make_strategy
+from fedray.federation import keep_newest, latest_round, load_checkpoint, make_strategy
 from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import CHECKPOINT, RESULTS
 from fedray.results.folder import (
@@ -134,6 +134,7 @@ def _run_held(
     account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.is_private else None
     with open_experiment(config, resources, prepared, account, pool, start) as run:
         run.load(out.folder / CHECKPOINT)
+        keep_newest(out.folder / CHECKPOINT)  # a job that died may have left older ones
         with ended(telling.open(tracker, config, store, key, tags)) as tracked:
             pages = telling.begin(run, store, tracker, tracked, evaluator, out.folder)
             evaluation = _run_rounds(run, out, tracked, telling.on_round(tracked, store), on_round)

@@ -4,6 +4,7 @@ from fedray.federation.account import Account, Releases, epsilon_of
 from fedray.federation.asking import logits_from_clients, sample_from_clients
 from fedray.federation.checkpoint import (
     SERVER_FILES,
+    keep_newest,
     latest_round,
     load_checkpoint,
     load_server,
@@ -39,6 +40,7 @@ __all__ = [
     "epsilon_of",
     "federate",
     "initial_state",
+    "keep_newest",
     "latest_round",
     "load_checkpoint",
     "load_server",

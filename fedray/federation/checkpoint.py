@@ -86,8 +86,14 @@ def save_round(folder: Path, state: FederationState, client_states: Mapping[int,
     target = folder / f"round-{state.round_index:05d}"
     private_folder(folder)
     save_checkpoint(target, state, client_states)
-    for other in folder.iterdir():
-        if other != target and _is_ours(other):  # what the system put there stays
+    keep_newest(folder)
+
+
+def keep_newest(folder: Path) -> None:
+    """Remove all checkpoints of a folder but the newest; what the system or a person put there stays."""
+    newest = latest_round(folder)
+    for other in folder.iterdir() if newest else ():
+        if other != newest and other.is_dir() and other.name.lstrip(".").startswith("round-"):
             shutil.rmtree(other, ignore_errors=True)  # a file that somebody reads goes next time
 
 
@@ -98,11 +104,6 @@ def latest_round(folder: Path) -> Path | None:
     aside = folder.glob(folder_replaced(Path("round-*")).name)
     whole = [path for path in rounds if (path / "state.json").is_file()]
     return max(whole, default=None) or max(aside, default=None)
-
-
-def _is_ours(path: Path) -> bool:
-    """Say whether something in a folder of checkpoints is one, whole or half."""
-    return path.is_dir() and path.name.lstrip(".").startswith("round-")
 
 
 def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict]]:
