@@ -23,6 +23,7 @@ from fedray.reports.base import RealTiles
 from fedray.reports.memorisation import FEWEST, LEVEL, NEIGHBOURS, held_out_nearness, neighbours_in, spaces
 from fedray.results.finished import Finished
 from fedray.results.generating import Cell, Images, batch, batches
+from fedray.storage import parquet_bytes, write_whole
 from fedray.tasks import Sampler
 
 MOST_REAL = 256
@@ -179,7 +180,7 @@ def keep_table(table: pd.DataFrame, store: Path) -> Path:
     """Write the table beside the folder of tiles, whatever came of them. Returns its file."""
     path = store.with_name(f"{store.name}.gate.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(path)
+    write_whole(path, parquet_bytes(table))
     return path
 
 
