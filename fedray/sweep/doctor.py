@@ -219,7 +219,7 @@ def _about_data(data: DataConfig, reports: dict[str, NodeReport | str]) -> Findi
 
 
 def _about_results(out: str, num_nodes: int) -> Finding:
-    """Say whether results can go there; nothing in the place itself is touched."""
+    """Say whether results can go there; nothing that lies there is touched."""
     if is_uri(out):
         try:
             _probe(out)
@@ -238,11 +238,8 @@ def _about_results(out: str, num_nodes: int) -> Finding:
 
 
 def _probe(address: str) -> None:
-    """Write a small object beside an address, where no job may be running, and delete it."""
-    scheme, _, path = address.rstrip("/").partition("://")
-    bucket, _, below = path.partition("/")
-    beside = f"{bucket}/{below}".rpartition("/")[0]
-    shared, name = SharedFolder(f"{scheme}://{beside}"), f".fedray-probe-{uuid.uuid4().hex}"
+    """Write a small object at an address and delete it; a job that may run there looks at no name that begins so."""
+    shared, name = SharedFolder(address), f".fedray-probe-{uuid.uuid4().hex}"
     shared.write(name, b"probe")
     shared.delete([name])
 
