@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -33,7 +32,7 @@ from fedray.reports.base import Figure
 from fedray.reports.judgement import Judgement, judge, score_table
 from fedray.reports.sheet import About, shown_figures, write_page
 from fedray.results.finished import Finished
-from fedray.storage import parquet_bytes, write_whole
+from fedray.storage import parquet_bytes, scratch_folder, write_whole
 from fedray.terminal import without_folders
 from fedray.tracking import TrackedRun, Tracker, code_version_tags
 
@@ -274,9 +273,9 @@ def _log_page(run: TrackedRun, judgements: Sequence[Judgement], about: About, fo
     if run.real_tiles:
         run.log_artifact(folder / PAGE)
         return
-    with TemporaryDirectory() as scratch:
-        _write_page(judgements, replace(about, real_tiles=False), Path(scratch))
-        run.log_artifact(Path(scratch) / PAGE)
+    with scratch_folder() as scratch:
+        _write_page(judgements, replace(about, real_tiles=False), scratch)
+        run.log_artifact(scratch / PAGE)
 
 
 def _write_page(judgements: Sequence[Judgement], about: About, folder: Path) -> None:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fedray.config import ExperimentConfig, flatten
 from fedray.data import TileStore, client_partition, draw_partition, store_shape, stores_beside
@@ -13,6 +12,7 @@ from fedray.experiment.engines import RoundResult
 from fedray.learning import Arrays
 from fedray.results.finished import log_ending
 from fedray.results.pictures import BESIDE_OTHERS, WHOLE, Preview, draw_preview, drawing, save_samples
+from fedray.storage import scratch_folder
 from fedray.tasks import judged_arrays, task_of
 from fedray.tracking import Status, TrackedRun, Tracker, TrackingError, code_version_tags
 
@@ -148,9 +148,9 @@ def _log_picture(run: TrackedRun, store: TileStore, preview: Preview, title: str
 def keep_picture(run: TrackedRun, path: Path, store: TileStore, preview: Preview, title: str) -> None:
     """Keep the last picture in the results, with real tiles, and log it, with what the run may show."""
     save_samples(path, store, preview, title)
-    with TemporaryDirectory() as scratch:
-        save_samples(Path(scratch) / path.name, store, preview, title, drawing(run.real_tiles))
-        run.log_artifact(Path(scratch) / path.name)
+    with scratch_folder() as scratch:
+        save_samples(scratch / path.name, store, preview, title, drawing(run.real_tiles))
+        run.log_artifact(scratch / path.name)
 
 
 def log_model(
