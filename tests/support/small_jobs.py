@@ -79,7 +79,9 @@ class Untold:
     """Tells MLflow nothing."""
 
     def open(self, *arguments: Any) -> Any:
-        run = SimpleNamespace(run_id="run", flush=lambda: True, log_artifact=lambda path: path.read_bytes())
+        run = SimpleNamespace(
+            run_id="run", real_tiles=True, flush=lambda: True, log_artifact=lambda path: path.read_bytes()
+        )
         return SimpleNamespace(**vars(run), finish=lambda status: None)
 
     def begin(self, *arguments: Any) -> dict[str, str]:
@@ -116,7 +118,7 @@ def without_computing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(running, "check_config", lambda *_: None)  # it builds the networks
     patch.setattr(prepare, "ray", SimpleNamespace(get=lambda files: files))
     patch.setattr("fedray.experiment.self_tested.draw_self_test", lambda test: _Picture())
-    patch.setattr("fedray.results.pictures.draw_preview", lambda *_: np.zeros((8, 8, 3), np.uint8))
+    patch.setattr("fedray.results.pictures.draw_preview", lambda *_, **__: np.zeros((8, 8, 3), np.uint8))
 
 
 def run_or_resume(config: ExperimentConfig, out: Path) -> running.Result:
