@@ -59,7 +59,7 @@ def _synthetic(config: ExperimentConfig, store: TileStore) -> list[str]:
 def _started(config: ExperimentConfig, store: TileStore, start: Start) -> list[str]:
     """Say what is taken of a start, what it may have seen, and whose privacy no account here counts."""
     task, run = task_of(config), start.run
-    trained = "" if run is None else f", trained for {run.rounds} rounds"
+    trained = "" if run is None else f", trained for {run.rounds} round(s)"
     told = [f"starts from the {', '.join(task.shared(config))} of {start.place}{trained}; its optimisers are not taken"]
     if drawn := task.private(config):
         told.append(f"{', '.join(drawn)} of each client does not travel, and begins as drawn")

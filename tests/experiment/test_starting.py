@@ -293,7 +293,7 @@ def test_privacy_is_not_promised_of_what_was_learned_without(small_config, new_d
 def test_what_it_says_of_itself(small_config, classifier, stores):
     told = notes(settled(classifiers.experiment(stores[0])), stores[0], Start.open(str(classifier.folder)))
     assert told == [
-        f"starts from the classifier of {classifier.folder}, trained for 1 rounds; its optimisers are not taken"
+        f"starts from the classifier of {classifier.folder}, trained for 1 round(s); its optimisers are not taken"
     ]
     assert notes(settled(classifiers.experiment(stores[0])), stores[0]) == []
     assert start_tags(Start.open(str(classifier.folder))) == {"fedray.starts-from": classifier.run_id}
