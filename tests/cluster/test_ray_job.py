@@ -11,7 +11,7 @@ from tests.support.real_ray import RealRay, real_ray
 from tests.support.small import NewDatabase
 from tests.support.spaces import METRIC, write_trials
 
-NUM_TRIALS, NUM_ROUNDS = 2, 6  # one at a time: when it is stopped, one runs and the last has not begun
+NUM_TRIALS, NUM_ROUNDS = 3, 6  # one at a time: when it is stopped, one runs and the last has not begun
 
 
 @pytest.mark.timeout(600)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 _DEADLINE_S = 240.0
-_SHORTEST_S, _LONGEST_S = 0.02, 2.0  # between two looks, some of which ask another process, or many
+_SHORTEST_S, _LONGEST_S = 0.02, 0.5  # between two looks, some of which ask another process, or many
 
 
 def free_port() -> int:
