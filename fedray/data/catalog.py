@@ -2,15 +2,12 @@
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from filelock import FileLock
-
 from fedray.config import SITES, DataConfig, nearest_name
 from fedray.data.colon import build_colon
-from fedray.data.shared import fetch_store
+from fedray.data.shared import copy_or_make, fetch_store
 from fedray.data.some_domains import without_domain
 from fedray.data.store import FORMAT_VERSION, StoreError, TileStore
 from fedray.storage import is_uri, private_folder, remove_leftovers, why_not_writable
@@ -63,14 +60,7 @@ def _open(config: DataConfig) -> TileStore:
     config = config.model_copy(update=_EMBEDDED | config.model_dump(exclude_none=True))
     folder = cache_dir() / "stores"
     build = f"{config.store}-{config.tile_size}px-{config.num_domains}d-v{FORMAT_VERSION}.{_BUILD_VERSION}"
-    with suppress(StoreError):
-        return TileStore.open(folder / build)  # one that was filled before may be read-only now
-    folder.mkdir(exist_ok=True)
-    with FileLock(folder / f"{build}.lock"):
-        try:
-            return TileStore.open(folder / build)
-        except StoreError:
-            return DATASETS[config.store](config, folder / build)
+    return copy_or_make(folder / build, lambda: DATASETS[config.store](config, folder / build))
 
 
 def absolute_store(config: DataConfig) -> DataConfig:

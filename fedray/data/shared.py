@@ -1,6 +1,8 @@
 """Tile stores on shared storage: fetched once a node into the cache, under a lock, and checked by fingerprint."""
 
 import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -8,6 +10,11 @@ from filelock import FileLock
 from fedray.data.store import METADATA_FILE, TILES_FILE, StoreError, TileStore
 from fedray.data.writing import content_fingerprint
 from fedray.storage import AddressLock, SharedFolder, StorageError, whole_folder
+
+CHECKED_BYTES = 128 * 2**20
+"""Largest copy in the cache that is read and compared whole before a job starts, a tenth of a second."""
+
+_log = logging.getLogger(__name__)
 
 
 def fetch_store(uri: str, cache: Path) -> TileStore:
@@ -28,14 +35,35 @@ def fetch_store(uri: str, cache: Path) -> TileStore:
                 f"there is no tile store at {uri} (no {METADATA_FILE}); jobs/prepare_data.py --upload {uri} makes one"
             )
         copy = cache / _fingerprint(described, uri)
-        if not copy.exists():  # one that was filled before may be read-only now
-            cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{copy}.lock"):
-                if not copy.exists():
-                    _fetch(shared, copy)
-        return TileStore.open(copy)
+        return copy_or_make(copy, lambda: _fetch(shared, copy))
     except StorageError as error:
         raise StoreError(str(error)) from None
+
+
+def copy_or_make(copy: Path, make: Callable[[], TileStore]) -> TileStore:
+    """Open a copy in the cache; where it is missing, or damaged, one process makes it and the others wait for that one.
+
+    The pixels of a large one are compared when they are read (see :meth:`TileStore.tiles`).
+    """
+    if (found := _whole(copy)) is not None:  # one that was filled before may be read-only now
+        return found
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{copy}.lock"):
+        if (found := _whole(copy)) is not None:
+            return found
+        if copy.exists():
+            _log.warning("the tile store %s in the cache is damaged, and is made again", copy)
+        return make()
+
+
+def _whole(copy: Path) -> TileStore | None:
+    try:
+        store = TileStore.open(copy)
+        if (copy / TILES_FILE).stat().st_size <= CHECKED_BYTES:
+            store.check_pixels()
+    except StoreError:
+        return None
+    return store
 
 
 def upload_store(store: TileStore, uri: str) -> None:
@@ -78,13 +106,19 @@ def _fingerprint(described: bytes, uri: str) -> str:
     return str(fingerprint)
 
 
-def _fetch(shared: SharedFolder, copy: Path) -> None:
+def _fetch(shared: SharedFolder, copy: Path) -> TileStore:
     """Copy the store beside its place, check it, and move it there: it is whole or absent."""
     with whole_folder(copy) as partial:
         shared.download([METADATA_FILE, TILES_FILE], partial)
-        store = TileStore.open(partial)
-        if (found := content_fingerprint(store)) != store.fingerprint:
+        try:
+            store = TileStore.open(partial)
+            found = content_fingerprint(store)
+        except StoreError as error:
+            why = str(error).replace(str(partial), shared.uri).partition("; ")[0]
+            raise StoreError(f"{why}; upload it again") from None
+        if found != store.fingerprint:
             raise StoreError(
                 f"the tile store {shared.uri} is damaged: its tiles have the fingerprint {found}, but {METADATA_FILE} "
                 f"says {store.fingerprint}; upload it again"
             )
+    return TileStore.open(copy)

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fedray.data.digests import PixelCheck, codes_digest
 from fedray.errors import UserError
+from fedray.storage import DamagedError, unsealed
 
 FORMAT_VERSION = 2
 """Version of the directory's layout that is written: 2 has clients, and says what a group is."""
@@ -118,6 +120,8 @@ class TileStore:
         self.clients = self._codes("client") if self.client_names else np.full(len(self.labels), -1, np.int64)
         self._split_codes = self._codes("split")
         self.origin: Mapping[str, Any] = metadata.get("origin", {})
+        digests = metadata.get("digests")  # none where a FedRay before there were any wrote it
+        self._check = PixelCheck(digests, self._batch_rows) if digests else None
 
     @classmethod
     def open(cls, path: str | Path) -> "TileStore":
@@ -140,6 +144,11 @@ class TileStore:
             batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"the tile store {path} is damaged ({error}); run jobs/prepare_data.py again") from None
+        if "digests" in metadata and codes_digest(batches) != metadata["digests"]["codes"]:
+            raise StoreError(
+                f"the tile store {path} is damaged: labels, groups or names in {TILES_FILE} are not what was written; "
+                "run jobs/prepare_data.py again"
+            )
         return cls(path, metadata, batches)
 
     def __len__(self) -> int:
@@ -185,6 +194,7 @@ class TileStore:
             A read-only view of the mapped file where the indices are consecutive within one record batch, else a copy.
 
         Raises:
+            StoreError: Pixels among them are not what was written.
             IndexError: An index is outside [0, N).
             TypeError: The indices are no integers.
         """
@@ -199,13 +209,33 @@ class TileStore:
             raise IndexError(f"tile indices must be in [0, {len(self)}), but got {indices.min()} to {indices.max()}")
         batch, row = np.divmod(indices, self._batch_rows)
         if batch[0] == batch[-1] and np.all(np.diff(indices) == 1):
+            self._check_pixels(int(batch[0]), row)
             view: NDArray[np.uint8] = self._images[batch[0]][row[0] : row[-1] + 1]
             return view
         gathered = np.empty((len(indices), self.tile_size, self.tile_size, self.channels), np.uint8)
         for number in np.unique(batch):
             here = np.flatnonzero(batch == number)
+            self._check_pixels(int(number), row[here])
             gathered[here] = self._images[number][row[here]]
         return gathered
+
+    def check_pixels(self) -> None:
+        """Compare all pixels with what was written, which reads the whole file; reading tiles compares theirs.
+
+        Raises:
+            StoreError: They are not what was written.
+        """
+        for number, images in enumerate(self._images):
+            self._check_pixels(number, np.arange(len(images)))
+
+    def _check_pixels(self, number: int, rows: NDArray[np.int64]) -> None:
+        if self._check is None or (found := self._check.damaged(self._images[number], number, rows)) is None:
+            return
+        first, last = (number * self._batch_rows + row for row in found)
+        raise StoreError(
+            f"the tile store {self.path} is damaged: the pixels of tiles {first} to {last} are not what was written; "
+            "run jobs/prepare_data.py again, or, if it is in FedRay's cache, delete it there and go on"
+        )
 
     def sources(self, indices: Any) -> list[str]:
         """Return where tiles come from (file names, or places in a picture), in the order of ``indices``."""
@@ -227,8 +257,8 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise StoreError(f"there is no tile store at {path}; make one with jobs/prepare_data.py")
     try:
-        metadata = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
-        version = metadata["format_version"]
+        content = (path / METADATA_FILE).read_bytes()
+        version = json.loads(content)["format_version"]
     except (OSError, ValueError, KeyError, TypeError):
         raise StoreError(
             f"{path} is not a tile store (no valid {METADATA_FILE} in it); make one with jobs/prepare_data.py"
@@ -238,6 +268,12 @@ def _read_metadata(path: Path) -> dict[str, Any]:
             f"the tile store {path} has format version {version}, but this FedRay reads the versions "
             f"{' and '.join(map(str, READABLE_VERSIONS))}; run jobs/prepare_data.py again"
         )
+    try:
+        metadata = unsealed(content, path / METADATA_FILE)
+    except DamagedError:
+        raise StoreError(
+            f"the tile store {path} is damaged: {METADATA_FILE} is not what was written; run jobs/prepare_data.py again"
+        ) from None
     if version == 1:
         metadata |= {"client_names": [], "group_kind": "patient"}
     missing = [key for key in (*_KEYS, *_KEYS_SINCE_2) if key not in metadata]

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fedray.data.digests import ContentDigests
 from fedray.data.store import (
     FORMAT_VERSION,
     GROUP_KINDS,
@@ -25,7 +25,7 @@ from fedray.data.store import (
     Tile,
     TileStore,
 )
-from fedray.storage import FolderLock, InUseError, is_foreign, write_whole
+from fedray.storage import FolderLock, InUseError, is_foreign, sealed, write_whole
 from fedray.storage.lock import LOCK
 from fedray.storage.owners import remove_all
 from fedray.storage.whole import put_back, put_in_place
@@ -77,7 +77,7 @@ def write_store(
         metadata |= {"name": name or path.name, "source": source, "group_kind": group_kind, "names": names}
         if origin is not None:
             metadata["origin"] = dict(origin)
-        write_whole(partial / METADATA_FILE, json.dumps(metadata, indent=1).encode())
+        write_whole(partial / METADATA_FILE, sealed(metadata))
         for written in (partial / TILES_FILE, partial / METADATA_FILE, partial):
             _sync(written)
         _move_into_place(partial, path, overwrite)
@@ -159,7 +159,7 @@ def _write_tiles(
     shape = first.image.shape
     assert shape[0] == shape[1] and shape[2] == 3, f"tiles must be square RGB, but got shape {shape}"
     rows = batch_rows or max(1, BATCH_BYTES // first.image.size)
-    fingerprint = _Fingerprint(shape, label_names, domain_names)
+    fingerprint, digests = _Fingerprint(shape, label_names, domain_names), ContentDigests(first.image.size)
     group_codes: dict[str, int] = {}
     client_codes: dict[str, int] = {}
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, _schema(shape)) as writer:
@@ -170,7 +170,9 @@ def _write_tiles(
                 assert 0 <= tile.label < len(label_names) and 0 <= tile.domain < len(domain_names)
                 group = _hashed_group(tile.group, group_codes.setdefault(tile.group, len(group_codes)), names)
                 fingerprint.add_codes(tile.label, tile.domain, group, tile.split, tile.client)
-            writer.write_batch(_record_batch(images, batch, group_codes, client_codes))
+            record_batch = _record_batch(images, batch, group_codes, client_codes)
+            digests.add(images, record_batch)
+            writer.write_batch(record_batch)
     return {
         "format_version": FORMAT_VERSION,
         "fingerprint": fingerprint.hexdigest(),
@@ -181,6 +183,7 @@ def _write_tiles(
         "label_names": label_names,
         "domain_names": domain_names,
         "client_names": [*client_codes],
+        "digests": digests.as_json(),
     }
 
 

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 from fedray.data import cache_dir
 from fedray.evaluation.errors import EvaluationError
-from fedray.storage import in_order, write_whole
+from fedray.storage import digest, in_order, write_whole
 
 BUILD_TIMEOUT_S = 3600.0
 """Longest to wait while another process builds the same file, in seconds."""
@@ -24,6 +24,8 @@ BUILD_TIMEOUT_S = 3600.0
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+_DIGEST = "digest"  # among the strings of a file: of all the others, and of the arrays
 
 
 CacheFiles = Mapping[str, bytes]
@@ -44,10 +46,10 @@ def with_used_files(call: Callable[[], T]) -> tuple[T, CacheFiles]:
 
 
 def install_files(files: CacheFiles) -> None:
-    """Put files of another machine into this one's cache; those that are there stay."""
+    """Put files of another machine into this one's cache; those that are there, and whole, stay."""
     for name, content in files.items():
         path = cache_dir() / name
-        if not path.exists():
+        if _read(path) is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
 
@@ -84,6 +86,8 @@ def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
             found = _read(path)  # another process may have built it meanwhile
             if found is not None:
                 return found
+            if path.exists():
+                _log.warning("the cached file %s is damaged, or an older FedRay's, and is built again", path)
             built = build()
             _write(path, built)
             return built
@@ -94,16 +98,25 @@ def load_or_build(path: Path, build: Callable[[], Stored]) -> Stored:
 
 
 def _read(path: Path) -> Stored | None:
+    """Read a cached file; None where it is missing, or not what was written."""
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, the file is no mapping
-            return Stored(arrays, dict(file.metadata() or {}))
-    except (SafetensorError, OSError) as error:
-        _log.warning("the cached file %s is unreadable (%s) and is built again", path, error)
+            found = Stored(arrays, dict(file.metadata() or {}))
+    except (SafetensorError, OSError):
         return None
+    kept = found.metadata.pop(_DIGEST, None)
+    return found if kept == _digest_of(found) else None
 
 
 def _write(path: Path, stored: Stored) -> None:
-    write_whole(path, save(in_order(stored.arrays), metadata=stored.metadata))
+    metadata = {**stored.metadata, _DIGEST: _digest_of(stored)}
+    write_whole(path, save(in_order(stored.arrays), metadata=metadata))
+
+
+def _digest_of(stored: Stored) -> str:
+    arrays = in_order(stored.arrays)
+    digests = {name: (str(array.dtype), array.shape, digest(array.reshape(-1))) for name, array in arrays.items()}
+    return digest(repr((sorted(digests.items()), sorted(stored.metadata.items()))).encode())

@@ -71,11 +71,11 @@ def check_tiles(prepared: Prepared, data: DataConfig) -> None:
 
 
 def keep_evaluation(prepared: Prepared, folder: Path) -> None:
-    """Write what was prepared beside the results, unless it is there already."""
+    """Write what was prepared beside the results, unless it is there already, and whole."""
     for name, content in ray.get(prepared[0]).items():
         path = folder / name
         assert path.is_relative_to(folder / EVALUATION), "an evaluator's files are in a folder of their own"
-        if not path.exists():
+        if not path.exists() or path.read_bytes() != content:  # damaged, and built again
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
 

@@ -37,7 +37,7 @@ from fedray.results.ledger import EXPERIMENT_ACCOUNT, Ledger
 from fedray.results.place import Place
 from fedray.results.start import Start, opened_start, rests_on
 from fedray.simulation import WorkerPool
-from fedray.storage import parquet_bytes, write_whole
+from fedray.storage import parquet_bytes, read_table, write_whole
 from fedray.tasks import task_of
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
 
@@ -216,7 +216,7 @@ def rounds_done(out: Place) -> int:
 
 def _result(config: ExperimentConfig, out: Place, outcome: Mapping[str, Any]) -> Result:
     scores, floor, run_id = (outcome[name] for name in ("scores", "floor", "run_id"))
-    history = pd.read_parquet(out.folder / RESULTS)
+    history = read_table(out.folder / RESULTS)
     pages, quality = outcome.get("pages", {}), outcome.get("quality", "")
     return Result(config, scores, floor, history, run_id, out.folder, pages, quality)
 
@@ -233,7 +233,7 @@ def saved_config(out: Place) -> ExperimentConfig:
 def _run_rounds(run: Run, out: Place, tracked: TrackedRun, log: OnRound, on_round: OnRound) -> Evaluation:
     """Run the rounds that are left; keep history and checkpoints in the place. Returns the last evaluation."""
     path = out.folder / RESULTS
-    rows: list[dict[Any, Any]] = pd.read_parquet(path).to_dict("records") if path.exists() else []
+    rows: list[dict[Any, Any]] = read_table(path).to_dict("records") if path.exists() else []
     rows = [row for row in rows if row["round"] <= run.state.round_index]  # later ones were lost with their state
     evaluation = None
     while not run.done:

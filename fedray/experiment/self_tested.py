@@ -15,7 +15,7 @@ from fedray.evaluation.destruction import DESTRUCTIONS, PERMUTED
 from fedray.evaluation.self_testing import REAL, State, is_of_label
 from fedray.experiment.judging import Judge
 from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
-from fedray.storage import parquet_bytes, picture_bytes, scratch_folder, write_whole
+from fedray.storage import parquet_bytes, picture_bytes, read_table, scratch_folder, write_whole
 from fedray.tracking import TrackedRun
 
 if TYPE_CHECKING:  # imported where it draws: every trial imports this room, and matplotlib costs it half a second
@@ -106,7 +106,7 @@ def blind_words(folder: Path, score: str) -> str:
     path = folder / SELF_TEST
     if not path.is_file():
         return ""
-    table = pd.read_parquet(path)
+    table = read_table(path)
     blind = table[(table["score"] == score) & (table["state"] == "blind")]["tiles"].tolist()
     return f"blind to {in_words(blind)}" if blind else ""
 

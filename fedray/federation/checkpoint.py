@@ -1,22 +1,21 @@
 """Checkpoints of a federation: the server's arrays and the clients' private ones, as safetensors; whole or absent."""
 
-import json
 import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flwr.app import RecordDict
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from fedray.federation.handed import HANDED
 from fedray.federation.messages import from_record, to_record
 from fedray.federation.state import FederationState
 from fedray.learning import Arrays, DivergedError, check_finite
-from fedray.storage import in_order, private_folder, whole_folder
+from fedray.storage import DamagedError, digest, in_order, private_folder, sealed, unsealed, whole_folder
 from fedray.storage.whole import folder_replaced
 
 FORMAT = 3
@@ -31,7 +30,16 @@ _BEST, _TOLD = "best", "told"
 _SEPARATOR = "|"  # in no name of ours: parts and optimiser moments are named with dots and slashes
 
 
-def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping[int, RecordDict]) -> None:
+class Checkpoint(NamedTuple):
+    """What a checkpoint holds."""
+
+    state: FederationState
+    client_states: dict[int, RecordDict]
+
+
+def save_checkpoint(
+    folder: Path, state: FederationState, client_states: Mapping[int, RecordDict], of: str = ""
+) -> None:
     """Write a checkpoint: the folder appears whole, or not at all.
 
     Args:
@@ -39,6 +47,7 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
         state: The server's state.
         client_states: ``Context.state`` of each client, by node id; its array records are kept, but for
             the tiles that it was handed.
+        of: What it is a checkpoint of, in a word: what is another's is not gone on with. Unset: nobody said.
 
     Raises:
         DivergedError: An array is not finite: nothing is written, and what was there stays.
@@ -58,11 +67,13 @@ def save_checkpoint(folder: Path, state: FederationState, client_states: Mapping
         "round_index": state.round_index,
         "validation": state.validation,
         "told": bool(state.told),
+        "of": of,
     }
     with whole_folder(folder) as partial:
         for name, arrays in files.items():
             _write(arrays, partial / f"{name}.safetensors")
-        (partial / "state.json").write_text(json.dumps(header))
+        header["digests"] = {file.name: digest(file.read_bytes()) for file in sorted(partial.iterdir())}
+        (partial / "state.json").write_bytes(sealed(header))
 
 
 def _write(arrays: Arrays, path: Path) -> None:
@@ -75,17 +86,18 @@ def _write(arrays: Arrays, path: Path) -> None:
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
 
 
-def save_round(folder: Path, state: FederationState, client_states: Mapping[int, RecordDict]) -> None:
+def save_round(folder: Path, state: FederationState, client_states: Mapping[int, RecordDict], of: str = "") -> None:
     """Write the checkpoint of a round beside those before it, then remove those: one is whole at any moment.
 
     Args:
         folder: Holds the checkpoints, ``round-00001`` and so on. Where it is missing it is made, for this user alone.
         state: As in :func:`save_checkpoint`.
         client_states: As in :func:`save_checkpoint`.
+        of: As in :func:`save_checkpoint`.
     """
     target = folder / f"round-{state.round_index:05d}"
     private_folder(folder)
-    save_checkpoint(target, state, client_states)
+    save_checkpoint(target, state, client_states, of)
     keep_newest(folder)
 
 
@@ -106,15 +118,34 @@ def latest_round(folder: Path) -> Path | None:
     return max(whole, default=None) or max(aside, default=None)
 
 
-def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict]]:
+def load_round(folder: Path, of: str) -> Checkpoint | None:
+    """Read the newest checkpoint that :func:`save_round` wrote into a folder; None where there is none.
+
+    Raises:
+        ValueError: It is of something else than ``of``. Others as of :func:`load_checkpoint`.
+    """
+    newest = latest_round(folder)
+    if newest is None:
+        return None
+    whose = _read_header(newest, (FORMAT,)).get("of")
+    if whose and whose != of:
+        raise ValueError(
+            f"{newest} is a checkpoint of a run with another configuration ({whose}, and this one's is {of}); put this "
+            "run's own back from a copy, or start again with another --out"
+        )
+    return load_checkpoint(newest)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint back.
 
     Raises:
+        DamagedError: A file of it is not what was written.
         ValueError: The folder holds no checkpoint, one of another format, or one of a training that diverged.
     """
     header = _read_header(folder, (FORMAT,))
     beside = [name for name, key in ((_BEST, "validation"), (_TOLD, "told")) if header[key]]
-    files = _read(folder, ["server", "optimizer", "clients", *beside])
+    files = _read(folder, ["server", "optimizer", "clients", *beside], header)
     state = FederationState(
         to_record(files["server"]),
         header["round_index"],
@@ -123,7 +154,7 @@ def load_checkpoint(folder: Path) -> tuple[FederationState, dict[int, RecordDict
         files.get(_BEST, {}),
         files.get(_TOLD, {}),
     )
-    return state, _nest(files["clients"])
+    return Checkpoint(state, _nest(files["clients"]))
 
 
 def load_server(folder: Path) -> tuple[Arrays, int]:
@@ -136,12 +167,12 @@ def load_server(folder: Path) -> tuple[Arrays, int]:
         ValueError: As of :func:`load_checkpoint`.
     """
     header = _read_header(folder, _SAME_SERVER)
-    return _read(folder, ["server"])["server"], header["round_index"]
+    return _read(folder, ["server"], header)["server"], header["round_index"]
 
 
 def _read_header(folder: Path, formats: Sequence[int]) -> dict[str, Any]:
     try:
-        header: dict[str, Any] = json.loads((folder / "state.json").read_text())
+        header: dict[str, Any] = unsealed((folder / "state.json").read_bytes(), folder / "state.json")
     except OSError as error:
         raise ValueError(f"{folder} holds no checkpoint of a federation ({error.strerror}: state.json)") from None
     if header["format"] not in formats:
@@ -152,8 +183,15 @@ def _read_header(folder: Path, formats: Sequence[int]) -> dict[str, Any]:
     return header
 
 
-def _read(folder: Path, names: Iterable[str]) -> dict[str, Arrays]:
-    files: dict[str, Arrays] = {name: load_file(folder / f"{name}.safetensors") for name in names}
+def _read(folder: Path, names: Iterable[str], header: Mapping[str, Any]) -> dict[str, Arrays]:
+    files: dict[str, Arrays] = {}
+    for name in names:
+        file = folder / f"{name}.safetensors"
+        content = file.read_bytes()
+        # of a checkpoint that was written before there were digests, none is known
+        if digest(content) != header.get("digests", {}).get(file.name, digest(content)):
+            raise DamagedError.of(file, "its content is not what was written")
+        files[name] = load(content)
     try:
         for name, arrays in files.items():
             check_finite(arrays, name)

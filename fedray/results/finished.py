@@ -1,6 +1,5 @@
 """What a run left, opened again: what reports, studies and synthetic tiles are made from."""
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 
 from fedray.config import ExperimentConfig, load_config, override, validate
 from fedray.data import TileStore
@@ -25,7 +24,17 @@ from fedray.results.basis import FEDRAY, FOLDER_FORMAT, FORMAT, Basis, ShownTile
 from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, FLOOR, RESULTS, TUNE_STATE
 from fedray.results.folder import EXPERIMENT, STUDY, SWEEP, FolderKind, identity_of, is_started
 from fedray.results.place import Place, results_root
-from fedray.storage import SharedFolder, in_order, is_uri, scratch_folder
+from fedray.storage import (
+    DamagedError,
+    SharedFolder,
+    digest,
+    in_order,
+    is_uri,
+    read_table,
+    scratch_folder,
+    sealed,
+    unsealed,
+)
 from fedray.tasks import Classifier, Sampler, judged_arrays, task_of
 from fedray.tracking import RecordedRun, TrackedRun, recorded_run, resolve_tracking_uri
 
@@ -105,7 +114,7 @@ class Finished:
         with _files_of(place) as out, _readable(out):
             if _checked_kind(out) is EXPERIMENT:
                 return Trials([_of_experiment(out)], {})
-            table = pd.read_parquet(out.folder / RESULTS)
+            table = read_table(out.folder / RESULTS)
             lost = table[table["outcome"] != "complete"]
             told = {
                 str(row["trial"]): f"{row['outcome']} after {row['rounds']} round(s), so its network was not kept"
@@ -198,10 +207,11 @@ def log_ending(
         DivergedError: An array is not finite.
     """
     check_finite(arrays, "the arrays to be logged")
+    content = save(in_order(arrays))
     ending = {"rests_on": basis_of(config, store), "rounds": round_index, "scores": scores, "floor": floor}
     with scratch_folder() as scratch:
-        save_file(in_order(arrays), scratch / ARRAYS)
-        (scratch / FINISHED).write_text(json.dumps(ending, indent=1), encoding="utf-8")
+        (scratch / ARRAYS).write_bytes(content)
+        (scratch / FINISHED).write_bytes(sealed({**ending, ARRAYS: digest(content)}))
         for name in (ARRAYS, FINISHED):
             run.log_artifact(scratch / name)
 
@@ -259,7 +269,7 @@ def _check_format(what: str, basis: Basis) -> None:
 def _of_experiment(out: Place) -> Finished:
     identity = identity_of(out, EXPERIMENT)
     arrays, rounds = _last_arrays(out, CHECKPOINT)
-    ending = json.loads((out.folder / FINISHED).read_text(encoding="utf-8"))
+    ending = unsealed((out.folder / FINISHED).read_bytes(), out.folder / FINISHED)
     return Finished(
         place=str(out),
         kind=EXPERIMENT.name,
@@ -270,14 +280,14 @@ def _of_experiment(out: Place) -> Finished:
         arrays=arrays,
         scores=ending["scores"],
         floor=ending["floor"],
-        history=pd.read_parquet(out.folder / RESULTS),
+        history=read_table(out.folder / RESULTS),
         run_id=ending["run_id"],
     )
 
 
 def _of_sweep(out: Place, row: int = 0) -> Finished:
     """Open a trial by its row in the table, which has the best first."""
-    identity, table = identity_of(out, SWEEP), pd.read_parquet(out.folder / RESULTS)
+    identity, table = identity_of(out, SWEEP), read_table(out.folder / RESULTS)
     started, trial, source = identity["started"], table.iloc[row], f"{out}/{SWEEP.identity}"
     arrays, rounds = _last_arrays(out, f"{TUNE_STATE}/{escape(str(trial['trial']))}/checkpoint_*/federation")
     fixed = validate(ExperimentConfig, started["fixed"], source)
@@ -298,13 +308,16 @@ def _of_sweep(out: Place, row: int = 0) -> Finished:
 
 def _of_run(run: RecordedRun, copies: Path) -> Finished:
     is_sweep = _check_whole(run)
-    ending = json.loads(run.download(FINISHED, copies).read_text(encoding="utf-8"))
+    ending = unsealed(run.download(FINISHED, copies).read_bytes(), FINISHED)
     _check_format(str(run), ending["rests_on"])
-    arrays = load_file(run.download(ARRAYS, copies))
+    content = run.download(ARRAYS, copies).read_bytes()
+    if digest(content) != ending.get(ARRAYS, digest(content)):  # a FedRay before there were digests kept none
+        raise DamagedError.of(f"{ARRAYS} of {run}", "its content is not what was logged")
+    arrays = load(content)
     check_finite(arrays, f"{ARRAYS} of {run}")
     scores, floor, run_id = ending["scores"], ending["floor"], run.run_id
     if is_sweep:
-        history = pd.read_parquet(run.download(RESULTS, copies))
+        history = read_table(run.download(RESULTS, copies))
         (scores, floor), run_id = _scores_of(history.iloc[0]), str(history["run_id"].iloc[0])
     else:
         steps = run.history()
@@ -382,6 +395,8 @@ def _readable(place: object) -> Iterator[None]:
     """Say of files that are cut off, or are not what they are named, where they are and what to do."""
     try:
         yield
+    except DamagedError as error:
+        raise ResultsError(f"{place} is damaged: {error}") from None
     except UserError:
         raise
     except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:

@@ -1,6 +1,5 @@
 """The folder of a job's results: it holds one experiment, sweep or study, which is found again in it to continue."""
 
-import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from fedray.results.files import (
     TUNE_STATE,
 )
 from fedray.results.place import Place
-from fedray.storage import private_folder, why_not_made, write_whole
+from fedray.storage import DamagedError, private_folder, sealed, unsealed, why_not_made, write_whole
 
 Saved = TypeVar("Saved", bound=BaseModel)
 
@@ -115,7 +114,7 @@ def open_folder(out: Place, kind: FolderKind, started: BaseModel, basis: Basis) 
         if not is_started(out, kind):
             (out.folder / kind.config).unlink(missing_ok=True)  # of a start that was cut
             record = {"key": uuid.uuid4().hex, "started": started.model_dump(mode="json"), "rests_on": dict(basis)}
-            write_whole(identity, json.dumps(record, indent=1).encode())
+            write_whole(identity, sealed(record))
             out.push()
         check_basis(out, kind, basis)
         if not (out.folder / kind.config).exists():
@@ -172,14 +171,14 @@ def finish(out: Place, outcome: Mapping[str, Any]) -> None:
         out: The place.
         outcome: What its table needs beside the results, as JSON can hold it.
     """
-    write_whole(out.folder / FINISHED, json.dumps(outcome, indent=1).encode())
+    write_whole(out.folder / FINISHED, sealed(outcome))
     out.push()
 
 
 def outcome_of(out: Place) -> Mapping[str, Any] | None:
     """Return what :func:`finish` noted; None while there is something left to do."""
     path = out.folder / FINISHED
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return unsealed(path.read_bytes(), path) if path.is_file() else None
 
 
 def identity_of(out: Place, kind: FolderKind) -> Mapping[str, Any]:
@@ -200,8 +199,11 @@ def identity_of(out: Place, kind: FolderKind) -> Mapping[str, Any]:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
+    """Read a record; None of one that was cut. One that is whole and not what was written is an error."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return unsealed(path.read_bytes(), path)
+    except DamagedError:
+        raise
     except ValueError:
         return None
 

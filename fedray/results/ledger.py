@@ -1,6 +1,5 @@
 """The accounts of differential privacy of all that was released into one place, over restarts, trials and machines."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from uuid import uuid4
 
 from fedray.federation import Account, Releases, epsilon_of
 from fedray.results.place import Place
-from fedray.storage import SharedFolder, StorageError, is_foreign, is_uri, write_whole
+from fedray.storage import SharedFolder, StorageError, is_foreign, is_uri, sealed, unsealed, write_whole
 
 FOLDER = "privacy"
 """Folder of a place with a file for each process that released something: none overwrites what another has counted."""
@@ -50,7 +49,7 @@ class Ledger:
         found: dict[str, Releases] = defaultdict(Releases)
         for file, content in self._read():
             try:
-                counts = json.loads(content)["releases"]
+                counts = unsealed(content, file)["releases"]
                 found[file.split(".")[0]].update({float(noise): int(number) for noise, number in counts})
             except (ValueError, KeyError, TypeError):
                 raise StorageError(
@@ -64,7 +63,7 @@ class Ledger:
         return epsilon_of(self.releases().values(), delta)
 
     def _write(self, file: str, own: Releases) -> None:
-        content = json.dumps({"releases": sorted(own.items())}).encode()
+        content = sealed({"releases": sorted(own.items())})
         if is_uri(self.address):
             SharedFolder(f"{self.address}/{FOLDER}").write(file, content)
             return

@@ -4,16 +4,19 @@ from fedray.storage.arrays import in_order
 from fedray.storage.folders import private_folder, why_not_made, why_not_writable
 from fedray.storage.lock import AddressLock, FolderLock, InUseError, JobLock
 from fedray.storage.owners import is_foreign, own_mark, remove_dead, remove_leftovers, scratch_folder
+from fedray.storage.sealed import DamagedError, digest, parquet_bytes, read_table, sealed, unsealed
 from fedray.storage.shared import SharedFolder, StorageError, inside, is_uri
-from fedray.storage.whole import parquet_bytes, picture_bytes, whole_file, whole_folder, write_whole
+from fedray.storage.whole import picture_bytes, whole_file, whole_folder, write_whole
 
 __all__ = [
     "AddressLock",
+    "DamagedError",
     "FolderLock",
     "InUseError",
     "JobLock",
     "SharedFolder",
     "StorageError",
+    "digest",
     "in_order",
     "inside",
     "is_foreign",
@@ -22,9 +25,12 @@ __all__ = [
     "parquet_bytes",
     "picture_bytes",
     "private_folder",
+    "read_table",
     "remove_dead",
     "remove_leftovers",
     "scratch_folder",
+    "sealed",
+    "unsealed",
     "whole_file",
     "whole_folder",
     "why_not_made",

@@ -5,12 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fedray.storage.owners import PARTIAL, is_foreign, own_mark, remove_all
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def write_whole(path: Path, content: bytes, *, through: Path | None = None) -> None:
@@ -86,12 +83,6 @@ def put_back(path: Path) -> None:
     """Undo a replacement that a process died in: with nothing in its place, the folder that went aside comes back."""
     if not path.exists() and (aside := folder_replaced(path)).exists():
         aside.rename(path)
-
-
-def parquet_bytes(table: "pd.DataFrame", *, index: bool | None = None) -> bytes:
-    """Return a table as Parquet, for :func:`write_whole`."""
-    content: bytes = table.to_parquet(None, index=index)
-    return content
 
 
 def picture_bytes(picture: Any, **options: Any) -> bytes:

@@ -1,6 +1,5 @@
 """One step of a study: an experiment on warm workers, synthetic tiles of its generator, or the reports on them."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ from fedray.results.finished import Finished
 from fedray.results.folder import outcome_of
 from fedray.results.generating import Cell, Images, cells_wanted, generated, origin_of, write_synthetic_store
 from fedray.simulation import WorkerPool, WorkerResources
-from fedray.storage import private_folder, write_whole
+from fedray.storage import private_folder, sealed, unsealed, write_whole
 from fedray.studies.steps import ControlStep, ExperimentStep, JudgementStep, Step, StoreStep
 
 _TIMEOUT_S = 24 * 3600.0
@@ -56,7 +55,7 @@ def outcome_before(step: Step) -> Outcome | None:
         return _stored(step.folder) if step.folder.exists() else None  # a store is whole or absent
     if isinstance(step, JudgementStep):
         path = step.folder / ALARMS
-        return Outcome(json.loads(path.read_text(encoding="utf-8")), {}) if path.exists() else None
+        return Outcome(unsealed(path.read_bytes(), path), {}) if path.exists() else None
     found = outcome_of(Place(step.folder))
     return None if found is None else Outcome(found["scores"], found["floor"], found["run_id"])
 
@@ -199,5 +198,5 @@ def judge_tiles(name: str, maker: Path, seed: int, folder: Path, device: str) ->
     write_judgements(judgements, about([subject], real, evaluator, config, seed, command), folder)
     findings = judgements[0].findings
     alarms = {f"{name}/alarm": float(found.alarm) for name, found in findings.items() if found.alarm is not None}
-    write_whole(folder / ALARMS, json.dumps(alarms).encode())
+    write_whole(folder / ALARMS, sealed(alarms))
     return alarms

@@ -28,7 +28,7 @@ from fedray.results.folder import (
     saved_as,
 )
 from fedray.simulation import WorkerResources
-from fedray.storage import is_uri, parquet_bytes, write_whole
+from fedray.storage import is_uri, parquet_bytes, read_table, write_whole
 from fedray.studies.definition import Study, load_study
 from fedray.studies.lanes import Lanes, RayLanes
 from fedray.studies.performing import Outcome, Performer, outcome_before
@@ -239,7 +239,7 @@ def write_tables(study: Study, tables: list[FilledTable], folder: Path, notes: S
 
 def read_tables(folder: Path) -> pd.DataFrame:
     """Read the figures of a study's tables."""
-    return pd.read_parquet(folder / STUDY_TABLES[2])
+    return read_table(folder / STUDY_TABLES[2])
 
 
 def _prepare(plan: Plan, folder: Path) -> dict[DataConfig, Prepared]:

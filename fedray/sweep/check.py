@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import pandas as pd
-
 from fedray.config import ConfigError, EvaluationConfig
 from fedray.data import TileStore, absolute_store, local_store
 from fedray.evaluation import (
@@ -30,6 +28,7 @@ from fedray.results.folder import (
     saved_as,
 )
 from fedray.results.start import Start, opened_start, rests_on
+from fedray.storage import read_table
 from fedray.sweep.results import SweepResult
 from fedray.sweep.space import SearchSpace, load_space
 
@@ -45,7 +44,7 @@ def finished_sweep(space: SearchSpace, out: Place) -> SweepResult | None:
     saved = saved_space(out)
     if space != saved:
         check_folder(out, SWEEP, settle(space), saved)
-    return SweepResult(saved, pd.read_parquet(out.folder / RESULTS), out.folder, outcome.get("pages", {}))
+    return SweepResult(saved, read_table(out.folder / RESULTS), out.folder, outcome.get("pages", {}))
 
 
 class Checked(NamedTuple):

@@ -1,6 +1,5 @@
 """A Tune trial: one experiment whose step is one round, on workers that are kept from trial to trial."""
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -33,7 +32,7 @@ from fedray.results.ledger import Ledger
 from fedray.results.pictures import Preview
 from fedray.results.start import Start
 from fedray.simulation import WorkerResources
-from fedray.storage import write_whole
+from fedray.storage import sealed, unsealed, write_whole
 from fedray.sweep.searcher import COMPLETED, DIVERGED, SCORES, SECONDS, SPENT, STEPS
 from fedray.sweep.space import SearchSpace, Value
 from fedray.tasks import task_of
@@ -141,7 +140,7 @@ class FederatedTrial(tune.Trainable):
             content = BytesIO()
             np.save(content, self._preview)
             write_whole(Path(checkpoint_dir) / PREVIEW, content.getvalue())
-        write_whole(Path(checkpoint_dir) / _SPENT_FILE, json.dumps(self._spent).encode())
+        write_whole(Path(checkpoint_dir) / _SPENT_FILE, sealed(self._spent))
 
     def restore(self, checkpoint_path: Any) -> None:
         """Continue after the round of a checkpoint, or of the trial's newest whole one if that is gone.
@@ -174,7 +173,8 @@ class FederatedTrial(tune.Trainable):
         if latest_round(Path(checkpoint) / "federation") is None:
             raise ValueError(f"{checkpoint} holds no whole round of a federation")
         self._run.load(Path(checkpoint) / "federation")
-        self._spent = json.loads((Path(checkpoint) / _SPENT_FILE).read_text())
+        spent = Path(checkpoint) / _SPENT_FILE
+        self._spent = unsealed(spent.read_bytes(), spent)
 
     def cleanup(self) -> None:
         """End the last trial and its workers. One in the middle counts as killed until its sweep concludes it."""

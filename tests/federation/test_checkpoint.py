@@ -9,6 +9,7 @@ from flwr.app import RecordDict
 from fedray.federation import FederationState, latest_round, load_checkpoint, save_checkpoint, save_round
 from fedray.federation.checkpoint import load_server
 from fedray.federation.messages import from_record, to_record
+from tests.support.rewriting import rewrite
 
 
 def state(value=1.0, round_index=3):
@@ -76,12 +77,11 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 
 def test_a_checkpoint_of_the_format_before_is_opened_but_not_gone_on_with(tmp_path):
     save_checkpoint(tmp_path / "c", state(), {})
-    header = json.loads((tmp_path / "c" / "state.json").read_text())
-    (tmp_path / "c" / "state.json").write_text(json.dumps(header | {"format": 2}))
+    rewrite(tmp_path / "c" / "state.json", lambda header: header.update(format=2))
     with pytest.raises(ValueError, match=r"format 2, .*; go on with the FedRay that started it, or start anew"):
         load_checkpoint(tmp_path / "c")
     arrays, round_index = load_server(tmp_path / "c")
-    assert round_index == header["round_index"]
+    assert round_index == state().round_index
     assert set(arrays) == set(state().arrays)
 
 

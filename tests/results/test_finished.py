@@ -1,6 +1,5 @@
 """What a run left opens again from a folder, an address and MLflow alike, or is refused by one sentence."""
 
-import json
 import pickle
 import shutil
 from pathlib import Path
@@ -23,6 +22,7 @@ from fedray.tasks import task_of
 from fedray.tracking import Tracker, TrackingError
 from tests.support import classifiers
 from tests.support.left import FLOOR, SCORES, leave
+from tests.support.rewriting import rewrite
 from tests.support.small import random_tiles
 
 
@@ -89,8 +89,7 @@ def test_all_of_it_opens_again_alike_from_everywhere(place, left, store, request
 
 def test_neither_the_store_nor_an_edited_configuration_is_looked_at(left, copy, monkeypatch):
     save_config(load_config(copy / "config.yaml").model_copy(update={"seed": 7}), copy / "config.yaml")
-    identity = copy / EXPERIMENT.identity
-    identity.write_text(identity.read_text().replace(left.config.data.store, "/nowhere/tiles"))
+    rewrite(copy / EXPERIMENT.identity, lambda record: record["started"]["data"].update(store="/nowhere/tiles"))
     monkeypatch.chdir(copy.parent)
     found = Finished.open("copy")
     assert (found.config.seed, found.config.data.store) == (left.config.seed, "/nowhere/tiles")
@@ -125,12 +124,6 @@ def test_what_stays_with_clients_is_not_made_up(aggregate, small_config, new_dat
         found.classifier()
 
 
-def rewrite(path, change):
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
 def halve(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -151,6 +144,10 @@ BROKEN = {
     ),
     "no checkpoint": (lambda run: shutil.rmtree(run / "checkpoint"), "its checkpoint is gone .*run it again"),
     "half a checkpoint": (lambda run: halve(run / ROUND / "server.safetensors"), "copy is damaged"),
+    "an edited identity": (
+        lambda run: (run / EXPERIMENT.identity).write_text((run / EXPERIMENT.identity).read_text().replace("16", "17")),
+        "experiment.json is damaged, or was edited",
+    ),
     "a part of it": (lambda run: (run / ROUND / "server.safetensors").unlink(), "copy is damaged"),
     "a checkpoint of another format": (
         lambda run: rewrite(run / ROUND / "state.json", lambda content: content.update(format=1)),
@@ -215,7 +212,7 @@ RUNS = {
     ),
     "no safetensors": (
         lambda client, run: (files_of(run) / ARRAYS).write_bytes(pickle.dumps(Bomb())),
-        "is damaged .SafetensorError",
+        "is damaged: .*its content is not what was logged",
     ),
 }
 

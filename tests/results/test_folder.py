@@ -18,6 +18,7 @@ from fedray.results.finished import Finished, ResultsError
 from fedray.results.folder import EXPERIMENT, SWEEP, check_basis, finish, open_folder, outcome_of
 from fedray.sweep import SearchSpace
 from fedray.sweep.check import check_sweep, finished_sweep, saved_space, settle
+from tests.support.rewriting import rewrite
 from tests.support.small import SMALL, random_tiles
 
 
@@ -144,13 +145,14 @@ def test_a_folder_from_before_there_were_tasks_is_refused_by_its_format(tmp_path
     open_folder(out, kind, what, basis_of(fixed, store))
     if finished:
         finish(out, {"scores": {}, "floor": {}, "run_id": "r", "pages": {}})
-    identity = out.folder / kind.identity
-    record = json.loads(identity.read_text())
-    older = record["started"] if kind is EXPERIMENT else record["started"]["fixed"]
-    del older["task"], older["classification"]
-    record["rests_on"][FORMAT] = "3"
-    identity.write_text(json.dumps(record))
-    (out.folder / kind.config).write_text(yaml.safe_dump(record["started"]))
+
+    def make_older(record):
+        older = record["started"] if kind is EXPERIMENT else record["started"]["fixed"]
+        del older["task"], older["classification"]
+        record["rests_on"][FORMAT] = "3"
+        (out.folder / kind.config).write_text(yaml.safe_dump(record["started"]))
+
+    rewrite(out.folder / kind.identity, make_older)
     told = "the format of the folder was 3, and is 5 now; go on with the FedRay that started it"
     with pytest.raises(ConfigError, match=told):
         saved(out)
@@ -167,10 +169,11 @@ def test_a_field_that_came_since_is_no_edit(tmp_path, request, kind):
     what, _, saved, _ = started(kind, request)
     out = Place.at(tmp_path / "run")
     open_folder(out, kind, what, {})
-    identity = out.folder / kind.identity
-    record = json.loads(identity.read_text())
-    del (record["started"] if kind is EXPERIMENT else record["started"]["fixed"])["gan"]["n_critic"]
-    identity.write_text(json.dumps(record))
+
+    def forget(record):
+        del (record["started"] if kind is EXPERIMENT else record["started"]["fixed"])["gan"]["n_critic"]
+
+    rewrite(out.folder / kind.identity, forget)
     with pytest.raises(ConfigError, match=r"was started by a FedRay that had no (fixed\.)?gan\.n_critic; go on with"):
         saved(out)
 
@@ -200,4 +203,4 @@ def test_on_shared_storage_too(tmp_path, config, bucket, monkeypatch):
         saved_config(Place.at(uri))
     finish(there, {"run_id": "r"})
     assert outcome_of(Place.at(uri)) == {"run_id": "r"}
-    assert json.loads((there.folder / FINISHED).read_text()) == {"run_id": "r"}
+    assert json.loads((there.folder / FINISHED).read_text())["run_id"] == "r"

@@ -1,6 +1,5 @@
 """What dies, or finds the disk full, at every place where it writes (see tests/support/dying.py)."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from fedray.cli.options import run_job
 from fedray.results.folder import KINDS
+from fedray.storage import unsealed
 from fedray.storage.lock import LOCK
 from tests.support.dying import Moment, full_disk, left_by_dying, put_back
 
@@ -21,7 +21,7 @@ def contents(folder: Path) -> dict[str, object]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.name in [kind.identity for kind in KINDS]:
-            found[name] = {**json.loads(path.read_bytes()), "key": ""}
+            found[name] = {**unsealed(path.read_bytes(), path), "key": ""}
         elif path.name != LOCK:
             found[name] = path.read_bytes() if path.is_file() else "folder"
     return found

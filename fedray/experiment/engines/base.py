@@ -1,5 +1,6 @@
 """What runs an experiment, a round at a time: the same to a plain run, a Tune trial and a deployment."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +9,15 @@ from fedray.config import ExperimentConfig
 from fedray.experiment.judging import Evaluation
 from fedray.federation import FederationState, RoundReport
 from fedray.results.pictures import Preview
+from fedray.storage import digest
+
+
+def checkpoint_of(config: ExperimentConfig) -> str:
+    """Name what a checkpoint is of: a digest of the configuration, without who computes and where the tiles lie."""
+    content = config.model_dump(mode="json", exclude={"tracking", "resources"})
+    content["data"].pop("store")
+    return digest(json.dumps(content, sort_keys=True).encode())
+
 
 EPSILON = "privacy/epsilon"
 """Figure of what was spent until a round."""

@@ -23,7 +23,7 @@ from torch import Tensor, distributed, nn
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import census_of, partitioned_store, tile_shape, training_sizes
-from fedray.experiment.engines.base import RoundResult
+from fedray.experiment.engines.base import RoundResult, checkpoint_of
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.starting import first_state
@@ -35,8 +35,7 @@ from fedray.federation import (
     RoundReport,
     check_convergence,
     client_steps,
-    latest_round,
-    load_checkpoint,
+    load_round,
     save_round,
     shared_arrays,
     to_record,
@@ -137,12 +136,12 @@ class CentralisedRun:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint from which :meth:`load` continues, and remove older ones."""
-        save_round(folder, self.state, {})
+        save_round(folder, self.state, {}, checkpoint_of(self.config))
 
     def load(self, folder: Path) -> None:
         """Continue from the newest checkpoint in a folder; without any, from the beginning."""
-        if (newest := latest_round(folder)) is not None:
-            self.state, _ = load_checkpoint(newest)
+        if (kept := load_round(folder, checkpoint_of(self.config))) is not None:
+            self.state = kept.state
 
     def close(self) -> None:
         """End the training's workers."""

@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 
 from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import Census, census_of
-from fedray.experiment.engines.base import RoundResult
+from fedray.experiment.engines.base import RoundResult, checkpoint_of
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.starting import first_state
@@ -23,8 +23,7 @@ from fedray.federation import (
     FederationState,
     client_app,
     federate,
-    latest_round,
-    load_checkpoint,
+    load_round,
     make_strategy,
     save_round,
     shared_arrays,
@@ -197,14 +196,13 @@ class ExperimentRun:
             folder: Of this experiment's checkpoints.
         """
         states = self.grid.state_snapshot() if isinstance(self.grid, Memory) else {}
-        save_round(folder, self.state, states)
+        save_round(folder, self.state, states, checkpoint_of(self.config))
 
     def load(self, folder: Path) -> None:
         """Continue from the newest checkpoint in a folder; without any, from the beginning."""
-        newest = latest_round(folder)
-        if newest is None:
+        kept = load_round(folder, checkpoint_of(self.config))
+        if kept is None:
             return
-        state, client_states = load_checkpoint(newest)
         if isinstance(self.grid, Memory):
-            self.grid.restore_state(client_states)
-        self._start(state)
+            self.grid.restore_state(kept.client_states)
+        self._start(kept.state)
