@@ -84,8 +84,9 @@ def _block_digest(pixels: NDArray[np.uint8]) -> str:
 def _add_codes(codes: Any, batch: Any) -> None:
     for name in batch.schema.names:
         if name != "image":
-            codes.update(name.encode())
-            for memory in _memory(batch.column(name)):
+            column = batch.column(name)
+            codes.update(f"{name} {column.type} {len(column)} {column.null_count}".encode())
+            for memory in _memory(column):
                 codes.update(memory)
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from safetensors import SafetensorError, safe_open
 
@@ -15,7 +14,7 @@ from fedray.errors import UserError
 from fedray.learning import Arrays, DivergedError, check_finite
 from fedray.results.basis import START, Basis
 from fedray.results.finished import RUN_ID, Finished, ResultsError
-from fedray.storage import SharedFolder, in_order, is_uri
+from fedray.storage import SharedFolder, in_order, is_uri, scratch_folder
 
 SUFFIX = ".safetensors"
 LABELS, DOMAINS = "labels", "domains"
@@ -142,6 +141,6 @@ def _local(place: str) -> Iterator[Path]:
         yield Path(place).expanduser()
         return
     folder, _, name = place.rpartition("/")
-    with TemporaryDirectory() as copies:
-        SharedFolder(folder).download([name], Path(copies))
-        yield Path(copies) / name
+    with scratch_folder() as copies:
+        SharedFolder(folder).download([name], copies)
+        yield copies / name

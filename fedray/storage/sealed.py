@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_SEAL = "seal"
+_SEALED, _SEAL = "sealed", "seal"  # first and last: no damage makes a record one of before there were seals
 _TABLE_SEAL = b"fedray.seal"
 
 
@@ -34,7 +34,7 @@ def digest(content: Any) -> str:
 
 def sealed(record: Mapping[str, Any]) -> bytes:
     """Return a record as JSON with a digest of itself; what :func:`unsealed` takes."""
-    return json.dumps({**record, _SEAL: _seal_of(record)}, indent=1).encode()
+    return json.dumps({_SEALED: True, **record, _SEAL: _seal_of(record)}, indent=1).encode()
 
 
 def unsealed(content: bytes, path: object) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def unsealed(content: bytes, path: object) -> dict[str, Any]:
         ValueError: It is no JSON.
     """
     record = dict(json.loads(content))
-    seal = record.pop(_SEAL, None)
-    if seal is not None and seal != _seal_of(record):
+    is_sealed, seal = record.pop(_SEALED, None), record.pop(_SEAL, None)
+    if (is_sealed, seal) != (None, None) and (is_sealed, seal) != (True, _seal_of(record)):
         raise DamagedError.of(path, "its content is not what its seal says")
     return record
 
@@ -82,11 +82,12 @@ def read_table(path: Path) -> "pd.DataFrame":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    written = path.read_bytes()
     try:
-        content = pq.read_table(BytesIO(path.read_bytes()))
+        content = pq.read_table(BytesIO(written))
         seal = (content.schema.metadata or {}).get(_TABLE_SEAL)
         whole = seal is None or seal == _table_seal_of(_with(content, None))
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, MemoryError) as error:
         raise DamagedError.of(path, " ".join(str(error).split())[:200]) from None
     if not whole:
         raise DamagedError.of(path, "its content is not what its seal says")

@@ -8,7 +8,6 @@ import math
 import os
 import pickle
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import optuna
@@ -17,6 +16,7 @@ from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 
 from fedray.randomness import derive_seed
+from fedray.storage.owners import PARTIAL, own_mark, remove_all
 from fedray.sweep.rungs import Rungs
 from fedray.sweep.space import SearchSpace
 from fedray.sweep.state import keep_state
@@ -137,8 +137,13 @@ class SweepSearch(SearchGenerator):
 
     def save_to_dir(self, dirpath: str, session_str: str) -> None:
         """Write the state beside the folder, move its files in, and keep all that is there as a whole."""
-        with TemporaryDirectory(dir=Path(dirpath).parent) as folder:
-            super().save_to_dir(folder, session_str)
-            for file in Path(folder).iterdir():
+        folder = Path(dirpath).parent / f"searcher.{own_mark()}{PARTIAL}"  # goes with the next start, should this die
+        remove_all(folder)
+        folder.mkdir()
+        try:
+            super().save_to_dir(str(folder), session_str)
+            for file in folder.iterdir():
                 os.replace(file, Path(dirpath) / file.name)
+        finally:
+            remove_all(folder)
         keep_state(Path(dirpath), self.keep_in or Path(dirpath))  # Tune has just written what else there is

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock, Timeout
 
-from fedray.storage import why_not_writable
+from fedray.storage import remove_dead, whole_file, why_not_writable
 from fedray.tracking.address import is_server, is_sqlite, sqlite_path
 from fedray.tracking.errors import TrackingError, brief, shown
 
@@ -92,12 +92,22 @@ def create_database(uri: str) -> None:
         try:
             if _has_schema(path):
                 return
-            from fedray.tracking.mlflow_client import connect
-
-            connect(uri)
+            _migrate(uri, path)
         except Exception as error:  # sqlite3, SQLAlchemy, alembic and MLflow each raise their own
             remedy = f"Move the file {path} away, or choose another one by MLFLOW_TRACKING_URI."
             raise _error(uri, _Problem(f"is no MLflow database: {brief(error, uri)}", remedy)) from None
+
+
+def _migrate(uri: str, path: Path) -> None:
+    """Have MLflow make its tables: in a new file of another name, which takes its place once they all stand."""
+    from fedray.tracking.mlflow_client import connect
+
+    remove_dead(path.parent, f"{path.name}.")  # what a first start that was killed had made
+    if path.stat().st_size > 0 or "?" in uri:
+        connect(uri)
+        return
+    with whole_file(path) as partial:
+        connect(f"{uri}{partial.name.removeprefix(path.name)}")
 
 
 @contextlib.contextmanager

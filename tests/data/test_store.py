@@ -88,7 +88,7 @@ def test_another_format_version_is_refused(store: TileStore) -> None:
 def test_a_store_of_version_1_is_read_as_it_was(store: TileStore) -> None:
     """It has no column client, and does not say what its groups are."""
     metadata = json.loads((store.path / "store.json").read_text())
-    del metadata["client_names"], metadata["group_kind"], metadata["digests"], metadata["seal"]
+    del metadata["client_names"], metadata["group_kind"], metadata["digests"], metadata["seal"], metadata["sealed"]
     with pa.memory_map(str(store.path / "tiles.arrow")) as source:
         table = pa.ipc.open_file(source).read_all().drop_columns(["client"])
     with pa.OSFile(str(store.path / "old.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:

@@ -1,6 +1,7 @@
 import contextlib
 import http.server
 import pickle
+import shutil
 import socket
 import sqlite3
 import threading
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from fedray.tracking import Tracker, TrackingError, check, check_tracking
+from fedray.tracking.address import sqlite_path
+from fedray.tracking.check import create_database
 
 
 def failure(uri: str, timeout_s: float) -> str:
@@ -109,3 +112,31 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("rounds: 3\n" * 1000)
     with pytest.raises(TrackingError, match="is no MLflow database"):
         check_tracking(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+def test_a_first_start_that_is_interrupted_leaves_no_half_database(tmp_path, new_database, monkeypatch):
+    """MLflow makes forty tables in a row; who finds half of them cannot go on."""
+    template = tmp_path / "template"
+    template.mkdir()
+    new_database(template)
+    path = tmp_path / "mlflow.db"
+
+    def half(uri: str) -> None:
+        with contextlib.closing(sqlite3.connect(sqlite_path(uri))) as database:
+            database.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+            database.commit()
+        raise KeyboardInterrupt
+
+    def whole(uri: str) -> None:
+        made = sqlite_path(uri)
+        assert made != path and not made.exists()
+        shutil.copy(template / "mlflow.db", made)
+
+    monkeypatch.setattr("fedray.tracking.mlflow_client.connect", half)
+    with pytest.raises(KeyboardInterrupt):
+        create_database(f"sqlite:///{path}")
+    assert path.stat().st_size == 0
+    monkeypatch.setattr("fedray.tracking.mlflow_client.connect", whole)
+    create_database(f"sqlite:///{path}")
+    assert path.read_bytes() == (template / "mlflow.db").read_bytes()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.lock", "template"]
