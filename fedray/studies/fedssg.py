@@ -78,7 +78,7 @@ def fedssg_study(
 def _classifiers() -> dict[str, Any]:
     return {
         "name": "Classifiers",
-        "about": "Tested on real tiles that neither they nor the generator have seen.",
+        "about": "Tested on real tiles that nobody has trained on.",
         "scores": list(_SCORES),
         "baseline": "real tiles alone",
         "rows": [
