@@ -13,6 +13,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Ray starts workers ahead of any work; ours have an environment of their own, and would leave those idle.
 os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+# Of sweeps' states; without one, the tests would make a key in the home of whoever runs them.
+os.environ.setdefault("FEDRAY_SIGNING_KEY", "of the tests alone, and 32 bytes long")
 
 import numpy as np
 import pytest

@@ -106,7 +106,7 @@ def _check_resume_alone(parsed: JobOptions, default: JobOptions) -> None:
     if parsed.resume is None:
         return
     before, after = (
-        flatten(job.model_dump(exclude={"resume", "dry_run"}, warnings=False)) for job in (default, parsed)
+        flatten(job.model_dump(exclude={"resume", "dry_run", "trust"}, warnings=False)) for job in (default, parsed)
     )
     if given := [path for path in after if before[path] != after[path]]:
         names = ", ".join("--" + path.removeprefix("experiment.").replace("_", "-") for path in given)

@@ -13,7 +13,7 @@ from fedray.cli.report import print_first, print_pages, print_plan, show_self_te
 from fedray.cli.trials import print_trials
 from fedray.cluster import cluster_size
 from fedray.cluster.upload import check_upload, size_text
-from fedray.config import TASKS, to_yaml
+from fedray.config import TASKS, ConfigError, to_yaml
 from fedray.experiment import judging_of, notes
 from fedray.results import Place, new_place, results_root, resumable
 from fedray.results.files import BEST, RESULTS
@@ -24,6 +24,7 @@ from fedray.sweep.plan import plan_sweep
 from fedray.sweep.results import SweepResult
 from fedray.sweep.run import run_sweep
 from fedray.sweep.space import SearchSpace, find_space, load_space
+from fedray.sweep.state import trust_state
 from fedray.terminal import plain_console, this_python
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
@@ -39,6 +40,9 @@ class SweepOptions(JobOptions):
     """Trials at a time at the most, >= 1; unset: as the search space says."""
     max_failures: int | None = None
     """How often a trial is tried again after an error or a lost node, >= 0; unset: as the search space says."""
+    trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """With --resume: sign the sweep's state with your key, whoever wrote it, and go on. It holds pickles, and reading
+    one runs the code that is in it."""
 
 
 def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
@@ -57,6 +61,9 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
     package = check_upload(space.fixed.data)
     tracking_uri, console = resolve_tracking_uri(results_root()), plain_console()
     finished = finished_sweep(space, out)
+    if options.trust:
+        with out.held():
+            trust_state(out)
     budget: list[str] = []
     if finished is None:
         space, store, start = check_sweep(space, out)
@@ -81,6 +88,8 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
 
 
 def _place_and_space(options: SweepOptions, default_space: Path) -> tuple[Place, SearchSpace]:
+    if options.trust and (options.dry_run or not options.resume):
+        raise ConfigError("--trust signs the state of the sweep that --resume DIR names, and --dry-run writes nothing")
     if options.resume:
         out = Place.at(options.resume)
         return out, saved_space(out)

@@ -31,6 +31,7 @@ from fedray.results.start import Start, opened_start, rests_on
 from fedray.storage import read_table
 from fedray.sweep.results import SweepResult
 from fedray.sweep.space import SearchSpace, load_space
+from fedray.sweep.state import check_state
 
 
 def finished_sweep(space: SearchSpace, out: Place) -> SweepResult | None:
@@ -71,6 +72,7 @@ def check_sweep(space: SearchSpace, out: Place) -> Checked:
     start = opened_start(space.fixed.starts_from)
     check_basis(out, SWEEP, rests_on(start))
     check_space(space, store, start)
+    check_state(out)
     return Checked(space, store, start)
 
 

@@ -2,15 +2,19 @@
 
 Tune writes its files in place and copies them to their storage in the background. A driver that is killed meanwhile
 leaves half of one, or an empty one, and Tune would then forget the trials that are not done.
+
+Tune's files hold pickles. Those that a sweep goes on with are the ones that were signed with the user's key; others are
+deleted unread (:mod:`~fedray.sweep.signature`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
 
 from fedray.results import Place
 from fedray.storage import SharedFolder, inside, is_foreign, scratch_folder, write_whole
+from fedray.sweep.signature import signed, unsigned, verified
 
 WHOLE_STATE = "whole-state.zip"
 """Beside Tune's own files."""
@@ -30,43 +34,90 @@ def keep_state(files: Path, target: Path) -> None:
             if file.name != WHOLE_STATE and not is_foreign(file.name) and file.is_file():
                 archive.write(file, file.name)
     # The partial file beside the folder: Tune uploads what is in it, at any time.
-    write_whole(target / WHOLE_STATE, content.getvalue(), through=target.parent)
+    write_whole(target / WHOLE_STATE, signed(content.getvalue()), through=target.parent)
+
+
+def check_state(out: Place) -> None:
+    """Look whether what a sweep would go on with was signed with the user's key; of one that has not begun, nothing is.
+
+    Raises:
+        SignatureError: It was not.
+        StorageError: The shared storage cannot be read.
+    """
+    if (kept := _read(out)) is not None:
+        verified(kept, str(out))
+
+
+def trust_state(out: Place) -> None:
+    """Sign what a sweep would go on with, whoever wrote it: the user says that it can be trusted.
+
+    Raises:
+        SignatureError: There is no key.
+        StorageError: The shared storage cannot be read or written.
+    """
+    if (kept := _read(out)) is None:
+        return
+    content = signed(unsigned(kept))
+    if out.shared is None:
+        write_whole(Path(out.state) / WHOLE_STATE, content, through=Path(out.state).parent)
+        return
+    with scratch_folder() as folder:
+        (folder / WHOLE_STATE).write_bytes(content)
+        SharedFolder(out.state).upload(folder, [WHOLE_STATE])
 
 
 def put_state_back(out: Place) -> None:
-    """Replace Tune's files by those that were kept last, if any were.
+    """Replace Tune's files by those that were kept last, if any were, and delete the others that hold pickles.
 
-    State files that were not kept go: a driver that was killed over its first ones leaves half of one, and Tune goes on
-    with the one whose name has the latest date.
+    Those are state files of another moment (a driver that was killed over its first ones leaves half of one, and Tune
+    goes on with the one whose name has the latest date), and the errors of trials, of which Tune keeps the text too.
 
     Args:
         out: Of the sweep.
 
     Raises:
+        SignatureError: What was kept was not signed with the user's key.
         StorageError: A file of the archive is to lie outside the folder, or the shared storage cannot be read or
             written.
     """
     kept = _read(out)
-    if kept is None:
+    whole: dict[str, bytes] = {}
+    if kept is not None:
+        with ZipFile(BytesIO(verified(kept, str(out)))) as archive:
+            whole = {name: archive.read(name) for name in archive.namelist()}
+    for name in whole:  # before the first is written
+        inside(Path(out.state), name)
+    if out.shared is None:
+        _put_back(Path(out.state), whole)
+    else:
+        _put_back_on(SharedFolder(out.state), whole)
+
+
+def _put_back(state: Path, whole: Mapping[str, bytes]) -> None:
+    if not state.exists():
         return
-    with ZipFile(BytesIO(kept)) as archive, scratch_folder() as folder:
-        whole = archive.namelist()
-        for name in whole:  # before the first is written
-            inside(Path(out.state), name)
-        if out.shared is None:
-            archive.extractall(out.state)
-            for name in _others((path.name for path in Path(out.state).iterdir()), whole):
-                (Path(out.state) / name).unlink()
-        else:
-            archive.extractall(folder)
-            state = SharedFolder(out.state)
-            state.upload(folder, whole)
-            state.delete(_others(state.names(), whole))
+    for name, content in whole.items():
+        (state / name).write_bytes(content)
+    files = (path.relative_to(state).as_posix() for path in state.rglob("*") if not path.is_dir())
+    for name in _others(files, whole):
+        (state / name).unlink()
 
 
-def _others(names: Iterable[str], whole: Sequence[str]) -> list[str]:
-    """List the state files (their names are ``...state-DATE...``) that are not among those that were kept."""
-    return [name for name in names if "/" not in name and "state-" in name and name not in whole]
+def _put_back_on(state: SharedFolder, whole: Mapping[str, bytes]) -> None:
+    with scratch_folder() as folder:
+        for name, content in whole.items():
+            (folder / name).write_bytes(content)
+        state.upload(folder, list(whole))
+    state.delete(_others(state.names(), whole))
+
+
+def _others(names: Iterable[str], whole: Collection[str]) -> list[str]:
+    """List what may hold pickles and is not among what was kept: ``...state-DATE...``, ``*.pkl`` in any folder."""
+    return [
+        name
+        for name in names
+        if name not in whole and (name.endswith(".pkl") or ("/" not in name and "state-" in name))
+    ]
 
 
 def _read(out: Place) -> bytes | None:

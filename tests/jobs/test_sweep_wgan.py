@@ -9,6 +9,7 @@ from fedray.results import Place
 from fedray.results.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import SearchSpace, load_space
 from fedray.sweep.check import settle
+from fedray.sweep.state import keep_state
 from tests.support.jobs import SEARCH
 
 SHIPPED = Path(__file__).parents[2] / "search_spaces" / "wgan_gp.yaml"
@@ -133,6 +134,21 @@ def test_a_dry_run_of_a_started_sweep_shows_that_one(sweep_wgan, write_space, fo
     open_folder(Place.at(folder / "sweep"), SWEEP, space, {})
     done = sweep_wgan("--resume", "sweep", "--dry-run")
     assert SearchSpace.model_validate(yaml.safe_load(done.output)) == space
+    no_new_ray()
+
+
+def test_a_state_that_somebody_else_signed_is_refused_before_anything_starts(
+    sweep_wgan, refused, write_space, folder, no_new_ray, monkeypatch
+):
+    place = Place.at(folder / "sweep")
+    open_folder(place, SWEEP, settle(load_space(write_space())), {})
+    (folder / "tuner.pkl").write_bytes(b"a pickle")
+    keep_state(folder, Path(place.state))
+    assert sweep_wgan("--resume", "sweep", "--dry-run").status == 0
+    monkeypatch.setenv("FEDRAY_SIGNING_KEY", "somebody else's key, of 32 bytes")
+    assert "signed with another key than yours" in refused(sweep_wgan, "--resume", "sweep", "--dry-run")
+    for alone in (["--trust"], ["--trust", "--resume", "sweep", "--dry-run"]):
+        assert "--trust signs the state of the sweep that --resume DIR names" in refused(sweep_wgan, *alone)
     no_new_ray()
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from fedray.results import Place
 from fedray.storage import SharedFolder, StorageError
-from fedray.sweep.state import WHOLE_STATE, keep_state, put_state_back
+from fedray.sweep.signature import SignatureError
+from fedray.sweep.state import WHOLE_STATE, check_state, keep_state, put_state_back, trust_state
 
 FILES = {"experiment_state-now.json": b"[1]", "searcher-state-now.pkl": b"2" * 100_000}
 
@@ -49,6 +50,73 @@ def test_it_comes_back_on_shared_storage(written, tmp_path, bucket, monkeypatch)
     assert {name: state.read(name) for name in state.names() if name != WHOLE_STATE} == FILES
 
 
+PICKLES = ["tuner.pkl", "searcher-state-later.pkl", "a-trial/error.pkl", "a-trial/checkpoint_0/_dict_checkpoint.pkl"]
+KEPT = ["a-trial/error.txt", "a-trial/checkpoint_0/federation/round-1.safetensors", ".nfs0001"]
+
+
+def with_strangers(folder: Path) -> None:
+    for name in PICKLES + KEPT:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+
+
+def test_pickles_that_were_not_signed_go_unread(written, tmp_path):
+    place = Place(tmp_path / "out")
+    state = Path(place.state)
+    with_strangers(state)
+    put_state_back(place)  # a driver was killed before it kept anything, or somebody put them there
+    assert {path.relative_to(state).as_posix() for path in state.rglob("*") if path.is_file()} == set(KEPT)
+    keep_state(written, state)
+    with_strangers(state)
+    put_state_back(place)
+    left = {path.relative_to(state).as_posix() for path in state.rglob("*") if path.is_file()}
+    assert left == {*KEPT, *FILES, WHOLE_STATE}
+
+
+def test_pickles_that_were_not_signed_go_unread_on_shared_storage(written, tmp_path):
+    (tmp_path / "shared").mkdir()
+    place = Place(tmp_path / "here", SharedFolder(f"file://{tmp_path}/shared"))
+    state = SharedFolder(place.state)
+    keep_state(written, written)
+    with_strangers(written)
+    state.upload(written, [WHOLE_STATE, *PICKLES, *KEPT])
+    put_state_back(place)
+    assert set(state.names()) == {*KEPT, *FILES, WHOLE_STATE}
+
+
+def test_a_state_of_another_key_is_refused_and_stays_as_it_is_until_it_is_trusted(written, tmp_path, monkeypatch):
+    place = Place(tmp_path / "out")
+    check_state(place)
+    trust_state(place)
+    assert not Path(place.state).exists(), "there is nothing to trust"
+    keep_state(written, Path(place.state))
+    check_state(place)
+    monkeypatch.setenv("FEDRAY_SIGNING_KEY", "somebody else's key, of 32 bytes")
+    with_strangers(Path(place.state))
+    before = {path: path.read_bytes() for path in Path(place.state).rglob("*") if path.is_file()}
+    for go_on in (check_state, put_state_back):
+        with pytest.raises(SignatureError, match=r"out was signed with another key than yours.* --trust"):
+            go_on(place)
+    assert {path: path.read_bytes() for path in Path(place.state).rglob("*") if path.is_file()} == before
+    trust_state(place)
+    put_state_back(place)
+    assert {name: (Path(place.state) / name).read_bytes() for name in FILES} == FILES
+
+
+def test_a_state_from_before_there_were_signatures_can_be_trusted_on_shared_storage(written, tmp_path):
+    (tmp_path / "shared").mkdir()
+    place = Place(tmp_path / "here", SharedFolder(f"file://{tmp_path}/shared"))
+    with ZipFile(written / WHOLE_STATE, "w") as archive:
+        for name in FILES:
+            archive.write(written / name, name)
+    SharedFolder(place.state).upload(written, [WHOLE_STATE])
+    with pytest.raises(SignatureError, match="is not signed"):
+        put_state_back(place)
+    trust_state(place)
+    put_state_back(place)
+    assert set(SharedFolder(place.state).names()) == {*FILES, WHOLE_STATE}
+
+
 def test_a_write_that_fails_leaves_what_was_kept(written, tmp_path, monkeypatch):
     keep_state(written, tmp_path / "kept")
     before = (tmp_path / "kept" / WHOLE_STATE).read_bytes()
@@ -72,6 +140,7 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused_whole(tmp_path, name
     with ZipFile(state / WHOLE_STATE, "w") as archive:
         archive.writestr("experiment_state-now.json", b"[1]")
         archive.writestr(name, b"of another's choosing")
+    trust_state(place)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(StorageError, match=r"leads out of it"):
         put_state_back(place)
