@@ -86,7 +86,8 @@ def test_the_example_changes_what_it_says(example: list[Manifest]) -> None:
     cluster, job = of_kind(example, "RayCluster")[0], of_kind(example, "RayJob")[0]
     assert [group["maxReplicas"] for group in cluster["spec"]["workerGroupSpecs"]] == [4, 2]
     images = set(re.findall(r"'image': '([^']+)'", str(example)))
-    assert images == {"REGISTRY.example/fedray:0.1.0", "REGISTRY.example/fedray-mlflow:3.17.2", "postgres:17.6"}
+    ours = {f"REGISTRY.example/{name.lower()}@sha256:DIGEST-OF-{name}" for name in ("FEDRAY", "FEDRAY-MLFLOW")}
+    assert images > ours and all(re.match(r"postgres:17\.7@sha256:[0-9a-f]{64}$", each) for each in images - ours)
     assert {each["metadata"].get("namespace") for each in example if each["kind"] != "Namespace"} == {"fedray"}
     assert "fedray-results" not in str(example), "the base's bucket is still there"
     assert "EXAMPLE-BUCKET" in job["spec"]["entrypoint"]
@@ -146,6 +147,8 @@ BROKEN = [
     ("exposure", "RayCluster fedray", f"{HEAD}/hostNetwork", True, "network"),
     ("exposure", "Service mlflow", "kind", "Ingress", "opens"),
     ("rights", "RayCluster fedray", f"{HEAD}/securityContext/runAsUser", 0, "root"),
+    ("rights", "RayCluster fedray", f"{HEAD}/automountServiceAccountToken", DELETED, "head holds a token"),
+    ("rights", "RayCluster fedray", f"{HEAD}/containers/0/volumeMounts/0/name", "kubernetes-api", "autoscaler's token"),
     ("rights", "RayCluster fedray", f"{HEAD}/containers/0/securityContext", DELETED, "privileges"),
     ("rights", "RayCluster fedray", "spec/autoscalerOptions/securityContext", DELETED, "autoscaler"),
     ("rights", "RayCluster fedray", f"{SPOT}/template/spec/automountServiceAccountToken", True, "token"),
@@ -155,9 +158,15 @@ BROKEN = [
     ("network", "NetworkPolicy mlflow", "spec/ingress/0/from", DELETED, "anybody"),
     ("network", "NetworkPolicy fedray-ray", "spec/ingress/0/from/0", {"namespaceSelector": {}}, "anybody"),
     ("network", "NetworkPolicy fedray-ray-dashboard", "spec/ingress/0/ports", DELETED, "all ports"),
+    ("network", "NetworkPolicy fedray-ray-dashboard", "spec/ingress/0/from/1/namespaceSelector", {}, "anybody"),
+    ("network", "NetworkPolicy default-deny", "spec/policyTypes", ["Ingress"], "no policy by which nothing"),
+    ("network", "NetworkPolicy fedray-ray", "spec/egress/2/ports", DELETED, "lets all out"),
+    ("network", "NetworkPolicy fedray-ray", "spec/egress/2/to/0/ipBlock/except", DELETED, "node's role"),
+    ("network", "RayCluster fedray", "spec/authOptions/mode", "disabled", "no token"),
     ("network", "NetworkPolicy mlflow-postgres", f"spec/podSelector/matchLabels/{NAME}", "x", "no policy"),
     ("images", "Deployment mlflow", f"{POD}/containers/0/image", "fedray-mlflow", "no version"),
     ("images", "StatefulSet mlflow-postgres", f"{POD}/containers/0/image", "postgres:latest", "no version"),
+    ("images", "StatefulSet mlflow-postgres", f"{POD}/containers/0/image", "postgres:17.7", "no digest"),
     ("references", "RayCluster fedray", f"{HEAD}/volumes/1/configMap/name", "x", "no ConfigMap x"),
     ("references", "RayCluster fedray", f"{HEAD}/serviceAccountName", "x", "no ServiceAccount x"),
     ("references", "RayCluster fedray", f"{HEAD}/containers/0/volumeMounts/1/mountPath", "/etc/x", "not mounted"),
@@ -169,6 +178,7 @@ BROKEN = [
     ("job", "RayJob fedray-sweep", "spec/clusterSelector/ray.io~cluster", "other", "goes to"),
     ("job", "RayJob fedray-sweep", "spec/entrypoint", "python jobs/sweep.py --out s3://b/x", "starts"),
     ("job", "RayJob fedray-sweep", "spec/entrypoint", "python jobs/sweep_wgan.py", "shared place"),
+    ("job", "RayJob fedray-sweep", "spec/submitterPodTemplate/spec/containers/0/env", [], "without Ray's token"),
     ("job", "RayJob fedray-sweep", "spec/submitterPodTemplate/metadata/labels", {"a": "b"}, "admits"),
 ]  # fmt: skip
 
@@ -391,7 +401,7 @@ def test_the_readme_makes_the_secrets_and_names_what_is_there() -> None:
     text = (FOLDER / "README.md").read_text()
     for secret, keys in SECRETS.items():
         command = text.partition(f"create secret generic {secret} ")[2].partition("\n\n")[0]
-        assert set(re.findall(r"(?:--from-file=|\s)([A-Z_]{2,})=", command.partition("create secret")[0])) == keys
+        assert set(re.findall(r"(?:--from-file=|\s)(\w{2,})=", command.partition("create secret")[0])) == keys
     for name in re.findall(r"`((?:base|overlays)/[\w/.-]+)`", text):
         assert (FOLDER / name).exists(), name
     assert pin("ray") in text and f"fedray-mlflow:{pin('mlflow')}" in text

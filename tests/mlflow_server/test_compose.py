@@ -12,6 +12,7 @@ MUTATIONS = {
     "wrong type": (("services", "mlflow", "ports"), "5000:5000", "services.mlflow.ports"),
     "floating tag": (("services", "s3", "image"), "chrislusf/seaweedfs:latest", "not pinned"),
     "no tag": (("services", "postgres", "image"), "postgres", "not pinned"),
+    "no digest": (("services", "postgres", "image"), "postgres:17.7", "not pinned"),
     "major version only": (("services", "postgres", "image"), "postgres:17", "not pinned"),
     "no healthcheck": (("services", "postgres", "healthcheck"), {"disable": True}, "postgres: no healthcheck"),
     "one-shot that restarts": (("services", "bucket", "restart"), "always", "bucket: no healthcheck"),
@@ -62,6 +63,12 @@ def test_the_image_and_the_database_have_the_same_postgresql() -> None:
     server = re.fullmatch(r"postgres:(\d+)\..*", load_compose()["services"]["postgres"]["image"])
     client = re.search(r"postgresql-client-(\d+)", (MLFLOW / "Dockerfile").read_text())
     assert server and client and server[1] == client[1]
+
+
+def test_both_deployments_have_the_same_postgresql() -> None:
+    text = (REPOSITORY / "kubernetes" / "base" / "mlflow" / "postgres.yaml").read_text()
+    assert f"image: {load_compose()['services']['postgres']['image']}\n" in text
+    assert re.search(r"^FROM \S+:3\.11\.\d+\S*@sha256:[0-9a-f]{64}$", (MLFLOW / "Dockerfile").read_text(), re.MULTILINE)
 
 
 def test_the_folder_does_not_shadow_the_package() -> None:

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "kubernetes"
 KUBERNETES_VERSIONS = ("1.29", "1.34")  # the oldest that README.md names, and a new one
 SECRETS = {
+    "fedray-ray-token": {"auth_token"},
+    "fedray-signing": {"FEDRAY_SIGNING_KEY"},
     "fedray-mlflow-client": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"},
     "fedray-storage": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
     "mlflow-server": {"POSTGRES_PASSWORD", "MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"},
@@ -223,7 +225,7 @@ def check_exposure(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def check_rights(manifests: list[Manifest]) -> Iterator[str]:
-    """Every pod is one that Kubernetes' restricted profile admits, and only the head speaks to its API."""
+    """Every pod is one that Kubernetes' restricted profile admits, and only the autoscaler speaks to its API."""
     for name, pod in pods(manifests):
         spec = pod["spec"]
         context = spec.get("securityContext", {})
@@ -231,8 +233,12 @@ def check_rights(manifests: list[Manifest]) -> Iterator[str]:
             yield f"{name} may run as root"
         if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
             yield f"{name} has no seccomp profile"
-        if spec.get("automountServiceAccountToken") is not False and not name.endswith(" head"):
+        if spec.get("automountServiceAccountToken") is not False:
             yield f"{name} holds a token for Kubernetes' API"
+        tokens = {volume["name"] for volume in spec.get("volumes", []) if "serviceAccountToken" in json.dumps(volume)}
+        for container in spec["containers"]:
+            if tokens & {mount["name"] for mount in container.get("volumeMounts", [])}:
+                yield f"{name} ({container['name']}) holds the autoscaler's token"
         if spec.get("enableServiceLinks") is not False:
             yield f"{name} takes variables from services, and MLFLOW_PORT among them"
         if any(set(volume) & {"hostPath"} for volume in spec.get("volumes", [])):
@@ -248,29 +254,56 @@ def check_rights(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def check_network(manifests: list[Manifest]) -> Iterator[str]:
-    """Every pod that listens is behind a policy, and a policy names who may come."""
+    """Nothing comes in or goes out of any pod but what a policy names, and Ray asks who comes for a token."""
     policies = of_kind(manifests, "NetworkPolicy")
+    nothing = [each["spec"] for each in policies if each["spec"]["podSelector"] == {} and "ingress" not in each["spec"]]
+    if {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} not in nothing:
+        yield "there is no policy by which nothing comes in or goes out"
     for name, pod in pods(manifests):
         labels = pod["metadata"]["labels"].items()
-        guards = [each for each in policies if each["spec"]["podSelector"].get("matchLabels", {}).items() <= labels]
-        if not any("Ingress" in each["spec"]["policyTypes"] for each in guards) and not name.startswith("RayJob"):
+        guards = [each["spec"] for each in policies if each["spec"]["podSelector"].get("matchLabels")]
+        guards = [each for each in guards if each["podSelector"]["matchLabels"].items() <= labels]
+        if not any("Ingress" in each["policyTypes"] for each in guards) and not name.startswith("RayJob"):
             yield f"{name} is behind no policy"
     for policy in policies:
         for rule in policy["spec"].get("ingress", []):
             peers = rule.get("from", [])
-            if not peers or not all(peer.get("podSelector", {}).get("matchLabels") for peer in peers):
+            if not peers or not all(_is_named(peer) for peer in peers):
                 yield f"{named(policy)} lets anybody in"
             own = {"podSelector": policy["spec"]["podSelector"]}
             if peers != [own] and not rule.get("ports"):
                 yield f"{named(policy)} opens all ports to {peers}"
+        for rule in policy["spec"].get("egress", []):
+            own = {"podSelector": policy["spec"]["podSelector"]}
+            if rule.get("to") != [own] and not (rule.get("to") and rule.get("ports")):
+                yield f"{named(policy)} lets all out"
+            for peer in rule.get("to", []):
+                if "169.254.0.0/16" not in peer.get("ipBlock", {"except": ["169.254.0.0/16"]}).get("except", []):
+                    yield f"{named(policy)} lets pods ask for the node's role"
+    for cluster in of_kind(manifests, "RayCluster"):
+        told = cluster["spec"].get("authOptions", {})
+        if told.get("mode") != "token" or told.get("secretName") not in SECRETS:
+            yield f"{named(cluster)} asks for no token of {sorted(SECRETS)}"
+
+
+def _is_named(peer: Manifest) -> bool:
+    """Say whether a peer is some pods of the policy's own namespace, or of one that is named."""
+    return bool(peer.get("podSelector", {}).get("matchLabels")) and all(
+        "kubernetes.io/metadata.name" in peer[key].get("matchLabels", {}) for key in peer if key == "namespaceSelector"
+    )
 
 
 def check_images(manifests: list[Manifest]) -> Iterator[str]:
-    """Every image has a version."""
+    """Every image is one: of others by version and digest; our own get their digest where they are built."""
+    ours = {"fedray", "fedray-mlflow"}
     for name, pod in pods(manifests):
         for container in pod["spec"]["containers"]:
-            if container["image"].rpartition(":")[2] in ("latest", container["image"]):
+            place, _, digest = container["image"].partition("@")
+            tag = place.rpartition("/")[2].partition(":")[2]
+            if tag == "latest" or not (tag or digest):
                 yield f"{name}: {container['image']} has no version"
+            elif not digest and place.partition(":")[0] not in ours:
+                yield f"{name}: {container['image']} has no digest"
 
 
 def check_references(manifests: list[Manifest]) -> Iterator[str]:
@@ -312,7 +345,9 @@ def check_environment(manifests: list[Manifest]) -> Iterator[str]:
             yield f"{name} does not mount the cache"
         variables = {variable["name"]: variable.get("value") for variable in container["env"]}
         wanted = SECRETS["fedray-mlflow-client"] | (
-            {"FEDRAY_CLUSTER_CONFIG", "RAY_JOB_STOP_WAIT_TIME_S"} if name.endswith(" head") else set()
+            {"FEDRAY_CLUSTER_CONFIG", "RAY_JOB_STOP_WAIT_TIME_S", "FEDRAY_SIGNING_KEY"}
+            if name.endswith(" head")
+            else set()
         )
         if missing := wanted - set(variables):
             yield f"{name} lacks {sorted(missing)}"
@@ -335,6 +370,10 @@ def check_job(manifests: list[Manifest]) -> Iterator[str]:
             yield f"{named(job)} starts {program} {script}"
         if "--out" not in options or not options[options.index("--out") + 1].startswith(("s3://", "gs://")):
             yield f"{named(job)} names no shared place for its results, so it could not be continued"
+    for name, pod in pods(of_kind(manifests, "RayJob")):
+        for container in pod["spec"]["containers"]:
+            if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} <= {variable["name"] for variable in container.get("env", [])}:
+                yield f"{name} submits without Ray's token"
     submitters = [pod["metadata"]["labels"].items() for _, pod in pods(of_kind(manifests, "RayJob"))]
     admitted = [
         peer["podSelector"]["matchLabels"].items()
