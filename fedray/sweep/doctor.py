@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import fedray
 from fedray.cluster import ClusterSize, ResourceError, cluster_name, connect
+from fedray.cluster.listening import look_at_ray
 from fedray.cluster.upload import UPLOAD_REMEDY, submitted_folder, to_be_sent, was_sent
 from fedray.config import ConfigError, DataConfig, ExperimentConfig
 from fedray.data import StoreError, absolute_store, cache_dir, open_store
@@ -88,6 +89,7 @@ def examine(data: DataConfig, out: str, tracking_uri: str, folder: Path) -> Iter
         yield Finding("cluster", "problem", str(error), "" if isinstance(error, UserError) else remedy)
         return
     yield _about_cluster(size)
+    yield _about_network()
     reports = _ask_nodes(absolute_store(data), tracking_uri)
     yield from _about_nodes(reports)
     yield _about_data(data, reports)
@@ -113,6 +115,19 @@ def _about_cluster(size: ClusterSize) -> Finding:
     if size.num_down:
         return Finding("cluster", "note", text, "the autoscaler launches the others when a sweep needs them")
     return Finding("cluster", "ok", text)
+
+
+def _about_network() -> Finding:
+    try:
+        found = look_at_ray()
+    except ConnectionError as error:
+        return Finding("network", "note", f"whether Ray asks for a token was not seen: {error}")
+    whom = "this machine" if found.on_this_machine_alone else "whoever reaches it"
+    text = f"Ray listens to {whom} at {found.address}"
+    if found.answers_strangers:
+        remedy = "start it with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (docs/cluster.md, Logins)"
+        return Finding("network", "problem", f"{text} and asks for no token: who reaches it runs code as you", remedy)
+    return Finding("network", "ok", f"{text} and asks for a token")
 
 
 def _ask_nodes(data: DataConfig, tracking_uri: str) -> dict[str, NodeReport | str]:
