@@ -3,7 +3,7 @@
 import ipaddress
 from dataclasses import dataclass
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import ray
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
