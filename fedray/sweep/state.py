@@ -62,7 +62,7 @@ def trust_state(out: Place) -> None:
         write_whole(Path(out.state) / WHOLE_STATE, content, through=Path(out.state).parent)
         return
     with scratch_folder() as folder:
-        (folder / WHOLE_STATE).write_bytes(content)
+        write_whole(folder / WHOLE_STATE, content)
         SharedFolder(out.state).upload(folder, [WHOLE_STATE])
 
 
@@ -97,7 +97,7 @@ def _put_back(state: Path, whole: Mapping[str, bytes]) -> None:
     if not state.exists():
         return
     for name, content in whole.items():
-        (state / name).write_bytes(content)
+        write_whole(state / name, content, through=state.parent)
     files = (path.relative_to(state).as_posix() for path in state.rglob("*") if not path.is_dir())
     for name in _others(files, whole):
         (state / name).unlink()
@@ -106,7 +106,7 @@ def _put_back(state: Path, whole: Mapping[str, bytes]) -> None:
 def _put_back_on(state: SharedFolder, whole: Mapping[str, bytes]) -> None:
     with scratch_folder() as folder:
         for name, content in whole.items():
-            (folder / name).write_bytes(content)
+            write_whole(folder / name, content)
         state.upload(folder, list(whole))
     state.delete(_others(state.names(), whole))
 
