@@ -10,6 +10,7 @@ from fedray.studies.tables import FilledRow, FilledTable, number, sentences, sig
 _NOTES = "Synthetic tiles"
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { padding: .3rem .5rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; min-width: 11rem; }
@@ -128,7 +129,7 @@ def _html_table(filled: FilledTable) -> str:
     columns, rows = table_texts(filled)
     head = "".join(f"<th>{_text(column)}</th>" for column in columns)
     body = "".join(f"<tr>{''.join(_html_cell(*cell) for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _html_cell(text: str, shown: bool) -> str:
