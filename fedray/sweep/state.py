@@ -66,7 +66,7 @@ def trust_state(out: Place) -> None:
         SharedFolder(out.state).upload(folder, [WHOLE_STATE])
 
 
-def put_state_back(out: Place) -> None:
+def put_state_back(out: Place) -> bool:
     """Replace Tune's files by those that were kept last, if any were, and delete the others that hold pickles.
 
     Those are state files of another moment (a driver that was killed over its first ones leaves half of one, and Tune
@@ -74,6 +74,9 @@ def put_state_back(out: Place) -> None:
 
     Args:
         out: Of the sweep.
+
+    Returns:
+        Whether there is a state to go on with.
 
     Raises:
         SignatureError: What was kept was not signed with the user's key.
@@ -91,6 +94,7 @@ def put_state_back(out: Place) -> None:
         _put_back(Path(out.state), whole)
     else:
         _put_back_on(SharedFolder(out.state), whole)
+    return bool(whole)
 
 
 def _put_back(state: Path, whole: Mapping[str, bytes]) -> None:

@@ -51,11 +51,10 @@ def run_trials(trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place) 
     SweepSearch.keep_in = Path(out.state) if out.shared is None else None
     if out.shared is None:
         private_folder(Path(out.state))  # before Tune makes it, for everybody
-    put_state_back(out)
-    if tune.Tuner.can_restore(out.state):
+    goes_on = put_state_back(out)
+    tuner = _new_tuner(trainable, space, plan, out.state)  # which writes the pickle that restore reads: ours
+    if goes_on:
         tuner = tune.Tuner.restore(out.state, trainable, resume_unfinished=True)
-    else:
-        tuner = _new_tuner(trainable, space, plan, out.state)
     grid = tuner.fit()
     return _saved_searcher(space, out), grid
 
