@@ -32,6 +32,7 @@ from tests.support import classifiers, flows
 from tests.support.federation import PRIVATE, assert_close, run
 from tests.support.federation import first_state as drawn_state
 from tests.support.left import leave
+from tests.support.rewriting import rewrite_server
 from tests.support.small import random_tiles
 
 LABELS, DOMAINS = ["dark", "bright"], ["old", "new"]
@@ -257,13 +258,14 @@ def test_a_job_goes_on_with_what_it_started_from_alone(classifier, stores, tmp_p
     with pytest.raises(ConfigError, match=r"holds another experiment \(starts_from is '.*run' there, not None\)"):
         check_experiment(classifiers.experiment(stores[0]), out)
     path = next((classifier.folder / "checkpoint").glob("round-*")) / "server.safetensors"
-    kept = path.read_bytes()
+    kept = {file: file.read_bytes() for file in (path, path.with_name("state.json"))}
     try:
-        save_file({name: value + 1 for name, value in classifier.arrays.items()}, path)
+        rewrite_server(path, {name: value + 1 for name, value in classifier.arrays.items()})
         with pytest.raises(ConfigError, match=r"the checksum of what it starts from was .*; put that back as it was"):
             check_experiment(config, out)
     finally:
-        path.write_bytes(kept)
+        for file, content in kept.items():
+            file.write_bytes(content)
 
 
 def test_privacy_is_not_promised_of_what_was_learned_without(small_config, new_database, tmp_path):

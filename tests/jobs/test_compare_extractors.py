@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from tests.support.left import leave
+from tests.support.rewriting import rewrite_server
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def runs(small_config, new_database, tmp_path_factory) -> list[Path]:
         copy = shutil.copytree(left.folder, folder / f"x{step}")
         [arrays] = copy.glob("checkpoint/*/server.safetensors")
         larger = {name: np.asarray(array * (1 + 0.4 * step), array.dtype) for name, array in load_file(arrays).items()}
-        save_file(larger, arrays)
+        rewrite_server(arrays, larger)
     return [folder / f"x{step}" for step in range(4)]
 
 

@@ -1,6 +1,5 @@
 """What a step leaves, and how it is found again."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from fedray.data import TileStore
 from fedray.evaluation.gate import GateError
 from fedray.experiment.gated import through_gate
 from fedray.reports import REPORTS, judgement
+from fedray.storage import unsealed
 from fedray.studies import performing
 from fedray.studies.performing import judge_tiles, make_control, make_tiles, outcome_before
 from fedray.studies.steps import ControlStep, JudgementStep, StoreStep
@@ -70,5 +70,5 @@ def test_a_judgement_leaves_its_page_and_what_alarmed(maker, tmp_path, monkeypat
     assert outcome_before(step) is None
     alarms = judge_tiles(step.name, step.maker, step.seed, step.folder, "cpu")
     assert set(alarms) <= {"collapse/alarm"} and set(alarms.values()) <= {0.0, 1.0}
-    assert json.loads((step.folder / "alarms.json").read_text()) == alarms == outcome_before(step).scores
+    assert unsealed((step.folder / "alarms.json").read_bytes(), "") == alarms == outcome_before(step).scores
     assert "judgement of maker, seed 3" in (step.folder / "report.html").read_text()
