@@ -1,6 +1,6 @@
 """A cluster of a head without workers and two nodes with one worker each loses a node: while a client runs there; when
-its clients are done and what they left is on its way to the other node; and then the other one, too. Then Ray loses
-objects without a node.
+its clients are done and what they left is on its way to the other node; after its worker has lived on without it; and
+then the other one, too. Then Ray loses objects without a node.
 
 A script, because it needs a Ray of its own.
 """
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,49 @@ def lose_before_states_are_copied(cluster: Cluster, node: Any, strategy: Strateg
     with WorkerPool(WorkerResources(num_workers=2), setup=partial(copy_late, str(node.node_id), gates)) as pool:
         compare(cluster, pool, strategy, node, partial(remove_before_copies, cluster, node, gates))
     cluster.add_node(num_cpus=1, **CLUSTER_ARGS)
+
+
+def lose_after_its_worker_lived_on(cluster: Cluster, node: Any) -> None:
+    """Cut off, a worker can read nothing: the other one neither ends nor loses what it holds because of that.
+
+    Where there is much to do, Ray ends such a worker many seconds after its node.
+    """
+    sign = Path(tempfile.mkdtemp()) / "cut off"
+
+    def other() -> Any:
+        (slot,) = (slot for slot in pool.dispatcher._crew.up if slot.ray_node != str(node.node_id))
+        return slot
+
+    def run_rounds(before: Mapping[int, Callable[[], object]]) -> np.ndarray:
+        grid, w = RayGrid(app, NUM_CLIENTS, pool), np.ones(SIZE)
+        for round_index in range(4):
+            before.get(round_index, lambda: None)()
+            w = run_round(grid, None, w)
+        grid.close()
+        return w
+
+    with WorkerPool(WorkerResources(num_workers=2), setup=partial(cut_off, str(node.node_id), sign)) as pool:
+        wait_for_both_workers(cluster, pool)
+        expected, slot = run_rounds({}), other()
+        remove = partial(cluster.remove_node, node, allow_graceful=False)
+        np.testing.assert_allclose(run_rounds({2: sign.touch, 3: remove}), expected, rtol=1e-12)
+        assert other() is slot, "a worker that could read everything was replaced"
+    wait_for_loss(node)
+    shutil.rmtree(sign.parent)
+    cluster.add_node(num_cpus=1, **CLUSTER_ARGS)
+
+
+def cut_off(doomed: str, sign: Path) -> None:
+    """In the worker on the node `doomed`: as soon as there is the sign, nothing can be read."""
+    get = ray.get
+
+    def blind(*args: Any, **options: Any) -> Any:
+        if sign.exists():
+            raise ray.exceptions.RayError("its node is gone")
+        return get(*args, **options)
+
+    if ray.get_runtime_context().get_node_id() == doomed:
+        ray.get = blind
 
 
 def lose_one_after_the_other(cluster: Cluster, node: Any) -> None:
@@ -249,6 +292,7 @@ def main() -> None:
         lose_while_a_client_runs(cluster, a_node(cluster), FedAvg())
         for strategy in (FedAvg(), None):  # their worker's mean, if there is one, may have parts of what is lost
             lose_before_states_are_copied(cluster, a_node(cluster), strategy)
+        lose_after_its_worker_lived_on(cluster, a_node(cluster))
         lose_one_after_the_other(cluster, a_node(cluster))
         print("the same")
     finally:

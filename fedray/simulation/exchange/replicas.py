@@ -2,7 +2,6 @@
 
 import weakref
 from collections import defaultdict, deque
-from collections.abc import Iterable
 from typing import Any
 
 from ..workers.dispatch import Dispatcher
@@ -48,12 +47,16 @@ class Replicas:
                 weakref.finalize(parcel, self._dropped.append, dropped).atexit = False
         return self._hold(parcels, parcels[0].ray_node)
 
-    def bring_back(self, parcels: Iterable[Parcel]) -> None:
-        """Go on from the copies of parcels that could not be read. One without a copy may have been brought back."""
-        for parcel in parcels:
-            if parcel.holders:
-                self._use_copy(parcel)
+    def bring_back(self, parcel: Parcel) -> None:
+        """Go on from the copy of a parcel that is lost. One without a copy may have been brought back."""
+        if parcel.holders:
+            self._use_copy(parcel)
         self._mend()
+
+    def move_here(self, parcel: Parcel, reference: Any) -> None:
+        """Go on from an object on the driver's node."""
+        parcel.reference, parcel.ray_node = reference, self._driver_node
+        self._parcels.discard(parcel)
 
     def let_go(self) -> None:
         """Release the copies of parcels that nobody refers to any more."""

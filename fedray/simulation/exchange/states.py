@@ -1,10 +1,14 @@
 """The clients' states between messages: where each is in the object store, and that a lost node does not lose it."""
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ray
 from flwr.app import RecordDict
+from ray.exceptions import RayError
 
 from ..errors import state_lost
 from ..wire.arrays import share
@@ -42,11 +46,44 @@ class ClientStates:
         """Have parcels of one Ray node copied to another. Returns as :meth:`Replicas.copy`."""
         return self._replicas.copy(parcels)
 
-    def bring_back(self, node_ids: Iterable[int]) -> None:
-        """Go on from the copies of clients' states that could not be read. On the dispatcher's thread."""
-        self._replicas.bring_back(
-            {self._states[node_id].parcel: None for node_id in node_ids if node_id in self._states}
-        )
+    def parcels_of(self, node_ids: Iterable[int]) -> dict[Parcel, list[int]]:
+        """Return the parcels that clients' states are in, each with its clients."""
+        found: dict[Parcel, list[int]] = defaultdict(list)
+        for node_id in node_ids:
+            if (state := self._states.get(node_id)) is not None:
+                found[state.parcel].append(node_id)
+        return found
+
+    def read_here(self, parcels: Sequence[Parcel], then: Callable[[RayError | None], None]) -> None:
+        """Read parcels that a worker could not: they may be lost, or the worker may have lived on without its node.
+
+        The driver tells which, for its own node is not lost. What it has read stays there, and needs no copies.
+
+        Args:
+            parcels: What to read.
+            then: Called on the dispatcher's thread with None, or with what went wrong; all stay as they are then.
+        """
+        references = [parcel.reference for parcel in parcels]
+
+        def read() -> None:  # beside the dispatcher's thread: until Ray misses a lost node, it takes seconds
+            try:
+                values = ray.get(references)
+            except RayError as error:
+                # Without its frames: they hold references, and it in a circle, until some collection.
+                self._dispatcher.post(partial(then, error.with_traceback(None)))
+            else:
+                self._dispatcher.post(partial(keep, values))
+
+        def keep(values: list[Any]) -> None:
+            for parcel, value in zip(parcels, values, strict=True):
+                self._replicas.move_here(parcel, ray.put(value))
+            then(None)
+
+        threading.Thread(target=read, name="fedray-reader", daemon=True).start()
+
+    def bring_back(self, parcel: Parcel) -> None:
+        """Go on from the copy of a parcel that is lost. On the dispatcher's thread."""
+        self._replicas.bring_back(parcel)
 
     def take_over(self, deliveries: Iterable[Delivery]) -> None:
         """Take the states that finished deliveries left. On the dispatcher's thread."""
@@ -71,7 +108,7 @@ class ClientStates:
         try:
             read = dict(zip(parcels, ray.get([parcel.reference for parcel in parcels]), strict=True))
             stored = dict(zip(contents, map(StoredArrays, ray.get(contents)), strict=True))
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             raise state_lost(f"one of {len(states)} clients at least", type(error).__name__) from error
         return {
             node_id: unpack_state(read[state.parcel][state.place], [stored[content] for content in state.contents])

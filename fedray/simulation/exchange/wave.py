@@ -9,11 +9,11 @@ nodes (states): until then a lost worker means that its clients run again, from 
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
-from ..errors import DeadlineExceededError, SimulationError, WorkerDiedError, state_lost
+from ..errors import DeadlineExceededError, SimulationError, WorkerDiedError
 from ..wire.lots import NO_STATE, Order, Report
 from ..workers.dispatch import Dispatcher
 from ..workers.jobs import Job, WorkerSlot
@@ -25,10 +25,12 @@ from .ledger import Ledger
 from .means import HeldMeans
 from .states import ClientStates
 from .timing import RoundClock
+from .unread import Unread
 
 _LOOK_AGAIN_S = 0.1  # a worker is behind its estimate, or not yet at its lot: when to ask it for clients again
-_READ_AGAIN_S = 1.0  # a worker lives on without its node, and can read nothing, for as long
 _CONTROL_TIMEOUT_S = 10.0  # a worker that holds Python's global lock cannot answer; it is killed then
+
+_Answer = TypeVar("_Answer")
 
 
 class Wave:
@@ -69,6 +71,7 @@ class Wave:
         self._reply_timeout_s, self._max_tries = reply_timeout_s, max_tries
         self._ledger = Ledger(deliveries, estimates, on_finished)
         self._means = HeldMeans(order.wave_id, self._ledger)
+        self._unread = Unread(dispatcher, self._ledger, states, max_tries=max_tries, describe=self._name)
         self._flights: dict[WorkerSlot, Flight] = {}
         self._num_asked: dict[WorkerSlot, int] = {}  # answers of workers that are on their way
         self._closing: dict[WorkerSlot, Flight] = {}  # to be killed as soon as what they have done is saved
@@ -85,7 +88,7 @@ class Wave:
 
     def next_job(self, slot: WorkerSlot, num_idle: int) -> Job | None:
         """Cut a lot for an idle worker."""
-        if self._concluding or slot in self._closing or self._means.is_fetched(slot):
+        if self._concluding or slot in self._closing or self._means.is_fetched(slot) or self._unread.leaves_out(slot):
             return None
         deliveries = self._ledger.next_lot(num_idle, self._lot_limit_s, partial(self._distance, slot))
         return self._fly(slot, deliveries) if deliveries else None
@@ -108,6 +111,7 @@ class Wave:
 
     def worker_lost(self, slot: WorkerSlot) -> None:
         """Run again what was only on that worker."""
+        self._unread.worker_lost(slot)
         self._means.lose(slot)
         self._settle()
 
@@ -198,7 +202,8 @@ class Wave:
         self._ledger.learn()
         self._clock.landed(sum(report.seconds.values()), report.merge_s)
         self._ledger.run_again(flight.deliveries[position] for position in report.left)
-        self._bring_back({flight.deliveries[position]: reason for position, reason in report.lost.items()})
+        lost = {flight.deliveries[position]: reason for position, reason in report.lost.items()}
+        self._unread.seek(flight.slot, lost)
         if report.num_parcels == 0:
             self._accept(flight, report, {})
             return
@@ -224,27 +229,21 @@ class Wave:
             return
         holder, held = copied
 
-        def answered(answer: list[Any] | BaseException) -> None:
-            if isinstance(answer, RayTaskError):  # the states were lost on their way
+        def read(error: RayError | None) -> None:
+            if error is None:
+                self._accept(flight, report, parcels)
+            else:
                 self._lose(flight, report)
+
+        def answered(answer: list[Any] | BaseException) -> None:
+            if isinstance(answer, RayTaskError):  # the states were lost on their way, or the holder has lost its node
+                self._states.read_here(list(parcels.values()), self._counted(flight.slot, read))
             elif isinstance(answer, BaseException):
                 self._secure(flight, report, parcels)
             else:
                 self._accept(flight, report, parcels)
 
         self._ask(flight.slot, [held], answered, of=holder)
-
-    def _bring_back(self, lost: dict[Delivery, str]) -> None:
-        """Run clients again of which the states could not be read: from copies, if there are any."""
-        if not lost:
-            return
-        self._states.bring_back(delivery.node_id for delivery in lost)
-        for delivery, reason in lost.items():
-            delivery.tries += 1
-            if delivery.tries < self._max_tries:
-                self._dispatcher.at(time.monotonic() + _READ_AGAIN_S, partial(self._ledger.run_again, [delivery]))
-            else:
-                self._ledger.fail([delivery], state_lost(self._name(delivery), reason))
 
     def _lose(self, flight: Flight, report: Report) -> None:
         """Run a lot's clients again. Its worker has to go: its mean may have parts of them."""
@@ -377,7 +376,7 @@ class Wave:
         then: Callable[[list[Any] | BaseException], None],
         of: WorkerSlot | None = None,
     ) -> None:
-        """Call ``then`` with answers that concern a worker. One that is being closed is killed after the last of them.
+        """Call ``then`` with answers that concern a worker.
 
         Args:
             slot: The worker.
@@ -385,8 +384,12 @@ class Wave:
             then: Gets their values, or what went wrong.
             of: The worker that answers, if it is another one.
         """
+        self._dispatcher.ask(of or slot, references, self._counted(slot, then))
 
-        def answered(answer: list[Any] | BaseException) -> None:
+    def _counted(self, slot: WorkerSlot, then: Callable[[_Answer], None]) -> Callable[[_Answer], None]:
+        """Count an answer as on its way until it is there; a worker that is being closed is killed after the last."""
+
+        def answered(answer: _Answer) -> None:
             self._num_asked[slot] -= 1
             then(answer)
             if self._num_asked[slot]:
@@ -400,7 +403,7 @@ class Wave:
             self._settle()
 
         self._num_asked[slot] = self._num_asked.get(slot, 0) + 1
-        self._dispatcher.ask(of or slot, references, answered)
+        return answered
 
     def _look_later(self) -> None:
         def look() -> None:

@@ -101,6 +101,7 @@ class Worker:
                 open_state = belongings.state_of(task)
             except ray.exceptions.RayError as error:
                 shift.record_lost(position, type(error).__name__)
+                error.__traceback__ = None  # its frames hold the lot, and it in a circle, until some collection
                 continue
             reply, state, seconds = self._process(lot.order, task, message, open_state)
             try:

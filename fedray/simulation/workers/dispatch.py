@@ -207,10 +207,13 @@ class Dispatcher:
         """Give waiting work to workers that can take it."""
         if not self._waiting:
             return
-        idle = self._crew.idle
-        while idle and (job := self._next_job(idle[0], len(idle))) is not None:
-            self._send_job(idle.pop(0), job)
-        if idle:
+        idle, without_work = self._crew.idle, False
+        for place, slot in enumerate(idle):
+            if (job := self._next_job(slot, len(idle) - place)) is None:
+                without_work = True  # a source may leave out this worker, and have work for the next one
+            else:
+                self._send_job(slot, job)
+        if without_work:
             for source in list(self._sources):
                 source.worker_idle()
 
