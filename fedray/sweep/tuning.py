@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.train._internal.storage import StorageContext
+from ray.tune import Experiment
 
 from fedray.results import Place
-from fedray.storage import SharedFolder, private_folder, scratch_folder
+from fedray.storage import SharedFolder, digest, private_folder, scratch_folder
 from fedray.sweep.checkpoints import DropCheckpoints
 from fedray.sweep.plan import SweepPlan
 from fedray.sweep.progress import SweepProgress
@@ -33,6 +35,22 @@ TUNE_ENVIRONMENT = {
 """Settings that Tune takes from the environment alone; what the user has set stays."""
 
 Search = tuple[OptunaSearcher, tune.ResultGrid]
+
+
+class SweepStorage(StorageContext):  # type: ignore[misc]
+    """Tune's idea of where its files are, with a staging folder of the sweep's own.
+
+    Tune 2.55 stages what it writes in ``artifacts/SECOND/NAME`` of the Ray session: two sweeps that start in one second
+    on one Ray would copy each other's state into their results.
+    """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        """Name it by where the sweep's state is kept, in which no other sweep runs."""
+        super().__init__(*args, **more)
+        self._timestamp += f"-{digest(self.experiment_fs_path.encode())[:12]}"
+
+
+Experiment._storage_context_cls = SweepStorage  # Tune's own hook, and the only one
 
 
 def run_trials(trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place) -> Search:
