@@ -70,8 +70,8 @@ class ImportOptions:
     """What becomes of a patient, slide or lesion that is in both splits as given: 'refuse' ends the import with the
     counts, 'leave-out' takes its training images out and leaves the test split as it is."""
     outside: OutsideChoice = "refuse"
-    """What becomes of images outside the folder, where a row with '..' or an absolute path, or a link leads: 'refuse'
-    ends the import with the count, 'allow' takes them."""
+    """What becomes of images and tables outside the folder, where a row with '..' or an absolute path, or a link leads:
+    'refuse' ends the import with the count, 'allow' takes them."""
     names: Names = "pseudonyms"
     """What the store calls patients and files: 'pseudonyms', hashes with a key of yours (FEDRAY_PATIENT_KEY, or
     ~/.config/fedray/patient.key, made where it is missing), or 'plain', as they are."""

@@ -1,7 +1,7 @@
 """Files outside the folder that was named: a row with '..' or an absolute path, or a link, may lead anywhere."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -22,12 +22,26 @@ def refuse_outside(listing: Listing, choice: OutsideChoice) -> None:
     assert listing.roots, "a listing says which folders it is of"
     if choice == "allow":
         return
-    images = {image.path: image.source for image in listing.images}
-    if outside := list(paths_outside(images, listing.roots)):
+    _refuse({image.path: image.source for image in listing.images}, listing.roots)
+
+
+def refuse_table_outside(table: Path, root: Path, choice: OutsideChoice) -> None:
+    """Check, before it is read, that a table which was found in a folder lies there, where links lead.
+
+    Raises:
+        StoreError: It does not, and may not be taken.
+    """
+    if choice == "refuse":
+        _refuse({table: str(table.relative_to(root))}, (root,))
+
+
+def _refuse(files: Mapping[Path, str], roots: Sequence[Path]) -> None:
+    """Refuse files, by what they are called, that do not lie in some folders."""
+    if outside := list(paths_outside(files, roots)):
         first = outside[0]
         raise StoreError(
-            f"{len(outside):,} of {len(images):,} files lie outside {_named(listing.roots)}, first "
-            f"{images[first]} ({os.path.realpath(first)}): rows with '..' or an absolute path, or links, lead there; "
+            f"{len(outside):,} of {len(files):,} files lie outside {' and '.join(map(str, roots))}, first "
+            f"{files[first]} ({os.path.realpath(first)}): rows with '..' or an absolute path, or links, lead there; "
             "if they are meant, --outside allow takes them"
         )
 
@@ -46,7 +60,3 @@ def paths_outside(paths: Iterable[Path], roots: Sequence[Path]) -> Iterator[Path
         real = os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), name)
         if not any(Path(real).is_relative_to(root) for root in real_roots):
             yield path
-
-
-def _named(roots: Sequence[Path]) -> str:
-    return " and ".join(map(str, roots))

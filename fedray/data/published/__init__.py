@@ -57,6 +57,6 @@ def import_published(
             f"{f' (did you mean {close[0]!r}?)' if close else ''}"
         )
     check_target(options.out.expanduser().resolve(), options.overwrite)
-    listing = source.list_images(Path(folder).expanduser(), options.val, options.on_error)
+    listing = source.list_images(Path(folder).expanduser(), options.val, options.on_error, options.outside)
     listing = note_overlap(listing)
     return import_images(listing, options, source.title, on_progress or (lambda done, total: None))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fedray.data.importing.images import Listing, OnError
+from fedray.data.importing.outside import OutsideChoice
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.store import SPLITS
 
@@ -19,13 +20,16 @@ class Source(Protocol):
     def is_in(self, folder: Path) -> bool:
         """Whether a folder looks as if the data set lay in it."""
 
-    def list_images(self, folder: Path, validation: ValidationChoice | None, on_error: OnError) -> Listing:
+    def list_images(
+        self, folder: Path, validation: ValidationChoice | None, on_error: OnError, outside: OutsideChoice
+    ) -> Listing:
         """List its images, with label, domain, group and split as published.
 
         Args:
             folder: Where its archives were unpacked; sub-folders are searched.
             validation: What becomes of the images of a validation split.
             on_error: What an image or row does that cannot be taken: 'fail' ends the import, 'skip' leaves it out.
+            outside: Whether a table is read to which a link out of the folder leads.
 
         Raises:
             StoreError: A table, a column, a folder or pictures are missing, or something is there twice.

@@ -11,6 +11,7 @@ from fedray.data.importing.contents import Contents, list_contents
 from fedray.data.importing.images import DEFAULT_DOMAIN, LeftOut, ListedImage, Listing, OnError
 from fedray.data.importing.labels import MISSING_WORDS
 from fedray.data.importing.named_files import NamedFiles
+from fedray.data.importing.outside import OutsideChoice, refuse_table_outside
 from fedray.data.importing.rows import ABSENT, REMEDIES, Rows, check_repeated, list_rows, settle_problems
 from fedray.data.importing.splits import ValidationChoice
 from fedray.data.importing.tables import pictures_without_row
@@ -89,11 +90,13 @@ class TableSource:
         """Whether the first table lies in a folder."""
         return holds_table(folder, self.parts[0].table)
 
-    def list_images(self, folder: Path, validation: ValidationChoice | None, on_error: OnError) -> Listing:
+    def list_images(
+        self, folder: Path, validation: ValidationChoice | None, on_error: OnError, outside: OutsideChoice = "refuse"
+    ) -> Listing:
         """List the images of all tables that are there; see :meth:`fedray.data.published.source.Source.list_images`."""
         contents = list_contents(folder)
         files = NamedFiles(contents)
-        reader = _Reader(self, contents, Pictures(files, self.loose_end), validation, on_error)
+        reader = _Reader(self, contents, Pictures(files, self.loose_end), validation, on_error, outside)
         for part in self.parts:
             if (file := reader.find(part.table, part.required)) is not None:
                 reader.read(part, file)
@@ -113,14 +116,23 @@ class _Reader:
     pictures: Pictures
     validation: ValidationChoice | None
     on_error: OnError
+    outside: OutsideChoice
     listed: list[ListedImage] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
 
     def find(self, table: str, required: bool) -> Path | None:
-        """Find a table; None: it is not there, and not needed."""
-        return require_table(self.contents, table, self.source.home) if required else find_table(self.contents, table)
+        """Find a table; None: it is not there, and not needed.
+
+        Raises:
+            StoreError: It must be there and is not, there are several, or it lies outside the folder.
+        """
+        contents, home = self.contents, self.source.home
+        file = require_table(contents, table, home) if required else find_table(contents, table)
+        if file is not None:
+            refuse_table_outside(file, contents.root, self.outside)
+        return file
 
     def read(self, part: Part, file: Path) -> None:
         """Read a table and those joined to it.

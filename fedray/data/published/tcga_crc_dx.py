@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from fedray.data.importing.contents import Contents, describe_reasons, list_contents
 from fedray.data.importing.images import LeftOut, ListedImage, Listing, OnError
+from fedray.data.importing.outside import OutsideChoice
 from fedray.data.importing.splits import LEFT_OUT_VALIDATION, FoundSplit, ValidationChoice, settle_split, split_named
 from fedray.data.published.source import without_lone_split
 from fedray.data.store import StoreError
@@ -57,7 +58,9 @@ class TcgaCrcDx:
         plain = [re.sub(r"[^A-Z]+", "_", name.name.upper()) for name in names if not name.suffix]
         return {_STATUS[word] for word in _words(plain, _STATUS_WORD, _STATUS.__getitem__)} == {MSI, MSS}
 
-    def list_images(self, folder: Path, validation: ValidationChoice | None, on_error: OnError) -> Listing:
+    def list_images(
+        self, folder: Path, validation: ValidationChoice | None, on_error: OnError, outside: OutsideChoice = "refuse"
+    ) -> Listing:
         """List the tiles of all folders of a status; see :meth:`fedray.data.published.source.Source.list_images`."""
         contents = list_contents(folder)
         places = {parent: _read_names(contents.root, parent) for parent in {path.parent for path in contents.images}}

@@ -236,3 +236,22 @@ def test_the_folder_above_is_offered_where_the_table_lies_there(tmp_path: Path) 
     root = LAYOUTS["ham10000"](tmp_path / "set")
     with pytest.raises(StoreError, match=f"it lies in the folder above: --images {re.escape(str(root))}"):
         SOURCES["ham10000"].list_images(root / "HAM10000_images_part_1", None, "fail")
+
+
+@pytest.mark.parametrize("table", [TRUTH, METADATA])
+def test_a_table_behind_a_link_out_of_the_folder_is_not_read(tmp_path: Path, table: str) -> None:
+    """Nor a table that is joined to it: whoever hands the folder over may point at any file of the reader's."""
+
+    def elsewhere(root: Path) -> None:
+        (root / table).rename(tmp_path / "secret.csv")
+        (root / table).symlink_to(tmp_path / "secret.csv")
+
+    with pytest.raises(
+        StoreError, match=rf"1 of 1 files lie outside .*set, first {table} \(.*secret\.csv\).*--outside allow"
+    ) as refused:
+        run("isic2019", tmp_path, elsewhere)
+    assert "MEL" not in str(refused.value) and not (tmp_path / "store").exists()
+    elsewhere_allowed = import_published(
+        "isic2019", tmp_path / "set", ImportOptions(size=16, out=tmp_path / "store", outside="allow")
+    )
+    assert len(elsewhere_allowed.store) > 0
