@@ -14,6 +14,8 @@ from fedray.storage import AddressLock, SharedFolder, StorageError, whole_folder
 CHECKED_BYTES = 128 * 2**20
 """Largest copy in the cache that is read and compared whole before a job starts, a tenth of a second."""
 
+_DAMAGED = "the tile store %s in the cache is damaged, and is made again"
+
 _log = logging.getLogger(__name__)
 
 
@@ -43,8 +45,12 @@ def fetch_store(uri: str, cache: Path) -> TileStore:
 def copy_or_make(copy: Path, make: Callable[[], TileStore]) -> TileStore:
     """Open a copy in the cache; where it is missing, or damaged, one process makes it and the others wait for that one.
 
-    The pixels of a large one are compared when they are read (see :meth:`TileStore.tiles`).
+    The pixels of a large one are compared when they are read (see :meth:`TileStore.tiles`), and made again then.
     """
+    return _copy(copy, make).made_again_by(lambda: _make_again(copy, make))
+
+
+def _copy(copy: Path, make: Callable[[], TileStore]) -> TileStore:
     if (found := _whole(copy)) is not None:  # one that was filled before may be read-only now
         return found
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +58,20 @@ def copy_or_make(copy: Path, make: Callable[[], TileStore]) -> TileStore:
         if (found := _whole(copy)) is not None:
             return found
         if copy.exists():
-            _log.warning("the tile store %s in the cache is damaged, and is made again", copy)
+            _log.warning(_DAMAGED, copy)
         return make()
+
+
+def _make_again(copy: Path, make: Callable[[], TileStore]) -> TileStore:
+    """Make a copy again whose pixels are damaged, unless another process was faster."""
+    with FileLock(f"{copy}.lock"):
+        try:
+            store = TileStore.open(copy)
+            store.check_pixels()
+        except StoreError:
+            _log.warning(_DAMAGED, copy)
+            return make()
+        return store
 
 
 def _whole(copy: Path) -> TileStore | None:
@@ -116,6 +134,11 @@ def _fetch(shared: SharedFolder, copy: Path) -> TileStore:
         except StoreError as error:
             why = str(error).replace(str(partial), shared.uri).partition("; ")[0]
             raise StoreError(f"{why}; upload it again") from None
+        if store.fingerprint != copy.name:
+            raise StoreError(
+                f"the tile store {shared.uri} is another one now ({store.fingerprint}, not {copy.name}): somebody "
+                "replaced it meanwhile; start again"
+            )
         if found != store.fingerprint:
             raise StoreError(
                 f"the tile store {shared.uri} is damaged: its tiles have the fingerprint {found}, but {METADATA_FILE} "

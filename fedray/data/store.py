@@ -1,7 +1,7 @@
 """The tile store: a directory of memory-mapped Arrow tiles that is whole or absent, named by its content."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -122,6 +122,7 @@ class TileStore:
         self.origin: Mapping[str, Any] = metadata.get("origin", {})
         digests = metadata.get("digests")  # none where a FedRay before there were any wrote it
         self._check = PixelCheck(digests, self._batch_rows) if digests else None
+        self._make_again: Callable[[], TileStore] | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> "TileStore":
@@ -222,6 +223,15 @@ class TileStore:
             gathered[here] = self._images[number][row[here]]
         return gathered
 
+    def made_again_by(self, make: Callable[[], "TileStore"]) -> "TileStore":
+        """Have pixels that turn out to be damaged made again, once, by a function; returns this store.
+
+        Args:
+            make: Returns the same store, whole: of a cache, which can be filled again.
+        """
+        self._make_again = make
+        return self
+
     def check_pixels(self) -> None:
         """Compare all pixels with what was written, which reads the whole file; reading tiles compares theirs.
 
@@ -234,11 +244,25 @@ class TileStore:
     def _check_pixels(self, number: int, rows: NDArray[np.int64]) -> None:
         if self._check is None or (found := self._check.damaged(self._images[number], number, rows)) is None:
             return
+        if self._make_again is not None:
+            make, self._make_again = self._make_again, None
+            self._read_from(make())
+            self._check_pixels(number, rows)
+            return
         first, last = (number * self._batch_rows + row for row in found)
         raise StoreError(
             f"the tile store {self.path} is damaged: the pixels of tiles {first} to {last} are not what was written; "
             "run jobs/prepare_data.py again, or, if it is in FedRay's cache, delete it there and go on"
         )
+
+    def _read_from(self, other: "TileStore") -> None:
+        """Map another copy's file in the place of this one's."""
+        if (other.fingerprint, other._batch_rows) != (self.fingerprint, self._batch_rows):
+            raise StoreError(
+                f"the tile store {self.path} was damaged, and is another one now that it was made again "
+                f"({other.fingerprint}, not {self.fingerprint}); start again"
+            )
+        self._batches, self._images, self._check = other._batches, other._images, other._check
 
     def sources(self, indices: Any) -> list[str]:
         """Return where tiles come from (file names, or places in a picture), in the order of ``indices``."""

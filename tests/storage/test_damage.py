@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fedray.data import StoreError, TileStore, write_store
-from fedray.data.shared import fetch_store, upload_store
+from fedray.data.shared import copy_or_make, fetch_store, upload_store
 from fedray.errors import UserError
 from fedray.evaluation.cache import Stored, install_files, load_or_build
 from fedray.experiment.engines.base import checkpoint_of
@@ -109,6 +109,56 @@ def test_a_damaged_copy_is_fetched_again_with_one_warning(tmp_path, caplog):
             f"the tile store {copy} in the cache is damaged, and is made again"
         ]
         caplog.clear()
+
+
+def with_zeroed_pixels(path: Path) -> None:
+    """Zero the pixels of the last tiles of a store, as a disk may."""
+    pixels = TileStore.open(path).tiles([6]).tobytes()
+    content = (path / "tiles.arrow").read_bytes()
+    (path / "tiles.arrow").unlink()  # a new file: what has mapped the old one keeps it
+    (path / "tiles.arrow").write_bytes(content.replace(pixels, bytes(len(pixels))))
+
+
+@pytest.mark.parametrize("cached", ["fetched", "built"])
+def test_pixels_of_a_large_cached_store_are_made_again_when_they_are_read(tmp_path, monkeypatch, caplog, cached):
+    monkeypatch.setattr("fedray.data.shared.CHECKED_BYTES", 0)
+    made = write_store(tmp_path / "s", random_tiles(8), label_names=["dark", "bright"], batch_rows=4)
+    upload_store(made, f"file://{tmp_path}/bucket")
+    copy = tmp_path / "cache" / made.fingerprint
+
+    def build() -> TileStore:
+        return write_store(copy, random_tiles(8), label_names=["dark", "bright"], batch_rows=4, overwrite=True)
+
+    def opened() -> TileStore:
+        return (
+            fetch_store(f"file://{tmp_path}/bucket", copy.parent) if cached == "fetched" else copy_or_make(copy, build)
+        )
+
+    opened()
+    with_zeroed_pixels(copy)
+    stores = [opened(), opened()]  # of two processes
+    with caplog.at_level(logging.WARNING):
+        for store in stores:
+            np.testing.assert_array_equal(store.tiles([0, 6]), made.tiles([0, 6]))
+            np.testing.assert_array_equal(store.tiles(slice(None)), made.tiles(slice(None)))
+    assert [entry.getMessage() for entry in caplog.records] == [
+        f"the tile store {copy} in the cache is damaged, and is made again"
+    ]
+    TileStore.open(copy).check_pixels()
+
+
+def test_a_cached_store_that_cannot_be_made_again_alike_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("fedray.data.shared.CHECKED_BYTES", 0)
+    copy, seeds = tmp_path / "cache" / "x", iter((0, 5))
+
+    def build() -> TileStore:
+        tiles = random_tiles(8, seed=next(seeds))
+        return write_store(copy, tiles, label_names=["dark", "bright"], batch_rows=4, overwrite=True)
+
+    copy_or_make(copy, build)
+    with_zeroed_pixels(copy)
+    with pytest.raises(StoreError, match="was damaged, and is another one now that it was made again"):
+        copy_or_make(copy, build).tiles([6])
 
 
 def test_a_damaged_cached_reference_is_built_again_with_one_warning(tmp_path, monkeypatch, caplog):
