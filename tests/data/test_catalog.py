@@ -1,10 +1,16 @@
+import errno
+import os
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedray.config import DataConfig
-from fedray.data import StoreError, TileStore, cache_dir, open_store
+from fedray.data import StoreError, TileStore, cache_dir, open_store, upload_store
+from fedray.data.catalog import _check_cache
+from fedray.evaluation.cache import Stored, cache_path, load_or_build
+from tests.support.dying import Moment, told_of_writes
 
 
 def test_a_named_store_is_built_once_and_then_read(cache: Path) -> None:
@@ -48,4 +54,32 @@ def test_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "file").touch()
     monkeypatch.setenv("FEDRAY_CACHE", str(tmp_path / "file"))
     with pytest.raises(StoreError, match="set FEDRAY_CACHE"):
+        cache_dir()
+
+
+def read_only(moment: Moment) -> None:
+    """Refuse a write as a file system does that is mounted to be read."""
+    if moment.event != "os.mkdir" or not moment.path.exists():
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(moment.path))
+
+
+def test_a_cache_that_was_filled_may_be_read_only_and_an_empty_one_may_not(
+    store: TileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, bucket = tmp_path / "cache", f"file://{tmp_path}/bucket"
+    monkeypatch.setenv("FEDRAY_CACHE", str(cache))
+    upload_store(store, bucket)
+    open_store(DataConfig(store=bucket))
+    features = Stored({"features": np.arange(3.0)}, {})
+    load_or_build(cache_path("store", "features"), lambda: features)
+    _check_cache.cache_clear()
+    with told_of_writes(cache, read_only):
+        found = open_store(DataConfig(store=bucket))
+        np.testing.assert_array_equal(found.tiles(slice(None)), store.tiles(slice(None)))
+        assert "features" in load_or_build(cache_path("store", "features"), lambda: pytest.fail("it is there")).arrays
+        with pytest.raises(OSError, match="Read-only file system"):  # which jobs say in one line
+            load_or_build(cache_path("store", "others"), lambda: features)
+    monkeypatch.setenv("FEDRAY_CACHE", str(tmp_path / "empty"))
+    (tmp_path / "empty").mkdir()
+    with told_of_writes(tmp_path / "empty", read_only), pytest.raises(StoreError, match=r"Read-only.*set FEDRAY_CACHE"):
         cache_dir()
