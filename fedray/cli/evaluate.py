@@ -10,7 +10,7 @@ import tyro
 from pydantic import BaseModel, ConfigDict, Field
 
 from fedray.cli.options import parse_options
-from fedray.cli.report import show_self_test
+from fedray.cli.report import print_unsent, show_self_test
 from fedray.cli.score import JudgeOptions, in_full
 from fedray.config import ConfigError, DataConfig, EvaluationConfig, ExperimentConfig, ResourcesConfig, TrackingConfig
 from fedray.data import local_store
@@ -116,13 +116,15 @@ def evaluate(argv: Sequence[str], description: str, program: str) -> None:
         )
         write_judgements(judgements, protocol, out.folder)
         out.push()
-        tracker = Tracker(tracking_uri, options.tracking.experiment, real_tiles=options.tracking.real_tiles)
+        told = options.tracking
+        tracker = Tracker(tracking_uri, told.experiment, real_tiles=told.real_tiles, kept_in=out.address)
         tracked = log_judgements(judgements, subjects, protocol, out.folder, tracker)
     for judgement in judgements:
         console.print(f"{judgement.judged.name}: {headline(judgement)}")
         for finding in judgement.findings.values():
             console.print(f"  {finding.verdict}")
     console.print(f"The page: {out}/{PAGE} (beside it {SCORES}, a table or more of each report, {FIGURES}/)")
+    print_unsent(console, out)
     for run_id in tracked:
         console.print(f"In MLflow, the run {run_id}: {tracker.run_url(run_id) or ui_command(tracking_uri)}")
 

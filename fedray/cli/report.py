@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich import box
@@ -14,8 +15,10 @@ from fedray.evaluation import interval_names, is_of_all_tiles, mode_of, whole_of
 from fedray.evaluation.cells import cell_of
 from fedray.experiment.judging import Heading, Judge
 from fedray.experiment.self_tested import quality_line, self_test_lines, self_test_warnings, spread_lines
+from fedray.results import Place
 from fedray.results.files import SELF_TEST, SELF_TEST_PICTURE
-from fedray.tracking import Pages, ui_command
+from fedray.terminal import this_python
+from fedray.tracking import UNSENT, Pages, is_kept, ui_command
 
 _LEAN: Any = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 
@@ -152,3 +155,10 @@ def print_pages(console: Console, pages: Pages, tracking_uri: str) -> None:
         console.print(f"{f'In MLflow, {name}:':20} {page}", soft_wrap=True)
     if not pages:
         console.print(f"Look in MLflow:      {ui_command(tracking_uri)}", soft_wrap=True)
+
+
+def print_unsent(console: Console, out: Place) -> None:
+    """Say how MLflow is told what it could not be told, if there is anything."""
+    if is_kept(out.address):
+        command = f"{this_python()} jobs/sync.py {quote(str(out))}"
+        console.print(f"Not in MLflow yet:   what is in {out}/{UNSENT}; {command} sends it", soft_wrap=True)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedray.cli.options import parse_options
-from fedray.cli.report import print_first, print_pages, print_plan
+from fedray.cli.report import print_first, print_pages, print_plan, print_unsent
 from fedray.cluster import cluster_size
 from fedray.cluster.upload import check_upload
 from fedray.config import ConfigError, to_yaml
@@ -102,6 +102,7 @@ def carry_out(asked: Study, out: Place, max_concurrent: int | None, *, dry_run: 
         )
     _print_result(console, result)
     print_pages(console, {}, tracking_uri)
+    print_unsent(console, out)
     return int(bool(result.failed))
 
 

@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from fedray.cli.options import JobOptions, parse_job
-from fedray.cli.report import print_first, print_pages, print_plan, show_self_test
+from fedray.cli.report import print_first, print_pages, print_plan, print_unsent, show_self_test
 from fedray.cli.trials import print_trials
 from fedray.cluster import cluster_size
 from fedray.cluster.upload import check_upload, size_text
@@ -78,7 +78,7 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
         return
     print_first(console, package, told, budget)
     with resumable(out):
-        result = finished or run_sweep(
+        result = run_sweep(
             space,
             out=out,
             tracking_uri=tracking_uri,
@@ -108,6 +108,7 @@ def _print_result(console: Console, out: Place, result: SweepResult, tracking_ur
     ):
         console.print(line, soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)
+    print_unsent(console, out)
 
 
 def _chosen_space(options: SweepOptions, default_space: Path) -> SearchSpace:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from fedray.cli.options import JobOptions, parse_job
 from fedray.cli.progress import LINE_LENGTH, RoundLines
-from fedray.cli.report import print_first, print_pages, print_plan, print_scores, show_self_test
+from fedray.cli.report import print_first, print_pages, print_plan, print_scores, print_unsent, show_self_test
 from fedray.cluster.size import cluster_size, plan_workers
 from fedray.cluster.upload import check_upload
 from fedray.config import TASKS, ConfigError, ExperimentConfig, load_config, read_yaml, to_yaml
@@ -73,7 +73,7 @@ def train(argv: Sequence[str], description: str, task: str) -> None:
         return
     print_first(console, package, told, budget)
     with resumable(out):
-        result = finished or run_experiment(
+        result = run_experiment(
             config,
             out=out,
             tracking_uri=tracking_uri,
@@ -87,6 +87,7 @@ def train(argv: Sequence[str], description: str, task: str) -> None:
     files = (RESULTS, EXPERIMENT.config, *judging.FILES)
     console.print(f"Results:             {out}/: {', '.join(files)}, {CHECKPOINT}/", soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)
+    print_unsent(console, out)
 
 
 def _check_task(config: ExperimentConfig, task: str) -> None:

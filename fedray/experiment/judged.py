@@ -256,7 +256,7 @@ def log_judgements(
         tags |= {"fedray.judged-run": subject.run_id} if subject.run_id else {}
         run = tracker.start_run(f"judgement of {subject.name}", tags=tags, params=about.protocol)
         run.log_dataset(judgement.judged.real.store)
-        run.log_round(0, judgement.scores)
+        run.log_figures(0, judgement.scores)
         for path in sorted(folder.glob("[!.]*.parquet")):
             run.log_artifact(path)
         _log_page(run, judgements, about, folder)

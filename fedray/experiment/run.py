@@ -36,6 +36,7 @@ from fedray.results.folder import (
 from fedray.results.ledger import EXPERIMENT_ACCOUNT, Ledger
 from fedray.results.place import Place
 from fedray.results.start import Start, opened_start, rests_on
+from fedray.results.unsent import send_after, send_before
 from fedray.simulation import WorkerPool
 from fedray.storage import parquet_bytes, read_table, write_whole
 from fedray.tasks import task_of
@@ -99,6 +100,7 @@ def run_experiment(
     """
     out = Place.at(out)
     if (finished := finished_experiment(config, out)) is not None:
+        send_after(out, tracking_uri)
         return finished
     with out.held():
         return _run_held(config, out, tracking_uri, on_round, on_evaluator, pool, telling)
@@ -121,6 +123,7 @@ def _run_held(
     check_reach(config, cluster)
     resources = plan_workers(config, cluster) if pool is None else pool.resources
     check_tracking(tracking_uri)
+    send_before(out, tracking_uri)
     evaluator, prepared = prepare_judge(config, out.folder)
     basis = {**basis_of(config, store), **rests_on(start), **judged_by(evaluator.extractor)}
     key = open_folder(out, EXPERIMENT, config, basis)
@@ -128,7 +131,8 @@ def _run_held(
     keep_self_test(evaluator.self_test, out.folder)
     out.push()
     on_evaluator(evaluator)
-    tracker = Tracker(tracking_uri, config.tracking.experiment, real_tiles=config.tracking.real_tiles)
+    told = config.tracking
+    tracker = Tracker(tracking_uri, told.experiment, real_tiles=told.real_tiles, kept_in=out.address)
     own = {"fedray.cluster": cluster_name(), **start_tags(start)}
     tags = own | blind_tags(evaluator.self_test) | quality_tags(evaluator)
     account = Ledger.at(out).account(EXPERIMENT_ACCOUNT) if config.is_private else None

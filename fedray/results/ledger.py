@@ -29,7 +29,7 @@ class Ledger:
     @classmethod
     def at(cls, place: Place) -> "Ledger":
         """Find the ledger of a place; every machine finds it there."""
-        return cls(place.shared.uri if place.shared else str(place.folder.resolve()))
+        return cls(place.address)
 
     def account(self, name: str) -> Account:
         """Open an account: it goes on with what was released under its name, and is kept before each release.

@@ -105,7 +105,12 @@ class Place:
     @property
     def state(self) -> str:
         """Where Tune keeps a sweep's state: a folder's path, or an address."""
-        return f"{self.shared.uri}/{TUNE_STATE}" if self.shared else str(self.folder.resolve() / TUNE_STATE)
+        return f"{self.address}/{TUNE_STATE}"
+
+    @property
+    def address(self) -> str:
+        """Where all machines find it: the address on shared storage, or the folder's absolute path."""
+        return self.shared.uri if self.shared else str(self.folder.resolve())
 
     def num_bytes(self) -> int:
         """Add up the sizes of all files that are kept there.

@@ -2,6 +2,7 @@
 
 from fedray.storage.arrays import in_order
 from fedray.storage.folders import private_folder, why_not_made, why_not_writable
+from fedray.storage.local import LocalFolder, folder_at
 from fedray.storage.lock import AddressLock, FolderLock, InUseError, JobLock
 from fedray.storage.owners import is_foreign, own_mark, remove_dead, remove_leftovers, scratch_folder
 from fedray.storage.sealed import DamagedError, digest, parquet_bytes, read_table, sealed, unsealed
@@ -14,9 +15,11 @@ __all__ = [
     "FolderLock",
     "InUseError",
     "JobLock",
+    "LocalFolder",
     "SharedFolder",
     "StorageError",
     "digest",
+    "folder_at",
     "in_order",
     "inside",
     "is_foreign",

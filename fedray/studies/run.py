@@ -27,6 +27,7 @@ from fedray.results.folder import (
     open_folder,
     saved_as,
 )
+from fedray.results.unsent import send_before
 from fedray.simulation import WorkerResources
 from fedray.storage import is_uri, parquet_bytes, read_table, write_whole
 from fedray.studies.definition import Study, load_study
@@ -117,12 +118,13 @@ def _run_held(
         check_reach(config, cluster, place.folder)
     lanes_plan = plan_lanes(plan, cluster, max_concurrent)
     check_tracking(tracking_uri)
+    send_before(place, tracking_uri)
     prepared = _prepare(plan, place.folder)
     key = open_folder(place, STUDY, study, this_fedray())
     for each in prepared.values():
         keep_evaluation(each, place.folder)
     tracking = plan.experiments()[0].config.tracking
-    tracker = Tracker(tracking_uri, tracking.experiment, real_tiles=tracking.real_tiles)
+    tracker = Tracker(tracking_uri, tracking.experiment, real_tiles=tracking.real_tiles, kept_in=place.address)
     with ended(_start_run(tracker, key, study)) as parent:
         tags = {"fedray.study": study.name, "fedray.cluster": cluster_name(), **origin_tags()}
         performer = partial(Performer, lanes_plan.workers, prepared, tracking_uri, parent.run_id, tags)
@@ -285,5 +287,5 @@ def _log_tables(parent: TrackedRun, tables: list[FilledTable], folder: Path) -> 
         for cell in row.cells
         if cell.mean.num
     }
-    parent.log_round(0, means)
+    parent.log_figures(0, means)
     parent.describe((folder / STUDY_TABLES[0]).read_text(encoding="utf-8"))

@@ -29,6 +29,7 @@ from fedray.results.folder import SWEEP, finish, open_folder
 from fedray.results.ledger import Ledger
 from fedray.results.pictures import Preview
 from fedray.results.start import Start, rests_on
+from fedray.results.unsent import send_after, send_before
 from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
 from fedray.sweep.checkpoints import drop_checkpoints
 from fedray.sweep.pages import RANK, keep_pages
@@ -78,6 +79,7 @@ def run_sweep(
     """
     out = Place.at(out)
     if (finished := finished_sweep(space, out)) is not None:
+        send_after(out, tracking_uri)
         return finished
     with out.held():
         return _run_held(space, out, tracking_uri, on_evaluator)
@@ -92,6 +94,7 @@ def _run_held(space: SearchSpace, out: Place, tracking_uri: str, on_evaluator: O
     check_reach(space.fixed, cluster, out.folder if out.shared is None else None)
     plan = plan_sweep(space, cluster)
     check_tracking(tracking_uri)
+    send_before(out, tracking_uri)
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
     evaluator, prepared = prepare_judge(space.fixed, out.folder)
     check_goal_means_something(space, evaluator.self_test)
@@ -100,7 +103,7 @@ def _run_held(space: SearchSpace, out: Place, tracking_uri: str, on_evaluator: O
     out.push()  # trials write to their own place: the next push is at the end
     tracking = space.fixed.tracking
     tracker, tags = (
-        Tracker(tracking_uri, tracking.experiment, real_tiles=tracking.real_tiles),
+        Tracker(tracking_uri, tracking.experiment, real_tiles=tracking.real_tiles, kept_in=out.address),
         _tags(space, start, evaluator),
     )
     with ended(_start_run(tracker, key, space, store, tags)) as parent:
@@ -196,7 +199,7 @@ def _rank(sweep: _Sweep, searcher: OptunaSearcher) -> SweepResult:
     if space.is_private:
         ledger, rounds = Ledger.at(sweep.out), space.fixed.federation.num_rounds
         trials = with_epsilon(trials, space, ledger)
-        parent.log_round(rounds, {PRIVACY_SPENT: ledger.epsilon(space.fixed.privacy.delta)})
+        parent.log_figures(rounds, {PRIVACY_SPENT: ledger.epsilon(space.fixed.privacy.delta)})
     run_ids = _end_trials(space, trials, sweep.tracker, parent.run_id)
     trials = with_context(trials, sweep.evaluator.floor, run_ids, quality_line(sweep.evaluator))
     complete = [run_id for run_id, outcome in zip(run_ids, trials["outcome"], strict=True) if outcome == "complete"]
@@ -242,7 +245,7 @@ def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None
     for name in (RESULTS, BEST):
         parent.log_artifact(out / name)
     rounds, scores = int(best["rounds"]), _last_scores(grid, best["trial"], sweep.score_names)
-    parent.log_round(rounds, {space.goal.metric: float(best["score"])} | scores)
+    parent.log_figures(rounds, {space.goal.metric: float(best["score"])} | scores)
     log_model(parent, result.best_config, arrays, store, rounds, scores, result.floor)
 
 

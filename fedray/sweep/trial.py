@@ -79,9 +79,8 @@ class FederatedTrial(tune.Trainable):
         self._space, self._parent_run_id, self._tags, self._ledger = space, parent_run_id, tags, ledger
         self._starts_from = start
         check_tiles(prepared, space.fixed.data)
-        self._tracker = Tracker(
-            tracking_uri, space.fixed.tracking.experiment, real_tiles=space.fixed.tracking.real_tiles
-        )
+        told, kept_in = space.fixed.tracking, ledger.address
+        self._tracker = Tracker(tracking_uri, told.experiment, real_tiles=told.real_tiles, kept_in=kept_in)
         self._pool, self._prepared = start_workers(space.fixed, workers, prepared), prepared
         self._begin(config)
 

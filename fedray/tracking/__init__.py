@@ -8,6 +8,7 @@ from fedray.tracking.address import (
 )
 from fedray.tracking.check import check_tracking, look_at_tracking
 from fedray.tracking.errors import TrackingError, shown
+from fedray.tracking.kept import UNSENT, Sent, is_kept, send_kept
 from fedray.tracking.names import mlflow_key, name_of_key
 from fedray.tracking.recorded import RecordedRun, recorded_run
 from fedray.tracking.run import Status, TrackedRun
@@ -26,16 +27,19 @@ from fedray.tracking.view import (
 
 __all__ = [
     "START_TIME",
+    "UNSENT",
     "Pages",
     "RecordedRun",
     "RunsView",
     "Section",
+    "Sent",
     "Status",
     "TrackedRun",
     "Tracker",
     "TrackingError",
     "check_tracking",
     "code_version_tags",
+    "is_kept",
     "is_own",
     "look_at_tracking",
     "metric_column",
@@ -48,6 +52,7 @@ __all__ = [
     "resolve_tracking_uri",
     "run_url",
     "score_by_step",
+    "send_kept",
     "shown",
     "ui_command",
 ]

@@ -16,11 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from fedray.tracking.names import mlflow_key, storable
-from fedray.tracking.outbox import Delivery
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric
     from mlflow.models import ModelSignature
 
 _MAX_TAG_LENGTH = 8000
@@ -58,56 +55,9 @@ def save_model(
         )
 
 
-def model_delivery(
-    folder: Path,
-    name: str,
-    run_id: str,
-    experiment_id: str,
-    step: int,
-    metrics: "Sequence[Metric]",
-    metadata: Mapping[str, object],
-) -> tuple[Delivery, list[str]]:
-    """Return the delivery of a saved model, and a list that holds the model's id once it is sent.
-
-    Args:
-        folder: As :func:`save_model` wrote it.
-        name: The model's name.
-        run_id: The run that made it.
-        experiment_id: The run's.
-        step: The model's round.
-        metrics: Scores of the model, so that ``search_logged_models`` can order by them.
-        metadata: For the model's tags.
-    """
-    created: list[str] = []
-    tags = {mlflow_key(f"fedray.{key}"): _tag(value) for key, value in _plain(metadata).items()}
-
-    def send(client: "MlflowClient") -> None:
-        from mlflow.entities import LoggedModelOutput, Metric
-
-        if not created:
-            model = client.create_logged_model(
-                experiment_id, name=name, source_run_id=run_id, model_type=name, tags=tags
-            )
-            _name_in_folder(folder, model.model_id, run_id, model.artifact_location)
-            created.append(model.model_id)
-        client.log_model_artifacts(created[0], str(folder))
-        entries = [Metric(m.key, m.value, m.timestamp, m.step, model_id=created[0]) for m in metrics]
-        client.log_batch(run_id, metrics=entries)
-        client.finalize_logged_model(created[0], "READY")
-        client.log_outputs(run_id, [LoggedModelOutput(created[0], step=step)])
-
-    return Delivery(f"model {name} of round {step}", send, folder), created
-
-
-def _name_in_folder(folder: Path, model_id: str, run_id: str, location: str) -> None:
-    """Write ids that only the server gives into the model's own description, as ``log_model`` does."""
-    from mlflow.models import Model
-
-    description = Model.load(str(folder))
-    description.model_id = description.model_uuid = model_id
-    description.run_id = run_id
-    description.artifact_path = location
-    description.save(str(folder / "MLmodel"))
+def model_tags(metadata: Mapping[str, object]) -> dict[str, str]:
+    """Return what a reader of a model must know as its tags."""
+    return {mlflow_key(f"fedray.{key}"): _tag(value) for key, value in _plain(metadata).items()}
 
 
 def _plain(value: Any) -> Any:

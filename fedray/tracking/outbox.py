@@ -1,16 +1,15 @@
-"""What a run still has to tell the tracking server: it waits here while the server is away."""
+"""What a run still has to tell the tracking server: it waits here while the server is away, and is kept if it must."""
 
 import itertools
 import logging
-import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fedray.tracking.deliveries import Delivery, metrics_delivery
 from fedray.tracking.errors import TrackingError, brief, shown
+from fedray.tracking.kept import Kept
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,28 +27,6 @@ _WHERE_AWAY = "Is the server running, and is there room on its disk?"
 _WHERE_IT_FAILED = "The server is there but could not take it: its log says why."
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """One thing to send; sending it twice must do no harm."""
-
-    what: str
-    """Its name in messages, such as ``config.yaml``."""
-    send: Callable[["MlflowClient"], None]
-    files: Path | None = None
-    """A file or folder on the local disk that is removed once it is sent."""
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of the files, in bytes."""
-        paths = [] if self.files is None else [self.files, *self.files.rglob("*")]
-        return sum(path.stat().st_size for path in paths if path.is_file())
-
-    def discard(self) -> None:
-        """Remove the files."""
-        if self.files is not None:
-            shutil.rmtree(self.files, ignore_errors=True) if self.files.is_dir() else self.files.unlink(True)
-
-
 class Outbox:
     """Metrics and deliveries of one run, sent when the server is there; usable from several threads.
 
@@ -57,15 +34,27 @@ class Outbox:
     long as the failed attempt took, so that a server that hangs takes at most a tenth of the time.
     """
 
-    def __init__(self, client: "MlflowClient", run_id: str, uri: str) -> None:
-        """Begin empty; ``uri`` is for messages."""
+    def __init__(self, client: "MlflowClient", run_id: str, uri: str, kept: Kept | None = None) -> None:
+        """Begin empty.
+
+        Args:
+            client: Of MLflow.
+            run_id: Of the run.
+            uri: For messages.
+            kept: Where what cannot be sent is kept; None: nowhere, and it is lost with this process.
+        """
         self._client = client
         self._run_id = run_id
         self._uri = uri
+        self._kept = kept
+        self._kept_deliveries: dict[Delivery, str] = {}
+        self._kept_metrics: list[str] = []
+        self._num_kept_metrics = 0  # of those that wait, the first ones
         self._lock = threading.RLock()
         self._metrics: list[Metric] = []
         self._deliveries: list[Delivery] = []
-        self._lost: list[str] = []
+        self.lost: list[str] = []
+        """What the server refused, with the reason."""
         self._failures = 0
         self._last_error = ""
         self._remedy = ""
@@ -92,6 +81,32 @@ class Outbox:
                 self._give_up(oldest, f"more than {_MAX_WAITING_BYTES >> 20} MB wait for the server")
             return empty
 
+    def wait(self, delivery: Delivery) -> None:
+        """Queue a delivery without an attempt to send it."""
+        with self._lock:
+            self._deliveries.append(delivery)
+
+    def keep(self) -> list[str]:
+        """Keep all that waits beside the results, so that it outlives this process; what is kept is not kept twice.
+
+        Returns:
+            What waits, in words; nothing where nothing does, or where there is no place to keep it.
+
+        Raises:
+            StorageError: The shared storage does not answer, or refuses.
+            OSError: The disk takes nothing.
+        """
+        with self._lock:
+            if self._kept is None:
+                return []
+            if new := self._metrics[self._num_kept_metrics :]:
+                self._kept_metrics.append(self._kept.keep(metrics_delivery(new)))
+                self._num_kept_metrics = len(self._metrics)
+            for delivery in self._deliveries:
+                if delivery not in self._kept_deliveries:
+                    self._kept_deliveries[delivery] = self._kept.keep(delivery)
+            return self._waiting()
+
     def flush(self) -> bool:
         """Send what waits, unless the server failed a moment ago; return whether nothing waits any more."""
         with self._lock:
@@ -110,7 +125,7 @@ class Outbox:
         """Send everything, with growing pauses while the server is away.
 
         Raises:
-            TrackingError: The deadline passed, or the server refused something; the message names what is lost.
+            TrackingError: The deadline passed, or the server refused something; the message names it.
         """
         deadline = time.monotonic() + deadline_s
         for attempt in itertools.count():
@@ -119,16 +134,18 @@ class Outbox:
             if self.flush() or time.monotonic() + pause > deadline:
                 break
             time.sleep(pause)
-        waiting = self._waiting()
-        if waiting:
-            raise TrackingError(
+        problems = []
+        if waiting := self._waiting():
+            problems.append(
                 f"{', '.join(waiting)} could not be sent to {shown(self._uri)} within {deadline_s:.3g} s: "
-                f"{self._last_error}. {self._remedy} What is named here is lost."
+                f"{self._last_error}. {self._remedy}{'' if self._kept else ' What is named here is lost.'}"
             )
-        if self._lost:
-            raise TrackingError(
-                f"{shown(self._uri)} did not take everything of run {self._run_id}: {'; '.join(_listed(self._lost))}"
+        if self.lost:
+            problems.append(
+                f"{shown(self._uri)} did not take everything of run {self._run_id}: {'; '.join(_listed(self.lost))}"
             )
+        if problems:
+            raise TrackingError("\n".join(problems))
 
     def _send_all(self) -> Exception | None:
         """Send all that waits, once; what fails stays. Returns the first error that waiting may cure."""
@@ -150,6 +167,10 @@ class Outbox:
                 if problem := self._send_one_by_one(batch):
                     return problem
             del self._metrics[: len(batch)]
+            self._num_kept_metrics = max(0, self._num_kept_metrics - len(batch))
+        if self._num_kept_metrics == 0:
+            while self._kept_metrics and self._kept is not None:
+                self._kept.drop(self._kept_metrics.pop())
         return None
 
     def _send_one_by_one(self, batch: "Sequence[Metric]") -> Exception | None:
@@ -168,7 +189,7 @@ class Outbox:
 
     def _send_delivery(self, delivery: Delivery) -> Exception | None:
         try:
-            delivery.send(self._client)
+            delivery.send(self._client, self._run_id)
         except Exception as error:
             if not _is_refusal(error):
                 # The next attempt begins with another one: what the server cannot take must not hold up the rest.
@@ -177,17 +198,21 @@ class Outbox:
                 return error
             self._give_up(delivery, brief(error, self._uri))
         else:
-            self._deliveries.remove(delivery)
-            delivery.discard()
+            self._forget(delivery)
         return None
 
     def _give_up(self, delivery: Delivery, reason: str) -> None:
-        self._deliveries.remove(delivery)
-        delivery.discard()
+        self._forget(delivery)
         self._lose(delivery.what, reason)
 
+    def _forget(self, delivery: Delivery) -> None:
+        self._deliveries.remove(delivery)
+        delivery.discard()
+        if self._kept is not None and delivery in self._kept_deliveries:
+            self._kept.drop(self._kept_deliveries.pop(delivery))
+
     def _lose(self, what: str, reason: str) -> None:
-        self._lost.append(f"{what} ({reason})")
+        self.lost.append(f"{what} ({reason})")
         _logger.warning("%s of run %s is not tracked: %s", what, self._run_id, reason)
 
     def _postpone(self, error: Exception, took_s: float) -> None:

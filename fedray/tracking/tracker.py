@@ -48,6 +48,7 @@ class Tracker:
         real_tiles: bool | None = None,
         patience_s: float = 120.0,
         flush_interval_s: float = 1.0,
+        kept_in: str | None = None,
     ) -> None:
         """Describe the connection.
 
@@ -57,16 +58,18 @@ class Tracker:
             real_tiles: Whether what is logged may show real tiles; unset: where it stays on this machine alone.
             patience_s: Longest to keep trying while the server is away, when a run starts and finishes, in seconds.
             flush_interval_s: Shortest time between two requests for metrics, in seconds; faster rounds share one.
+            kept_in: Folder or address of results, below which what a run could not send is kept; None: it is lost.
         """
         self.uri = uri
         self.experiment = storable(experiment, _MAX_EXPERIMENT_LENGTH)
         self.real_tiles = is_own(uri) if real_tiles is None else real_tiles
         self.patience_s = patience_s
         self.flush_interval_s = flush_interval_s
+        self.kept_in = kept_in
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open connection behind: another process makes its own."""
-        settings = ("uri", "experiment", "real_tiles", "patience_s", "flush_interval_s")
+        settings = ("uri", "experiment", "real_tiles", "patience_s", "flush_interval_s", "kept_in")
         return {name: value for name, value in self.__dict__.items() if name in settings}
 
     def __repr__(self) -> str:
@@ -110,8 +113,7 @@ class Tracker:
         all_tags, run_name = _storable_tags(all_tags), storable(name, MAX_NAME_LENGTH)
         opened = self._outlast(lambda: self._open_run(run_name, all_tags), f"run {name!r} could not be started")
         run = TrackedRun(
-            self._client, self.uri, opened.info.run_id, self.experiment_id, opened.data.params,
-            self.real_tiles, self.flush_interval_s, self.patience_s,
+            self._client, self.uri, opened, self.real_tiles, self.flush_interval_s, self.patience_s, self.kept_in
         )  # fmt: skip
         run.log_params(params or {})
         return run
@@ -142,7 +144,7 @@ class Tracker:
         run = self._outlast(lambda: self._find_run(key, parent_run_id), f"run {key!r} could not be looked up")
         if run is None:
             begun = self.start_run(key, parent_run_id=parent_run_id, key=key, tags=tags)
-            begun.log_round(0, metrics or {})
+            begun.log_figures(0, metrics or {})
             begun.finish(status)
             return begun.run_id
         run_id: str = run.info.run_id

@@ -3,7 +3,6 @@
 import itertools
 import json
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,9 @@ from mlflow.utils.validation import _validate_metric_name, _validate_tag_name
 from torch import nn
 
 from fedray.tracking import Tracker, TrackingError, mlflow_key, name_of_key
+from fedray.tracking.deliveries import SENDERS, Delivery
 from fedray.tracking.names import picture_key
-from fedray.tracking.outbox import Delivery, Outbox
+from fedray.tracking.outbox import Outbox
 
 LABELS = [
     "gland", "Nevus (dysplastic)", "Nevus [dysplastic]", "Nevus _dysplastic_", "Nevus :lpar:dysplastic:rpar:",
@@ -150,16 +150,18 @@ def test_what_mlflow_refuses_takes_nothing_with_it(tracker: Tracker, uri: str) -
         (ConnectionError("Connection refused"), "Is the server running"),
     ],
 )
-def test_a_delivery_that_fails_holds_up_the_rest_only_where_nobody_answers(tmp_path: Path, error, blamed):
+def test_a_delivery_that_fails_holds_up_the_rest_only_where_nobody_answers(monkeypatch, error, blamed):
     sent: list[str] = []
 
-    def fail(client: object) -> None:
+    def fail(*_: object) -> None:
         raise error
 
+    monkeypatch.setitem(SENDERS, "bad", fail)
+    monkeypatch.setitem(SENDERS, "good", lambda client, run_id, content, files: sent.append(content["what"]))
     outbox = Outbox(None, "run", "http://host")
-    outbox.add(Delivery("bad", fail))
+    outbox.add(Delivery("bad", "bad"))
     for what in ("first", "second"):
-        outbox.add(Delivery(what, lambda client, what=what: sent.append(what)))
+        outbox.add(Delivery(what, "good", {"what": what}))
     with pytest.raises(TrackingError, match=f"bad.* could not be sent.*{blamed}"):
         outbox.drain(0.0)
     assert sent == (["first", "second"] if blamed == "The server is there" else sent)
@@ -168,11 +170,12 @@ def test_a_delivery_that_fails_holds_up_the_rest_only_where_nobody_answers(tmp_p
 @pytest.mark.parametrize(
     "error", [TypeError("int64 is not JSON serializable"), UnicodeEncodeError("utf-8", "", 0, 1, "")]
 )
-def test_what_can_never_be_sent_is_given_up_at_once(error):
-    def fail(client: object) -> None:
+def test_what_can_never_be_sent_is_given_up_at_once(monkeypatch, error):
+    def fail(*_: object) -> None:
         raise error
 
+    monkeypatch.setitem(SENDERS, "bad", fail)
     outbox = Outbox(None, "run", "http://host")
-    outbox.add(Delivery("bad", fail))
+    outbox.add(Delivery("bad", "bad"))
     with pytest.raises(TrackingError, match="did not take everything of run run: bad"):
         outbox.drain(60.0)
