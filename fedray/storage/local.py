@@ -52,7 +52,7 @@ class LocalFolder:
         write_whole(path, content)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete files, and folders that are empty then; the folder itself too.
+        """Delete files, and folders in this one that are empty then.
 
         Raises:
             OSError: They cannot be deleted.
@@ -61,7 +61,7 @@ class LocalFolder:
             path = inside(self._folder, name)
             path.unlink(missing_ok=True)
             for folder in path.parents:
-                if folder.is_relative_to(self._folder):
+                if folder != self._folder and folder.is_relative_to(self._folder):
                     with suppress(OSError):  # something else is in it
                         folder.rmdir()
 

@@ -39,9 +39,8 @@ class Kept:
             run_id: Of the run in MLflow.
             uri: Of MLflow.
         """
-        self.place = place
-        self._run_id, self._uri = run_id, uri
-        self._address = f"{place.rstrip('/')}/{UNSENT}/{run_id}"
+        self._place, self._run_id, self._uri = place, run_id, uri
+        self._files: dict[str, list[str]] = {}
 
     def keep(self, delivery: Delivery) -> str:
         """Keep a delivery with its files; returns the name by which :meth:`drop` knows it.
@@ -50,30 +49,30 @@ class Kept:
             StorageError: The shared storage does not answer, or refuses.
             OSError: The disk takes nothing.
         """
-        name, folder = f"{time.time_ns() // 1_000_000:013d}-{next(_numbers):06d}", folder_at(self._address)
-        files = [] if delivery.files is None else sorted(path for path in delivery.files.rglob("*") if path.is_file())
-        names = [path.relative_to(delivery.files).as_posix() for path in files if delivery.files is not None]
-        for path, inner in zip(files, names, strict=True):
-            folder.write(f"{name}/{inner}", path.read_bytes())
+        folder = folder_at(self._place)
+        name = f"{UNSENT}/{self._run_id}/{time.time_ns() // 1_000_000:013d}-{next(_numbers):06d}"
+        files = None if delivery.files is None else LocalFolder(delivery.files)
+        names = [] if files is None else files.names()
+        for inner in names:
+            folder.write(f"{name}/{inner}", (files and files.read(inner)) or b"")
         record = {
             "run": self._run_id,
             "tracking": shown(self._uri),
             "what": delivery.what,
             "kind": delivery.kind,
             "content": delivery.content,
-            "files": None if delivery.files is None else names,
+            "files": None if files is None else names,
         }
         folder.write(f"{name}.json", sealed(record))  # last: what it names is there
+        self._files[name] = [f"{name}.json", *(f"{name}/{inner}" for inner in names)]
         return name
 
     def drop(self, name: str) -> None:
         """Remove what was sent; where that fails, it is sent once more, which does no harm."""
-        folder = folder_at(self._address)
         try:
-            names = folder.names()
-            folder.delete([f"{name}.json", *(each for each in names if each.startswith(f"{name}/"))])
+            folder_at(self._place).delete(self._files.pop(name))
         except (StorageError, OSError) as error:
-            _logger.warning("%s stays in %s, though it was sent (%s)", name, self._address, error)
+            _logger.warning("%s stays in %s, though it was sent (%s)", name, self._place, error)
 
 
 @dataclass(frozen=True)
@@ -157,6 +156,7 @@ def _read(
         )
     stem, files = name.removesuffix(".json"), record["files"]
     for inner in files or ():
+        inside(Path(place), f"{stem}/{inner}")
         path = inside(scratch, inner)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = folder.read(f"{stem}/{inner}")

@@ -75,17 +75,17 @@ def test_a_server_that_was_away_at_the_end_is_told_all_by_one_command(
     with caplog.at_level(logging.WARNING):
         run.finish("FINISHED", deadline_s=0.0)  # the job ends well
     assert "the metrics of rounds 0 to 2" in caplog.text and f"It is kept in {out}/unsent: jobs/sync.py" in caplog.text
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    job = load("sync")
-    with pytest.raises(TrackingError, match="nothing listens there"):
-        job.main([str(out)])
+    with pytest.raises(TrackingError, match=rf"connection refused.; 0 deliveries .* kept in {out}/unsent"):
+        send_kept(str(out), server.uri)
     server.start()
-    shutil.copytree(out, tmp_path / "as if it died before it removed what it had sent")
+    kept = shutil.copytree(out, tmp_path / "as if it died before it removed what it had sent")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    job, client = load("sync"), MlflowClient(server.uri)
     for _ in range(2):
+        shutil.copytree(kept, out, dirs_exist_ok=True)
         assert job.main([str(out)]) == 0
-        assert f"{out}: 9 sent to {server.uri}" in capsys.readouterr().out.replace("\n", "")
-        assert not out.exists(), "the folder had nothing else"
-        client = MlflowClient(server.uri)
+        assert f"sent to {server.uri}" in capsys.readouterr().out.replace("\n", "")
+        assert list(out.iterdir()) == []
         found = client.get_run(run.run_id)
         assert found.info.status == "FINISHED" and found.data.params["first"] == "1"
         assert found.data.tags["mlflow.note.content"] == "a note"
@@ -97,9 +97,6 @@ def test_a_server_that_was_away_at_the_end_is_told_all_by_one_command(
         assert len(files(server.uri, run.run_id, "images")) == 2
         assert len(client.search_logged_models([found.info.experiment_id])) == 1
         assert load_model(server.uri, model_uri)(torch.zeros(4, 3)).shape == (4, 2)
-        shutil.copytree(tmp_path / "as if it died before it removed what it had sent", out)
-    shutil.rmtree(out)
-    out.mkdir()
     assert job.main([str(out)]) == 0
     assert "MLflow lacks nothing" in capsys.readouterr().out
 
@@ -140,7 +137,7 @@ def test_a_job_that_ended_without_mlflow_ends_well_and_the_resume_tells_it_all_o
         first = job(after)
     assert history(uri, first.run_id) == [(1, 0.0)] and "jobs/sync.py" in caplog.text
     caplog.clear()
-    assert job().scores == first.scores and "MLflow" not in caplog.text.replace("MLFLOW", ""), "away still: a warning"
+    assert job().scores == first.scores and "deliveries were sent, the others are kept in" in caplog.text
     leave.__exit__(None, None, None)
     for _ in range(2):
         again = job()
@@ -192,7 +189,8 @@ def test_what_is_kept_on_shared_storage_goes_from_there(uri: str, tmp_path: Path
     place = f"file://{tmp_path}/bucket/step/of/a/study"
     run_id = left(uri, place)
     assert is_kept(f"file://{tmp_path}/bucket")
-    assert len(send_kept(f"file://{tmp_path}/bucket", uri).sent) == 4
+    num_kept = len(list((tmp_path / "bucket").rglob("*.json")))
+    assert len(send_kept(f"file://{tmp_path}/bucket", uri).sent) == num_kept >= 4
     assert history(uri, run_id) == [(1, 0.5)] and files(uri, run_id) == ["config.yaml"]
     assert SharedFolder(f"file://{tmp_path}/bucket").names() == []
     assert MlflowClient(uri).get_run(run_id).info.status == "FAILED"
