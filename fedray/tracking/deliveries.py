@@ -152,7 +152,9 @@ def _send_model(client: "MlflowClient", run_id: str, content: dict[str, Any], fi
     client.log_model_artifacts(model_id, str(files))
     client.log_batch(run_id, metrics=[Metric(*entry, model_id=model_id) for entry in content["metrics"]])
     client.finalize_logged_model(model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=content["step"])])
+    outputs = client.get_run(run_id).outputs
+    if outputs is None or all(output.model_id != model_id for output in outputs.model_outputs):
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=content["step"])])  # MLflow refuses a second time
 
 
 def _name_in_folder(folder: Path, model_id: str, run_id: str, location: str) -> None:

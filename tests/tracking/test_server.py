@@ -1,3 +1,5 @@
+import logging
+import shutil
 import threading
 from pathlib import Path
 
@@ -8,7 +10,8 @@ from mlflow import MlflowClient
 from torch import nn
 
 from fedray.config import ExperimentConfig, load_config
-from fedray.tracking import Tracker, TrackingError, outbox, recorded_run
+from fedray.tracking import Tracker, TrackingError, outbox, recorded_run, send_kept
+from tests.support.jobs import load
 from tests.support.mlflow_models import load_model
 
 
@@ -31,8 +34,12 @@ class Clock:
         return self.now
 
 
-def history(uri: str, run_id: str) -> list[tuple[int, float]]:
-    return [(metric.step, metric.value) for metric in MlflowClient(uri).get_metric_history(run_id, "loss")]
+def history(uri: str, run_id: str, key: str = "loss") -> list[tuple[int, float]]:
+    return [(metric.step, metric.value) for metric in MlflowClient(uri).get_metric_history(run_id, key)]
+
+
+def files(uri: str, run_id: str, folder: str | None = None) -> list[str]:
+    return [item.path for item in MlflowClient(uri).list_artifacts(run_id, folder)]
 
 
 def test_runs_on_a_server_print_nothing(server, capfd: pytest.CaptureFixture) -> None:
@@ -116,3 +123,55 @@ def test_a_server_that_is_away_between_rounds_costs_nothing_but_a_delay(
     torch.testing.assert_close(load_model(server.uri, model_uri)(noise), linear(noise))
     names = [run.info.run_name for run in client.search_runs([tracker.experiment_id])]
     assert sorted(names) == ["given up", "late", "run"]
+
+
+def tell_everything(run, folder: Path) -> str:
+    """Log one thing of each kind; returns the model's address."""
+    for step in range(3):
+        run.log_round(step, {"loss": float(step), "odd <label>": float("nan")})
+    run.log_config(ExperimentConfig())
+    run.describe("a note")
+    (folder / "tables").mkdir()
+    (folder / "tables" / "a.txt").write_text("text")
+    run.log_artifact(folder / "tables", "results")
+    run.log_image(np.full((8, 8, 3), 7, np.uint8), "samples", step=2)
+    return run.log_model(nn.Linear(3, 2), (torch.randn(2, 3),), "generator", metrics={"fid": 1.5})
+
+
+def test_a_server_that_was_away_at_the_end_is_told_all_by_one_command(
+    server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, caplog
+) -> None:
+    out = tmp_path / "results"
+    run = Tracker(server.uri, "kept", kept_in=str(out)).start_run("run", params={"first": 1})
+    server.stop()
+    model_uri = tell_everything(run, tmp_path)
+    assert not run.flush()
+    before = sorted(path.name for path in (out / "unsent" / run.run_id).iterdir())
+    assert not run.flush() and sorted(path.name for path in (out / "unsent" / run.run_id).iterdir()) == before
+    with caplog.at_level(logging.WARNING):
+        run.finish("FINISHED", deadline_s=0.0)  # the job ends well
+    assert "the metrics of rounds 0 to 2" in caplog.text and f"It is kept in {out}/unsent: jobs/sync.py" in caplog.text
+    with pytest.raises(TrackingError, match=rf"connection refused.; 0 deliveries .* kept in {out}/unsent"):
+        send_kept(str(out), server.uri)
+    server.start()
+    kept = shutil.copytree(out, tmp_path / "as if it died before it removed what it had sent")
+    job, client = load("sync"), MlflowClient(server.uri)
+    for _ in range(2):
+        shutil.copytree(kept, out, dirs_exist_ok=True)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)  # MLflow's set_tracking_uri, below, writes it anew
+        assert job.main([str(out)]) == 0
+        assert f"sent to {server.uri}" in capsys.readouterr().out.replace("\n", "")
+        assert list(out.iterdir()) == []
+        found = client.get_run(run.run_id)
+        assert found.info.status == "FINISHED" and found.data.params["first"] == "1"
+        assert found.data.tags["mlflow.note.content"] == "a note"
+        assert history(server.uri, run.run_id) == [(0, 0.0), (1, 1.0), (2, 2.0)]
+        assert history(server.uri, run.run_id, "fid") == [(2, 1.5)]
+        assert len(history(server.uri, run.run_id, "odd :lt:label:gt:")) == 3
+        assert sorted(files(server.uri, run.run_id)) == ["config.yaml", "images", "results"]
+        assert files(server.uri, run.run_id, "results/tables") == ["results/tables/a.txt"]
+        assert len(files(server.uri, run.run_id, "images")) == 2
+        assert len(client.search_logged_models([found.info.experiment_id])) == 1
+        assert load_model(server.uri, model_uri)(torch.zeros(4, 3)).shape == (4, 2)
+    assert job.main([str(out)]) == 0
+    assert "MLflow lacks nothing" in capsys.readouterr().out
