@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +19,7 @@ class SyncOptions(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
 
-    results: tyro.conf.Positional[tuple[str, ...]]
+    results: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="DIR")]]
     """Results of jobs, of a sweep or study as a whole: folders, or s3:// or gs:// addresses."""
 
 

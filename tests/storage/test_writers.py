@@ -28,7 +28,8 @@ ALLOWED = {
     "sweep/searcher.py": "into a partial folder, from where each file is moved, and then kept as a whole",
     "sweep/trial.py": "a checkpoint, which is a whole folder",
     "tracking/check.py": "makes the database where it is missing, empty, under its lock",
-    "tracking/model.py": "into a scratch folder, on the way to MLflow",
+    "tracking/deliveries.py": "into a scratch folder, on the way to MLflow",
+    "tracking/kept.py": "into a scratch folder, on the way to MLflow",
     "tracking/run.py": "into a scratch folder, on the way to MLflow",
 }
 """Modules that call something of that kind themselves, and why that is whole."""
