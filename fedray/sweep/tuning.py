@@ -37,7 +37,7 @@ TUNE_ENVIRONMENT = {
 Search = tuple[OptunaSearcher, tune.ResultGrid]
 
 
-class SweepStorage(StorageContext):  # type: ignore[misc]
+class SweepStorage(StorageContext):
     """Tune's idea of where its files are, with a staging folder of the sweep's own.
 
     Tune 2.55 stages what it writes in ``artifacts/SECOND/NAME`` of the Ray session: two sweeps that start in one second

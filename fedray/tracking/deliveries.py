@@ -150,7 +150,8 @@ def _send_model(client: "MlflowClient", run_id: str, content: dict[str, Any], fi
         content["model_id"] = model.model_id
     model_id = content["model_id"]
     client.log_model_artifacts(model_id, str(files))
-    client.log_batch(run_id, metrics=[Metric(*entry, model_id=model_id) for entry in content["metrics"]])
+    scores = [Metric(key, value, time, step, model_id=model_id) for key, value, time, step in content["metrics"]]
+    client.log_batch(run_id, metrics=scores)
     client.finalize_logged_model(model_id, "READY")
     outputs = client.get_run(run_id).outputs
     if outputs is None or all(output.model_id != model_id for output in outputs.model_outputs):
