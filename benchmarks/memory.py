@@ -1,9 +1,10 @@
 """How much private memory this process takes, sampled while it works."""
 
 import threading
+from pathlib import Path
 from typing import Self
 
-_STATUS = "/proc/self/status"
+_STATUS = Path("/proc/self/status")
 _MB = 1e6
 
 
@@ -13,11 +14,21 @@ def private_bytes() -> int:
     That is RssAnon, not RSS: RSS counts the pages of a shared object store that a process has touched, once in every
     process, although they exist once.
     """
-    with open(_STATUS, "rb") as status:
-        for line in status:
-            if line.startswith(b"RssAnon:"):
-                return int(line.split()[1]) * 1024
+    if found := private_bytes_of(_STATUS):
+        return found
     raise RuntimeError(f"{_STATUS} has no line RssAnon: private memory can be measured on Linux alone")
+
+
+def private_bytes_of(status: Path) -> int:
+    """Return the private memory that a file /proc/PID/status tells, 0 where the process is gone."""
+    try:
+        with status.open("rb") as lines:
+            for line in lines:
+                if line.startswith(b"RssAnon:"):
+                    return int(line.split()[1]) * 1024
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return 0
 
 
 class PrivateMemory:

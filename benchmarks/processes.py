@@ -90,7 +90,7 @@ def wait_for_success(process: subprocess.Popen[bytes], log: Path, timeout_s: flo
 
 def signal_family(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """Send a signal to a process and to all that it started."""
-    for pid in (process.pid, *_descendants(process.pid)):
+    for pid in (process.pid, *descendants(process.pid)):
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
@@ -100,7 +100,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
     signal_family(process, signal.SIGCONT)  # one that is stopped would not hear of its end
-    family = _descendants(process.pid)
+    family = descendants(process.pid)
     process.terminate()  # Ray ends its processes with their driver
     try:
         process.wait(_END_TIMEOUT_S)
@@ -115,7 +115,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _descendants(pid: int) -> dict[int, str]:
+def descendants(pid: int) -> dict[int, str]:
     """Return the start times of a process's descendants, by process id."""
     parents = {int(entry.name): _stat(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
     found: dict[int, str] = {}
