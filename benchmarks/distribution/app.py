@@ -23,4 +23,4 @@ def take_tiles(message: Message, context: Context) -> Message:
 def digest(message: Message, context: Context) -> Message:
     """Tell the SHA-256 of the tiles that the client has."""
     tiles = context.state.array_records[HANDED][TILES].numpy()
-    return Message(RecordDict({DIGEST: ConfigRecord({DIGEST: sha256(tiles).hexdigest()})}), reply_to=message)
+    return Message(RecordDict({DIGEST: ConfigRecord({DIGEST: sha256(tiles.tobytes()).hexdigest()})}), reply_to=message)

@@ -93,7 +93,8 @@ def check(grid: Grid, config: ExperimentConfig, case: Case) -> None:
     supply = supply_for(path, SHAPE, census.label_names, census.domain_names, "of the benchmark")
     plan = planned(config, counts_of_case(case), supply.stock())
     wanted = Counter(
-        sha256(supply.read(indices).tiles).hexdigest() for indices in handed_out(supply, plan, config.seed, NUM_TIMES)
+        sha256(supply.read(indices).tiles.tobytes()).hexdigest()
+        for indices in handed_out(supply, plan, config.seed, NUM_TIMES)
     )
     messages = [Message(RecordDict(), node, f"query.{DIGEST}") for node in grid.get_node_ids()]
     found = Counter(str(reply.content[DIGEST][DIGEST]) for reply in grid.send_and_receive(messages))
