@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from fedray.cli.mattered import print_importance
 from fedray.cli.options import JobOptions, parse_job
 from fedray.cli.report import print_first, print_pages, print_plan, print_unsent, show_self_test
 from fedray.cli.trials import print_trials
@@ -16,7 +17,7 @@ from fedray.cluster.upload import check_upload, size_text
 from fedray.config import TASKS, ConfigError, to_yaml
 from fedray.experiment import judging_of, notes
 from fedray.results import Place, new_place, results_root, resumable
-from fedray.results.files import BEST, RESULTS
+from fedray.results.files import BEST, REPORT, RESULTS
 from fedray.results.ledger import Ledger
 from fedray.sweep.budget import sweep_budget_lines
 from fedray.sweep.check import check_sweep, finished_sweep, saved_space
@@ -100,11 +101,13 @@ def _place_and_space(options: SweepOptions, default_space: Path) -> tuple[Place,
 def _print_result(console: Console, out: Place, result: SweepResult, tracking_uri: str) -> None:
     spent = Ledger.at(out).epsilon(result.space.fixed.privacy.delta) if result.space.is_private else None
     print_trials(console, result, spent)
+    print_importance(console, result.out)
     fixed = result.space.fixed
     best, size = shlex.quote(str(result.out / BEST)), size_text(out.num_bytes())
+    files = ", ".join((REPORT, RESULTS, BEST, *judging_of(fixed).FILES))
     for line in (
         f"Run the best again:  {this_python()} {TASKS[fixed.task].job} --config {best}",
-        f"Results:             {out}/: {RESULTS}, {BEST}, {', '.join(judging_of(fixed).FILES)} ({size} in all)",
+        f"Results:             {out}/: {files} ({size} in all)",
     ):
         console.print(line, soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)

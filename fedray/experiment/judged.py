@@ -34,17 +34,13 @@ from fedray.reports.sheet import About, shown_figures, write_page
 from fedray.results.finished import Finished
 from fedray.storage import parquet_bytes, scratch_folder, write_whole
 from fedray.terminal import without_folders
-from fedray.tracking import TrackedRun, Tracker, code_version_tags
+from fedray.tracking import TrackedRun, Tracker, code_version_tags, code_versions
 
 PAGE, SCORES, DIFFERENCES, FIGURES = "report.html", "scores.parquet", "differences.parquet", "figures"
 """Files of the results, beside a table or more of each report."""
 SET = "set"
 """Column of every table that says whose row it is."""
 
-_VERSIONS = {
-    "fedray.version": "FedRay", "fedray.python": "Python", "mlflow.source.git.commit": "commit of FedRay",
-    "fedray.git.dirty": "changed since that commit",
-}  # fmt: skip
 _AT_A_TIME = 256
 _TIMED = 32
 _OTHERS_S = 25.0
@@ -201,9 +197,7 @@ def about(
         "held-out control": f"{len(real.held_out)} test tiles",
         "seed": str(seed),
     }  # fmt: skip
-    versions = {_VERSIONS.get(name, name.rpartition("fedray.version.")[2]): value
-                for name, value in code_version_tags().items()}  # fmt: skip
-    return About(evaluator, config.evaluation.split, blind, notes, protocol, versions, command)
+    return About(evaluator, config.evaluation.split, blind, notes, protocol, code_versions(), command)
 
 
 def write_judgements(judgements: Sequence[Judgement], about: About, folder: Path) -> list[Path]:

@@ -49,7 +49,7 @@ def draw_power(power: pd.DataFrame) -> bytes:
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set_title(f"{n} tiles", fontsize=9, loc="left", color=INK)
         axis.set_xlabel("tiles that are copies", fontsize=8, color=MUTED)
-        _plain(axis)
+        plain(axis)
     panels[0].set_yticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"], fontsize=8)
     panels[0].set_ylabel("draws flagged", fontsize=8, color=MUTED)
     panels[0].set_ylim(-3, 103)
@@ -84,7 +84,7 @@ def draw_dots(rows: Sequence[str], ours: NDArray[np.float64], low: NDArray[np.fl
     axis.tick_params(axis="x", labelsize=8)
     axis.set_xlabel(words, fontsize=8, color=MUTED)
     axis.legend(fontsize=7.5, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _plain(axis)
+    plain(axis)
     return figure_png(figure)
 
 
@@ -121,7 +121,7 @@ def draw_ladder(values: Mapping[str, float], real: tuple[float, float, float], o
     axis.tick_params(axis="x", which="both", labelsize=8)
     axis.margins(x=0.12)
     axis.set_xlabel(words, fontsize=8, color=MUTED, parse_math=False)
-    _plain(axis)
+    plain(axis)
     return figure_png(figure)
 
 
@@ -158,7 +158,8 @@ def draw_map(
     return figure_png(figure)
 
 
-def _plain(axis: "Axes") -> None:
+def plain(axis: "Axes") -> None:
+    """Leave of an axis what is read: two light spines, light lines across."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(RULE)
     axis.tick_params(color=RULE)

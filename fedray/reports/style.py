@@ -35,6 +35,8 @@ figure img { display: block; max-width: 100%; height: auto; }
 img.tiles { width: 100%; image-rendering: pixelated; }
 figcaption { font-size: 13.5px; line-height: 1.45; color: var(--muted); margin-top: 8px; max-width: 88ch; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 28px; break-inside: avoid; }
+.side { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 22px; break-inside: avoid; }
+.side figure { margin: 6px 0 8px; }
 .pair figure { margin: 6px 0 8px; }
 .scroll { overflow-x: auto; margin: 16px 0 10px; }
 table { border-collapse: collapse; font-size: 14px; line-height: 1.4; min-width: 68%; }

@@ -2,6 +2,10 @@
 
 RESULTS = "results.parquet"
 """A row a round, or a trial of a sweep."""
+TRIALS = "trials.json"
+"""The study of a sweep: every trial with the scores of its rounds."""
+REPORT, IMPORTANCE = "report.html", "importance.parquet"
+"""What mattered in a sweep: as a page, and how much each searched value did."""
 BEST = "best.yaml"
 """Configuration of a sweep's best trial."""
 SAMPLES = "samples.png"

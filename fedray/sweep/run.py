@@ -32,10 +32,13 @@ from fedray.results.start import Start, rests_on
 from fedray.results.unsent import send_after, send_before
 from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
 from fedray.sweep.checkpoints import drop_checkpoints
+from fedray.sweep.kept import keep_study
 from fedray.sweep.pages import RANK, keep_pages
 from fedray.sweep.plan import SweepPlan, plan_sweep
+from fedray.sweep.report import keep_report
 from fedray.sweep.results import (
     PRIVACY_SPENT,
+    RUN_ID,
     SweepResult,
     trial_table,
     with_context,
@@ -111,7 +114,10 @@ def _run_held(space: SearchSpace, out: Place, tracking_uri: str, on_evaluator: O
         _log_start(sweep)
         searcher, grid = _run_trials(sweep, plan, prepared, tags)
         result = _rank(sweep, searcher)
+        run_ids = dict(zip(result.trials["trial"], result.trials[RUN_ID], strict=True))
+        keep_study(searcher.study, run_ids, out.folder)
         _conclude(sweep, result, grid)
+        keep_report(result, searcher.study, store, out, parent)
         drop_checkpoints(grid)
         out.push()
     finish(out, {"pages": result.pages})

@@ -29,6 +29,14 @@ SCORES, SPENT = "scores/", "spent/"
 """Beginnings of keys of a trial's result that the study keeps: all scores of an evaluation; sums over all rounds."""
 SECONDS, STEPS = "seconds", "-steps"
 """The sums: wall time of the rounds with their evaluations; generator steps of all clients together."""
+CORE_SECONDS, GPU_SECONDS = "core-seconds", "gpu-seconds"
+"""Of the wall time, times the cores or GPUs that the trial's workers hold: further sums."""
+TRAINING_SECONDS, SCORING_SECONDS = "training-seconds", "scoring-seconds"
+"""Of the wall time, what the clients' passes with their averaging took, and what scoring did: further sums."""
+BEGUN, ENDED = "begun", "ended"
+"""Keys of a trial's result: when its round began and ended, in seconds of the epoch."""
+TIMES = "times"
+"""What the study keeps of them: a list of [round, begun, ended], of repeated rounds too."""
 _ROUND = "round"
 
 
@@ -104,6 +112,10 @@ class OptunaSearcher(Searcher):
 def _keep(trial: Trial, result: dict[str, Any]) -> None:
     """Keep a result's scores and sums with the study's trial, for the table; those of a repeated round are known."""
     known = trial.user_attrs
+    if BEGUN in result:
+        times = [result.get(TRAINING_ITERATION, 0), result[BEGUN], result[ENDED]]
+        if times not in known.get(TIMES, []):  # Tune tells a trial's last result twice where it stops it
+            trial.set_user_attr(TIMES, [*known.get(TIMES, []), times])
     if result.get(TRAINING_ITERATION, 0) < known.get(_ROUND, 0):
         return
     trial.set_user_attr(_ROUND, result.get(TRAINING_ITERATION, 0))

@@ -66,6 +66,19 @@ def trust_state(out: Place) -> None:
         SharedFolder(out.state).upload(folder, [WHOLE_STATE])
 
 
+def kept_files(out: Place) -> dict[str, bytes]:
+    """Return what a sweep would go on with, by the names of the files; nothing of one that has not begun.
+
+    Raises:
+        SignatureError: It was not signed with the user's key.
+        StorageError: The shared storage cannot be read.
+    """
+    if (kept := _read(out)) is None:
+        return {}
+    with ZipFile(BytesIO(verified(kept, str(out)))) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def put_state_back(out: Place) -> bool:
     """Replace Tune's files by those that were kept last, if any were, and delete the others that hold pickles.
 
@@ -83,11 +96,7 @@ def put_state_back(out: Place) -> bool:
         StorageError: A file of the archive is to lie outside the folder, or the shared storage cannot be read or
             written.
     """
-    kept = _read(out)
-    whole: dict[str, bytes] = {}
-    if kept is not None:
-        with ZipFile(BytesIO(verified(kept, str(out)))) as archive:
-            whole = {name: archive.read(name) for name in archive.namelist()}
+    whole = kept_files(out)
     for name in whole:  # before the first is written
         inside(Path(out.state), name)
     if out.shared is None:

@@ -33,7 +33,20 @@ from fedray.results.pictures import Preview
 from fedray.results.start import Start
 from fedray.simulation import WorkerResources
 from fedray.storage import sealed, unsealed, write_whole
-from fedray.sweep.searcher import COMPLETED, DIVERGED, SCORES, SECONDS, SPENT, STEPS
+from fedray.sweep.searcher import (
+    BEGUN,
+    COMPLETED,
+    CORE_SECONDS,
+    DIVERGED,
+    ENDED,
+    GPU_SECONDS,
+    SCORES,
+    SCORING_SECONDS,
+    SECONDS,
+    SPENT,
+    STEPS,
+    TRAINING_SECONDS,
+)
 from fedray.sweep.space import SearchSpace, Value
 from fedray.tasks import task_of
 from fedray.tracking import Status, Tracker
@@ -49,6 +62,7 @@ class FederatedTrial(tune.Trainable):
 
     _run: Run
     _preview: Preview | None
+    _begun: float
     _spent: dict[str, float]
 
     def setup(
@@ -92,7 +106,7 @@ class FederatedTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run one round. A diverged trial reports so and ends."""
-        started = time.monotonic()
+        started, self._begun = time.monotonic(), time.time()
         try:
             if self._run.done or self._result_lost:  # the driver was killed between a round's checkpoint and its result
                 return self._repeat_result()
@@ -102,7 +116,7 @@ class FederatedTrial(tune.Trainable):
         except DivergedError as error:
             self._end("FAILED")
             self._spend(started)
-            return {DIVERGED: str(error), COMPLETED: False, "done": True, **_prefixed(SPENT, self._spent)}
+            return {DIVERGED: str(error), COMPLETED: False, "done": True, **self._told()}
         self._spend(started, result)
         log_round(self._tracked, self._store, result)
         self._preview = result.evaluation.preview if result.evaluation else self._preview
@@ -120,12 +134,21 @@ class FederatedTrial(tune.Trainable):
         return self._result(scores, scores)
 
     def _result(self, metrics: Scores, scores: Scores) -> dict[str, Any]:
-        done, told = self._run.done, {**_prefixed(SCORES, scores), **_prefixed(SPENT, self._spent)}
+        done, told = self._run.done, {**_prefixed(SCORES, scores), **self._told()}
         return {**metrics, TRAINING_ITERATION: self._run.state.round_index, COMPLETED: done, "done": done, **told}
+
+    def _told(self) -> dict[str, float]:
+        return {**_prefixed(SPENT, self._spent), BEGUN: self._begun, ENDED: time.time()}
 
     def _spend(self, started: float, result: RoundResult | None = None) -> None:
         """Add a round to what the trial has spent; clients with differential privacy do not tell their steps."""
-        spent = {SECONDS: time.monotonic() - started}
+        seconds, held = time.monotonic() - started, self._pool.resources
+        spent = {SECONDS: seconds, CORE_SECONDS: seconds * held.num_workers * held.cpus_per_worker}
+        if held.gpus_per_worker:
+            spent[GPU_SECONDS] = seconds * held.num_workers * held.gpus_per_worker
+        if result is not None:
+            spent[TRAINING_SECONDS] = result.report.duration_s
+            spent[SCORING_SECONDS] = result.evaluation.seconds if result.evaluation else 0.0
         counted = task_of(self._space.fixed).COUNTED + STEPS
         if result is not None and counted in result.report.counts:
             spent[counted] = result.report.counts[counted]

@@ -13,7 +13,7 @@ from fedray.tracking.names import mlflow_key, name_of_key
 from fedray.tracking.recorded import RecordedRun, recorded_run
 from fedray.tracking.run import Status, TrackedRun
 from fedray.tracking.tracker import Tracker, origin_tags
-from fedray.tracking.versions import code_version_tags
+from fedray.tracking.versions import code_version_tags, code_versions
 from fedray.tracking.view import (
     START_TIME,
     Pages,
@@ -39,6 +39,7 @@ __all__ = [
     "TrackingError",
     "check_tracking",
     "code_version_tags",
+    "code_versions",
     "is_kept",
     "is_own",
     "look_at_tracking",

@@ -27,6 +27,21 @@ def code_version_tags() -> dict[str, str]:
     return dict(_code_version_tags())
 
 
+_WORDS = {
+    "fedray.version": "FedRay",
+    "fedray.python": "Python",
+    "mlflow.source.git.commit": "commit of FedRay",
+    "fedray.git.dirty": "changed since that commit",
+}
+
+
+def code_versions() -> dict[str, str]:
+    """Return the same by words for people, as pages show it."""
+    return {
+        _WORDS.get(name, name.rpartition("fedray.version.")[2]): value for name, value in code_version_tags().items()
+    }
+
+
 def _version(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)

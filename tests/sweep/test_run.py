@@ -4,6 +4,7 @@ import base64
 import json
 import sys
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.randomness import torch_stream
 from fedray.results.finished import Finished, ResultsError
 from fedray.storage import SharedFolder
-from fedray.sweep import load_space, plan_sweep, run_sweep
+from fedray.sweep import load_space, open_study, plan_sweep, run_sweep
 from fedray.sweep.plan import SweepPlan
 from fedray.tracking import mlflow_key
 from fedray.tracking.address import sqlite_uri
@@ -183,6 +184,30 @@ def test_the_best_score_is_that_of_its_checkpoint(sweep):
     again = evaluate(result.best_config, state.round_index, shared_arrays(state))
     assert state.round_index == 3
     assert again.scores[METRIC] == pytest.approx(result.best["score"], rel=1e-4)
+
+
+def test_it_ends_with_a_report_that_its_run_has_too(sweep):
+    result, client, runs = sweep
+    (parent,) = [run for run in runs if run.info.run_name == SWEEP_RUN]
+    text = (result.out / "report.html").read_text(encoding="utf-8")
+    assert all(trial in text for trial in result.trials["trial"])
+    assert {"report.html", "importance.parquet"} <= {file.path for file in client.list_artifacts(parent.info.run_id)}
+
+
+def test_its_study_says_when_each_round_ran_and_what_it_took(sweep):
+    result, _, _ = sweep
+    table = result.trials.set_index("number")
+    for trial in open_study(result.out).trials:
+        row, times = table.loc[trial.number], trial.user_attrs["times"]
+        assert trial.user_attrs["run_id"] == row["run_id"]
+        assert all(begun <= ended for _, begun, ended in times)
+        assert all(before[2] <= after[1] for before, after in pairwise(times)), "one round after another"
+        if row["outcome"] == "failed":
+            continue
+        assert [index for index, *_ in times] == list(range(1, int(row["rounds"]) + 1))
+        assert sorted(trial.intermediate_values)[-1] == row["rounds"]
+        assert row["core-seconds"] == pytest.approx(row["seconds"] * 2), "of two workers with a core each"
+        assert 0 < row["training-seconds"] + row["scoring-seconds"] < row["seconds"]
 
 
 @pytest.mark.parametrize("place", ["folder", "address", "MLflow"])
