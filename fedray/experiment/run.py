@@ -23,6 +23,7 @@ from fedray.experiment.tracked import ended, keep_picture
 from fedray.federation import keep_newest, latest_round, load_checkpoint, make_strategy
 from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import CHECKPOINT, RESULTS
+from fedray.results.finished import Finished
 from fedray.results.folder import (
     EXPERIMENT,
     check_basis,
@@ -39,7 +40,7 @@ from fedray.results.start import Start, opened_start, rests_on
 from fedray.results.unsent import send_after, send_before
 from fedray.simulation import WorkerPool
 from fedray.storage import parquet_bytes, read_table, write_whole
-from fedray.tasks import task_of
+from fedray.tasks import Sampler, task_of
 from fedray.tracking import Pages, TrackedRun, Tracker, check_tracking
 
 OnEvaluator = Callable[[Judge], None]
@@ -65,6 +66,13 @@ class Result:
     """Addresses of MLflow's pages on it; none where no tracking server runs."""
     quality: str = ""
     """How well the extractor that judged tells the store's labels apart; empty for one that was not trained on it."""
+
+    def generator(self, device: str = "cpu") -> Sampler:
+        """Build what makes tiles, as it was scored: ``generator().sample(labels, torch_stream(seed, "mine"))``.
+
+        Arguments and errors as of :meth:`fedray.results.finished.Finished.sampler`.
+        """
+        return Finished.open(self.out).sampler(device)
 
 
 def run_experiment(

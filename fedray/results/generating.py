@@ -221,4 +221,4 @@ def _named(what: str, entry: str, tiles: ShownTiles) -> tuple[list[int], int | N
 
 def _unknown(kind: str, name: str, entry: str, names: Sequence[str]) -> str:
     known = ", ".join(map(repr, names))
-    return f"the generator knows no {kind} {name!r} (--counts {entry}), but {known}{nearest_name(name, names)}"
+    return f"the run knows no {kind} {name!r} (--counts {entry}), but {known}{nearest_name(name, names)}"
