@@ -205,7 +205,6 @@ def test_its_study_says_when_each_round_ran_and_what_it_took(sweep):
         if row["outcome"] == "failed":
             continue
         assert [index for index, *_ in times] == list(range(1, int(row["rounds"]) + 1))
-        assert sorted(trial.intermediate_values)[-1] == row["rounds"]
         assert row["core-seconds"] == pytest.approx(row["seconds"] * 2), "of two workers with a core each"
         assert 0 < row["training-seconds"] + row["scoring-seconds"] < row["seconds"]
 

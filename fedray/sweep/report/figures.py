@@ -141,11 +141,7 @@ def _course(swept: Swept) -> Iterator[Figure]:
             real_tiles=False,
         )
     outcomes = dict(zip(swept.trials["trial"].astype(str), swept.trials["outcome"], strict=True))
-    curves = {
-        str(trial.user_attrs["trial_id"]): trial.intermediate_values
-        for trial in swept.study.get_trials(deepcopy=False)
-        if trial.intermediate_values and str(trial.user_attrs.get("trial_id")) in outcomes
-    }
+    curves = _curves(swept)
     if curves:
         yield Figure(
             "curves",
@@ -154,6 +150,21 @@ def _course(swept: Swept) -> Iterator[Figure]:
             f"Scores of {len(curves)} trials by round",
             real_tiles=False,
         )
+
+
+def _curves(swept: Swept) -> dict[str, dict[int, float]]:
+    """Return the scores by round of each trial of the table that has some."""
+    rows, goal = swept.trials.set_index("number"), swept.space.goal.metric
+    curves = {}
+    for trial in swept.study.get_trials(deepcopy=False):
+        if trial.number not in rows.index:
+            continue
+        row, curve = rows.loc[trial.number], dict(trial.intermediate_values)
+        if trial.state is TrialState.COMPLETE and goal in rows:  # of its last round Optuna is told the end alone
+            curve[int(row["rounds"])] = float(row[goal])
+        if curve:
+            curves[str(row["trial"])] = curve
+    return curves
 
 
 def _time(swept: Swept) -> Iterator[Figure]:
