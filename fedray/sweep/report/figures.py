@@ -154,13 +154,13 @@ def _course(swept: Swept) -> Iterator[Figure]:
 
 def _curves(swept: Swept) -> dict[str, dict[int, float]]:
     """Return the scores by round of each trial of the table that has some."""
-    rows, goal = swept.trials.set_index("number"), swept.space.goal.metric
+    rows, goal = {row["number"]: row for row in swept.trials.to_dict("records")}, swept.space.goal.metric
     curves = {}
     for trial in swept.study.get_trials(deepcopy=False):
-        if trial.number not in rows.index:
+        if trial.number not in rows:
             continue
-        row, curve = rows.loc[trial.number], dict(trial.intermediate_values)
-        if trial.state is TrialState.COMPLETE and goal in rows:  # of its last round Optuna is told the end alone
+        row, curve = rows[trial.number], dict(trial.intermediate_values)
+        if trial.state is TrialState.COMPLETE and goal in row:  # of its last round Optuna is told the end alone
             curve[int(row["rounds"])] = float(row[goal])
         if curve:
             curves[str(row["trial"])] = curve
