@@ -1,19 +1,32 @@
 """What MLflow could not be told is kept beside the results, until the resume or ``jobs/sync.py`` sends it.
 
-Below ``unsent/RUN/`` of the results' folder or address lies a JSON file for each delivery, and a folder of the same
-name with its files. Nothing in it says where it is sent: whoever can write to the results could have logins sent there.
+Each delivery is one archive ``unsent/RUN/NUMBER.zip`` below the results' folder or address, with a record and the files
+that go with it: it is whole or absent. Nothing in it decides where it is sent: whoever can write to the results could
+have logins sent there.
 """
 
 import itertools
 import logging
-import posixpath
+import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile
 
-from fedray.storage import LocalFolder, SharedFolder, StorageError, folder_at, inside, scratch_folder, sealed, unsealed
+from fedray.storage import (
+    DamagedError,
+    LocalFolder,
+    SharedFolder,
+    StorageError,
+    digest,
+    folder_at,
+    inside,
+    scratch_folder,
+    sealed,
+    unsealed,
+)
 from fedray.tracking.deliveries import SENDERS, Delivery
 from fedray.tracking.errors import TrackingError, brief, shown
 
@@ -25,6 +38,10 @@ _logger = logging.getLogger(__name__)
 UNSENT = "unsent"
 """Folder of the results."""
 
+_RECORD, _FILES = "record.json", "files/"
+"""In an archive: what is sent, and the folder of files with it."""
+
+_ARCHIVE = re.compile(rf"(?:.*/)?{UNSENT}/[0-9a-f]{{32}}/\d{{13}}-\d{{6}}\.zip")
 _numbers = itertools.count()
 
 
@@ -40,7 +57,6 @@ class Kept:
             uri: Of MLflow.
         """
         self._place, self._run_id, self._uri = place, run_id, uri
-        self._files: dict[str, list[str]] = {}
 
     def keep(self, delivery: Delivery) -> str:
         """Keep a delivery with its files; returns the name by which :meth:`drop` knows it.
@@ -49,28 +65,29 @@ class Kept:
             StorageError: The shared storage does not answer, or refuses.
             OSError: The disk takes nothing.
         """
-        folder = folder_at(self._place)
-        name = f"{UNSENT}/{self._run_id}/{time.time_ns() // 1_000_000:013d}-{next(_numbers):06d}"
+        name = f"{UNSENT}/{self._run_id}/{time.time_ns() // 1_000_000:013d}-{next(_numbers):06d}.zip"
         files = None if delivery.files is None else LocalFolder(delivery.files)
-        names = [] if files is None else files.names()
-        for inner in names:
-            folder.write(f"{name}/{inner}", (files and files.read(inner)) or b"")
+        contents = {} if files is None else {inner: files.read(inner) or b"" for inner in files.names()}
         record = {
             "run": self._run_id,
             "tracking": shown(self._uri),
             "what": delivery.what,
             "kind": delivery.kind,
             "content": delivery.content,
-            "files": None if files is None else names,
+            "files": None if files is None else {inner: digest(content) for inner, content in contents.items()},
         }
-        folder.write(f"{name}.json", sealed(record))  # last: what it names is there
-        self._files[name] = [f"{name}.json", *(f"{name}/{inner}" for inner in names)]
+        buffer = BytesIO()
+        with ZipFile(buffer, "w") as archive:
+            archive.writestr(_RECORD, sealed(record))
+            for inner, content in contents.items():
+                archive.writestr(f"{_FILES}{inner}", content)
+        folder_at(self._place).write(name, buffer.getvalue())
         return name
 
     def drop(self, name: str) -> None:
         """Remove what was sent; where that fails, it is sent once more, which does no harm."""
         try:
-            folder_at(self._place).delete(self._files.pop(name))
+            folder_at(self._place).delete([name])
         except (StorageError, OSError) as error:
             _logger.warning("%s stays in %s, though it was sent (%s)", name, self._place, error)
 
@@ -91,7 +108,7 @@ def is_kept(place: str) -> bool:
     Raises:
         StorageError: The shared storage does not answer.
     """
-    return next(_records(folder_at(place)), None) is not None
+    return bool(_archives(folder_at(place)))
 
 
 def send_kept(place: str, uri: str) -> Sent:
@@ -103,18 +120,17 @@ def send_kept(place: str, uri: str) -> Sent:
 
     Raises:
         TrackingError: MLflow went away meanwhile, or what is kept is for another one; what is left stays.
-        StorageError: The shared storage does not answer, or what is kept was changed.
+        StorageError: The shared storage does not answer, or what is kept leads out of its folder.
+        DamagedError: What is kept was changed.
     """
     folder, sent, refused = folder_at(place), list[str](), list[str]()
-    names = list(_records(folder))
-    if not names:
+    if not (names := _archives(folder)):
         return Sent()
     from fedray.tracking.mlflow_client import connect
 
     client = connect(uri)
     for name in names:
-        reason = _send(client, folder, name, uri, place, sent)
-        if reason:
+        if reason := _send(client, folder, name, uri, place, sent):
             refused.append(reason)
     return Sent(tuple(sent), tuple(refused))
 
@@ -126,7 +142,7 @@ def _send(
     from fedray.tracking.mlflow_client import is_refusal
 
     with scratch_folder() as scratch:
-        run_id, delivery, files = _read(folder, name, uri, place, scratch)
+        run_id, delivery = _read(folder.read(name) or b"", f"{place}/{name}", uri, scratch)
         told = f"{delivery.what} of run {run_id}"
         try:
             delivery.send(client, run_id)
@@ -137,39 +153,40 @@ def _send(
                 f"{shown(uri)} did not take {told} ({brief(error, uri)}); {len(sent)} deliveries were sent, the others "
                 f"are kept in {place}/{UNSENT}, and go by the same command once it answers"
             ) from None
-    folder.delete([name, *files])
+    folder.delete([name])
     sent.append(told)
     return ""
 
 
-def _read(
-    folder: LocalFolder | SharedFolder, name: str, uri: str, place: str, scratch: Path
-) -> tuple[str, Delivery, list[str]]:
-    """Read a delivery, with a copy of its files; returns its run, itself, and the names of its files."""
-    record = unsealed(folder.read(name) or b"{}", f"{place}/{name}")
-    if record.get("kind") not in SENDERS:
-        raise StorageError(f"{place}/{name} is nothing that FedRay keeps for MLflow; remove it")
-    if record["tracking"] != shown(uri):
+def _read(content: bytes, path: str, uri: str, scratch: Path) -> tuple[str, Delivery]:
+    """Read a delivery, and unpack its files into a folder; returns its run and itself."""
+    try:
+        archive = ZipFile(BytesIO(content))
+        record = unsealed(archive.read(_RECORD), path)
+        run_id, kind, files, tracking = (record[name] for name in ("run", "kind", "files", "tracking"))
+    except (BadZipFile, KeyError, EOFError) as error:
+        raise DamagedError.of(path, str(error)) from None
+    if kind not in SENDERS:
+        raise StorageError(f"{path} is nothing that FedRay keeps for MLflow; remove it")
+    if tracking != shown(uri):
         raise TrackingError(
-            f"what is kept in {place}/{UNSENT} is for MLflow at {record['tracking']}, not at {shown(uri)}; set "
-            "MLFLOW_TRACKING_URI to that one, or remove it where nobody needs it"
+            f"what is kept in {path} is for MLflow at {tracking}, not at {shown(uri)}; set MLFLOW_TRACKING_URI to that "
+            "one, or remove it where nobody needs it"
         )
-    stem, files = name.removesuffix(".json"), record["files"]
-    for inner in files or ():
-        inside(Path(place), f"{stem}/{inner}")
-        path = inside(scratch, inner)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = folder.read(f"{stem}/{inner}")
-        if content is None:
-            raise StorageError(f"{place}/{stem}/{inner} is gone; remove {place}/{name} to send the rest")
-        path.write_bytes(content)
-    delivery = Delivery(record["what"], record["kind"], record["content"], None if files is None else scratch)
-    return record["run"], delivery, [f"{stem}/{inner}" for inner in files or ()]
+    for inner, expected in (files or {}).items():
+        inside(Path(path), inner)
+        try:
+            unpacked = archive.read(f"{_FILES}{inner}")
+        except (BadZipFile, KeyError, EOFError):
+            unpacked = b""
+        if digest(unpacked) != expected:
+            raise DamagedError.of(path, f"{inner} in it is not what was written")
+        target = inside(scratch, inner)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(unpacked)
+    return run_id, Delivery(record["what"], kind, record["content"], None if files is None else scratch)
 
 
-def _records(folder: LocalFolder | SharedFolder) -> Iterator[str]:
-    """Yield the names of the deliveries below a folder, oldest first in each run."""
-    for name in folder.names():
-        parts = name.split("/")
-        if posixpath.splitext(name)[1] == ".json" and len(parts) >= 3 and parts[-3] == UNSENT:
-            yield name
+def _archives(folder: LocalFolder | SharedFolder) -> list[str]:
+    """List the deliveries below a folder, oldest first in each run."""
+    return [name for name in folder.names() if _ARCHIVE.fullmatch(name)]

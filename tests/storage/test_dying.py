@@ -14,6 +14,9 @@ from fedray.results.basis import ShownTiles
 from fedray.results.generating import write_pictures
 from fedray.storage import remove_leftovers
 from fedray.sweep.state import keep_state
+from fedray.tracking import send_kept
+from fedray.tracking.deliveries import SENDERS, Delivery, file_delivery
+from fedray.tracking.kept import Kept
 from tests.support.small import random_tiles
 from tests.support.small_jobs import run_or_resume, without_computing
 
@@ -60,6 +63,15 @@ def round_again(folder, config):
     keep_newest(folder / "checkpoint")
 
 
+def told_later(folder, config):
+    """What MLflow could not be told: whatever is kept whole is sent, and nothing stays."""
+    remove_leftovers(folder)
+    kept = Kept(str(folder), "ab" * 16, "sqlite:///none")
+    for delivery in (file_delivery(folder.parent / "a picture"), Delivery("a tag", "tags", {"a": "b"})):
+        kept.keep(delivery)
+    send_kept(str(folder), "sqlite:///none")
+
+
 def a_round(folder):
     save_round(folder / "checkpoint", FederationState(to_record({"w": np.ones(1)}), 1), {})
 
@@ -90,13 +102,19 @@ JOBS = {
     fetched: (shared_store, set()),
     round_again: (a_round, {"round-00001", "state.json"}),
     state_of_tune: (tunes_files, {"whole-state.zip"}),
+    told_later: (lambda folder: None, {"unsent"}),
 }  # fmt: skip
 """Functions that do what a command does: what lies there before, and some of what must have been seen being written."""
 
 
 @pytest.fixture
-def config(small_config, monkeypatch):
+def config(small_config, monkeypatch, tmp_path):
     without_computing(monkeypatch)
+    monkeypatch.setattr("fedray.tracking.mlflow_client.connect", lambda uri: None)
+    for kind in ("tags", "file"):
+        monkeypatch.setitem(SENDERS, kind, lambda *_: None)
+    (tmp_path / "a picture").mkdir()
+    (tmp_path / "a picture" / "a.png").write_bytes(bytes(100))
     return settled(small_config(federation__num_rounds=2))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from fedray.errors import UserError
 from fedray.experiment import run as running
 from fedray.experiment.settled import settled
 from fedray.results import Place
-from fedray.storage import SharedFolder, sealed
+from fedray.storage import SharedFolder, digest, sealed
 from fedray.tracking import Tracker, is_kept, send_kept
 from tests.support.small_jobs import Untold, without_computing
 
@@ -132,7 +133,7 @@ def test_what_is_kept_on_shared_storage_goes_from_there(uri: str, tmp_path: Path
     place = f"file://{tmp_path}/bucket/step/of/a/study"
     run_id = left(uri, place)
     assert is_kept(f"file://{tmp_path}/bucket")
-    num_kept = len(list((tmp_path / "bucket").rglob("*.json")))
+    num_kept = len(list((tmp_path / "bucket").rglob("*.zip")))
     assert len(send_kept(f"file://{tmp_path}/bucket", uri).sent) == num_kept >= 4
     assert history(uri, run_id) == [(1, 0.5)] and files(uri, run_id) == ["config.yaml"]
     assert SharedFolder(f"file://{tmp_path}/bucket").names() == []
@@ -148,32 +149,48 @@ def test_what_mlflow_refuses_for_good_stays_and_the_rest_goes(uri: str, tmp_path
     assert [path.name for path in (tmp_path / "out" / "unsent").iterdir()] == [lost]
 
 
-def edited(out: Path, change: Callable[[dict], object]) -> None:
-    """Change what is kept as somebody would who can write there."""
-    for path in (out / "unsent").rglob("*.json"):
-        record = json.loads(path.read_bytes())
+def edit(out: Path, change: Callable[[dict], object], reseal: Callable[[dict], bytes] = sealed) -> Path:
+    """Change the record of the file that is kept, as somebody would who can write there; returns its archive."""
+    for path in (out / "unsent").rglob("*.zip"):
+        with ZipFile(path) as archive:
+            contents = {name: archive.read(name) for name in archive.namelist()}
+        record = json.loads(contents["record.json"])
         if record["kind"] == "file":
             change(record)
-            path.write_bytes(sealed({name: record[name] for name in record if name not in ("sealed", "seal")}))
+            contents["record.json"] = reseal(record)
+            with ZipFile(path, "w") as archive:
+                for name, content in contents.items():
+                    archive.writestr(name, content)
+            return path
+    raise AssertionError("a file is kept")
 
 
-@pytest.mark.parametrize("change", ["damage", "elsewhere", "a name that leads out", "a link that leads out", "a kind"])
+@pytest.mark.parametrize("change", ["damage", "elsewhere", "a name that leads out", "other files", "a link", "a kind"])
 def test_who_can_write_to_the_results_has_nothing_else_sent_and_nothing_sent_elsewhere(
     uri: str, tmp_path: Path, change: str
 ) -> None:
     out, secret = tmp_path / "out", tmp_path / "secret"
     run_id = left(uri, out)
     secret.write_text("a key")
-    (kept,) = (out / "unsent").rglob("config.yaml")
     if change == "damage":
-        (path,) = [path for path in (out / "unsent").rglob("*.json") if b'"file"' in path.read_bytes()]
-        path.write_bytes(path.read_bytes().replace(b'"target": ""', b'"target": "x"'))
-    elif change == "a link that leads out":
-        kept.unlink()
-        kept.symlink_to(secret)
+        edit(out, lambda record: record["content"].update(target="x"), lambda record: json.dumps(record).encode())
     else:
-        values = {"elsewhere": {"tracking": "https://mlflow.example"}, "a kind": {"kind": "a shell"}}
-        edited(out, lambda record: record.update(values.get(change, {"files": ["../../../../secret"]})))
+        values = {
+            "elsewhere": {"tracking": "https://mlflow.example"},
+            "a kind": {"kind": "a shell"},
+            "a name that leads out": {"files": {"../../secret": digest(b"a key")}},
+            "other files": {"files": {"config.yaml": digest(b"a key")}},
+            "a link": {},
+        }
+        path = edit(out, lambda record: record.update(values[change]), lambda record: sealed(plain(record)))
+        if change == "a link":
+            path.rename(tmp_path / "elsewhere.zip")
+            path.symlink_to(tmp_path / "elsewhere.zip")
     with pytest.raises(UserError, match="unsent"):
         send_kept(str(out), uri)
     assert files(uri, run_id) == []
+
+
+def plain(record: dict) -> dict:
+    """Return a record without its seal."""
+    return {name: value for name, value in record.items() if name not in ("sealed", "seal")}
