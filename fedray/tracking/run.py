@@ -93,8 +93,8 @@ class TrackedRun:
         self.uri = uri
         self._client = client
         self._known_params = dict(opened.data.params)
-        self._known_steps = {metric.key: int(metric.step) for metric in opened.data.to_proto().metrics}
-        self._known_images: set[str] | None = None if opened.data.params or self._known_steps else set()
+        self._known = {metric.key: metric for metric in opened.data.to_proto().metrics}  # the latest of each key
+        self._known_images: set[str] | None = None if opened.data.params or self._known else set()
         self._flush_interval_s = flush_interval_s
         self._patience_s = patience_s
         self._last_flush = -math.inf
@@ -117,15 +117,31 @@ class TrackedRun:
             round_index: The step, >= 0; NumPy's integers too.
             metrics: Values by name.
         """
-        entries = self._last_round = metric_entries(metrics, round_index)
-        self._add_metrics([entry for entry in entries if entry.step > self._known_steps.get(entry.key, -1)])
+        entries = self._last_round = self._entries(metrics, round_index)
+        self._add_metrics([entry for entry in entries if entry.step > self._known_step(entry.key)])
 
     def log_figures(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log figures that may come out otherwise each time, as the best score of a sweep that goes on; see log_round.
 
         MLflow shows the latest of a step, and keeps the others in the history.
         """
-        self._add_metrics(metric_entries(metrics, step))
+        entries = [(entry, self._as_known(entry)) for entry in metric_entries(metrics, step)]
+        self._add_metrics([there if there.value == entry.value else entry for entry, there in entries])
+
+    def _entries(self, metrics: Mapping[str, float], step: int) -> "list[Metric]":
+        return [self._as_known(entry) for entry in metric_entries(metrics, step)]
+
+    def _as_known(self, entry: "Metric") -> "Metric":
+        """Return an entry as MLflow has it, with its time, where it has one of that step: stored once, sent again."""
+        from mlflow.entities import Metric
+
+        known = self._known.get(entry.key)
+        if known is None or known.step != entry.step:
+            return entry
+        return Metric(entry.key, known.value, known.timestamp, entry.step)
+
+    def _known_step(self, key: str) -> int:
+        return int(self._known[key].step) if key in self._known else -1
 
     def _add_metrics(self, entries: "Sequence[Metric]") -> None:
         self._outbox.add_metrics(entries)
@@ -266,7 +282,11 @@ class TrackedRun:
         last = self._last_round[0].step if self._last_round else 0
         step = last if step is None else int(step)
         logged = {entry.key: entry for entry in self._last_round} if step == last else {}
-        wanted = list(logged.values()) if metrics is None else metric_entries(metrics, step)
+        wanted = (
+            list(logged.values())
+            if metrics is None
+            else [self._as_known(entry) for entry in metric_entries(metrics, step)]
+        )
         # An entry that the run has already is given again as it is, and so stored once.
         entries = [logged.get(entry.key, entry) for entry in wanted]
         folder = self._spooled(name)

@@ -10,7 +10,9 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+import torch
 from mlflow import MlflowClient
+from torch import nn
 
 from fedray.config import ExperimentConfig
 from fedray.errors import UserError
@@ -117,6 +119,17 @@ def test_pictures_of_a_round_that_is_repeated_are_there_once(uri: str) -> None:
     run.log_image(np.zeros((8, 8, 3), np.uint8), "samples", step=1)
     run.finish("FINISHED")
     assert len(files(uri, run.run_id, "images")) == 4
+
+
+def test_a_model_that_is_logged_again_after_a_resume_is_there_once_with_its_scores(uri: str) -> None:
+    for _ in range(2):  # the second time of a job that was killed before its end
+        run = Tracker(uri, "tests").start_run("run", key="one", params={"seed": 1})
+        run.log_round(3, {"fid": 1.5})
+        run.log_model(nn.Linear(3, 2), (torch.randn(2, 3),), "generator", metrics={"fid": 1.5, "kid": 0.5})
+    run.finish("FINISHED")
+    (model,) = MlflowClient(uri).search_logged_models([run.experiment_id])
+    assert {metric.key: metric.value for metric in model.metrics} == {"fid": 1.5, "kid": 0.5}
+    assert history(uri, run.run_id, "fid") == [(3, 1.5)] and history(uri, run.run_id, "kid") == [(3, 0.5)]
 
 
 def left(uri: str, place: Path | str) -> str:
