@@ -122,10 +122,7 @@ def _lost(found: Found) -> list[str]:
     """Say whose generators are not there, and how a sweep keeps those of all trials."""
     notes = [f"{name} is not scored: {why}" for name, why in found.lost.items()]
     if any(why.startswith("pruned") for why in found.lost.values()):
-        rounds = max(one.rounds for _, one in found.candidates)
-        notes.append(
-            f"a sweep with early_stopping: {{grace_rounds: {rounds}}} stops no trial, and keeps all generators"
-        )
+        notes.append("a sweep with early_stopping: none stops no trial, and keeps all generators")
     return notes
 
 

@@ -124,7 +124,7 @@ def check_comparable(candidates: Sequence[Candidate], store: TileStore) -> list[
         raise ComparisonError(
             f"an order needs at least {FEWEST} generators, but {len(candidates)} can be scored "
             f"({', '.join(one.name for one in candidates) or 'none'}); name more runs, or a sweep of which more trials "
-            "ran all their rounds (early_stopping.grace_rounds at federation.num_rounds stops none)"
+            "ran all their rounds (early_stopping: none stops none)"
         )
     shown = (store.tile_size, store.channels, store.label_names, store.domain_names)
     for name, one in candidates:

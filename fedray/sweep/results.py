@@ -122,7 +122,7 @@ def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
         "outcome": OUTCOMES[trial.state],
         "rounds": rounds,
         "score": score,
-        "start_point": "fixed_params" in trial.system_attrs,
+        "start_point": bool(space.start_points) and "fixed_params" in trial.system_attrs,  # a grid's are fixed too
         **trial.params,
         **trial.user_attrs.get(SCORES, {}),
         **trial.user_attrs.get(SPENT, {}),

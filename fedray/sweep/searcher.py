@@ -18,7 +18,8 @@ from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 from fedray.randomness import derive_seed
 from fedray.storage.owners import PARTIAL, own_mark, remove_all
 from fedray.sweep.rungs import Rungs
-from fedray.sweep.space import SearchSpace
+from fedray.sweep.samplers import SAMPLERS
+from fedray.sweep.space import EarlyStopping, SearchSpace
 from fedray.sweep.state import keep_state
 
 COMPLETED = "completed"
@@ -41,7 +42,7 @@ _ROUND = "round"
 
 
 class OptunaSearcher(Searcher):
-    """Suggests configurations with Optuna's TPE and keeps its study, which pickles with the sweep's state.
+    """Suggests configurations with a sampler of Optuna's and keeps its study, which pickles with the sweep's state.
 
     Attributes:
         study: Of Optuna.
@@ -52,29 +53,30 @@ class OptunaSearcher(Searcher):
         """Start a study; the space's start points come first."""
         super().__init__(metric=space.goal.metric, mode=space.goal.mode)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = optuna.samplers.TPESampler(
-            seed=derive_seed(space.fixed.seed, "sampler") % 2**32,
-            n_startup_trials=max(4, len(space.start_points), space.num_trials // 4),
-            constant_liar=True,  # running trials count as bad: parallel suggestions keep apart
-        )
+        sampler = SAMPLERS[space.sampler]
+        own = sampler.make(space, derive_seed(space.fixed.seed, "sampler") % 2**32)
         direction = optuna.study.StudyDirection[{"min": "MINIMIZE", "max": "MAXIMIZE"}[space.goal.mode]]
-        self.study = optuna.create_study(study_name=space.name, sampler=sampler, direction=direction)
-        for point in space.start_points:
+        self.study = optuna.create_study(study_name=space.name, sampler=own, direction=direction)
+        for point in sampler.first_points(space):
             self.study.enqueue_trial(dict(point))
-        self._distributions = {path: dimension.distribution() for path, dimension in space.search.items()}
+        self._search = dict(space.search)
         self._running: dict[str, Trial] = {}
+        num_rounds = space.fixed.federation.num_rounds
+        stopping = space.early_stopping or EarlyStopping(grace_rounds=num_rounds)  # no rung at all
         self.rungs = Rungs(
-            grace_rounds=space.early_stopping.grace_rounds,
-            reduction_factor=space.early_stopping.reduction_factor,
-            num_rounds=space.fixed.federation.num_rounds,
+            grace_rounds=stopping.grace_rounds,
+            reduction_factor=stopping.reduction_factor,
+            num_rounds=num_rounds,
             mode=space.goal.mode,
         )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Return values for the searched paths."""
         if trial_id not in self._running:
-            self._running[trial_id] = self.study.ask(fixed_distributions=self._distributions)
-            self._running[trial_id].set_user_attr("trial_id", trial_id)
+            self._running[trial_id] = trial = self.study.ask()
+            trial.set_user_attr("trial_id", trial_id)
+            for path, dimension in self._search.items():
+                dimension.suggest(trial, path)
         return dict(self._running[trial_id].params)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

@@ -1,11 +1,10 @@
 """Search spaces: what is fixed, what is searched, what is optimised, where to start. One YAML file each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-import optuna
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedray.config import (
     ConfigError,
@@ -18,8 +17,8 @@ from fedray.config import (
     read_yaml,
     validate,
 )
-
-Value = int | float | str | bool
+from fedray.sweep.dimensions import Declared, Dimension, Value, shown
+from fedray.sweep.samplers import SAMPLERS
 
 NOT_SEARCHED: dict[str, str] = {
     "seed": "the luckiest seed would win; run the best trial again with other seeds to see how far its score is luck",
@@ -40,77 +39,7 @@ NOT_SEARCHED: dict[str, str] = {
 """Config paths, or the beginnings of some, that a sweep must not search, each with the reason."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class FloatRange(_Strict):
-    """Real numbers between two bounds, both included."""
-
-    type: Literal["float"]
-    low: float
-    high: float
-    log: bool = False
-    """Search on a logarithmic scale."""
-
-    def __str__(self) -> str:
-        """Say the bounds."""
-        return f"{self.low} to {self.high}"
-
-    def distribution(self) -> optuna.distributions.BaseDistribution:
-        """The same in Optuna's terms."""
-        return optuna.distributions.FloatDistribution(self.low, self.high, log=self.log)
-
-    def examples(self) -> Sequence[Value]:
-        """Return the bounds: where they are valid values, all in between are."""
-        return (self.low, self.high)
-
-
-class IntRange(_Strict):
-    """Whole numbers between two bounds, both included."""
-
-    type: Literal["int"]
-    low: int
-    high: int
-    log: bool = False
-    """Search on a logarithmic scale."""
-
-    def __str__(self) -> str:
-        """Say the bounds."""
-        return f"{self.low} to {self.high}"
-
-    def distribution(self) -> optuna.distributions.BaseDistribution:
-        """The same in Optuna's terms."""
-        return optuna.distributions.IntDistribution(self.low, self.high, log=self.log)
-
-    def examples(self) -> Sequence[Value]:
-        """Return the bounds."""
-        return (self.low, self.high)
-
-
-class Choice(_Strict):
-    """One of several values without order."""
-
-    type: Literal["choice"]
-    values: tuple[Value, ...] = Field(min_length=1)
-
-    def __str__(self) -> str:
-        """Say the values."""
-        return ", ".join(str(value) for value in self.values)
-
-    def distribution(self) -> optuna.distributions.BaseDistribution:
-        """The same in Optuna's terms."""
-        return optuna.distributions.CategoricalDistribution(self.values)
-
-    def examples(self) -> Sequence[Value]:
-        """Return all values."""
-        return self.values
-
-
-Dimension = Annotated[FloatRange | IntRange | Choice, Field(discriminator="type")]
-
-
-class Goal(_Strict):
+class Goal(Declared):
     """What a sweep optimises."""
 
     metric: str
@@ -118,7 +47,7 @@ class Goal(_Strict):
     mode: Literal["min", "max"] = "min"
 
 
-class EarlyStopping(_Strict):
+class EarlyStopping(Declared):
     """ASHA at round level (Li et al. 2020, arXiv 1810.05934)."""
 
     grace_rounds: int = Field(1, ge=1)
@@ -127,7 +56,7 @@ class EarlyStopping(_Strict):
     """At each rung the best 1/factor of the trials go on, > 1."""
 
 
-class SearchSpace(_Strict):
+class SearchSpace(Declared):
     """A whole sweep, declared."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -143,18 +72,29 @@ class SearchSpace(_Strict):
     """Trials at a time at the most, >= 1: the more run at once, the less the sampler knows when it suggests."""
     max_failures: int = Field(2, ge=0)
     """How often a trial is tried again after an error or a lost node, >= 0; more where spot nodes are taken back."""
-    early_stopping: EarlyStopping = EarlyStopping()
+    sampler: str = "tpe"
+    """What suggests the values: the name of one of ``fedray.sweep.samplers.SAMPLERS``."""
+    early_stopping: EarlyStopping | None = EarlyStopping()
+    """When trials are stopped early; ``none``: never."""
     start_points: tuple[dict[str, Value], ...] = ()
     """Trials to begin with, each with a value for every searched path."""
 
+    @field_validator("early_stopping", mode="before")
+    @classmethod
+    def _none_is_a_word(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "none":
+            raise ValueError(f"must be none, or have grace_rounds and reduction_factor, but got {value!r}")
+        return None if value == "none" else value
+
     @model_validator(mode="after")
     def _ranges_and_start_points_are_valid(self) -> Self:
-        problems = [*self._search_problems(), *self._start_point_problems(), *self._engine_problems()]
-        if self.early_stopping.grace_rounds > self.fixed.federation.num_rounds:
-            problems.append(
-                f"early_stopping.grace_rounds must be <= federation.num_rounds ({self.fixed.federation.num_rounds}), "
-                f"but got {self.early_stopping.grace_rounds}"
-            )
+        problems = [
+            *self._search_problems(),
+            *self._start_point_problems(),
+            *self._sampler_problems(),
+            *self._stopping_problems(),
+            *self._engine_problems(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -168,10 +108,7 @@ class SearchSpace(_Strict):
             if reasons := [why for start, why in NOT_SEARCHED.items() if path.startswith(start)]:
                 problems.append(f"search.{path} cannot be searched: {reasons[0]}")
                 continue
-            if not isinstance(dimension, Choice) and dimension.low > dimension.high:
-                problems.append(f"search.{path}: low must be <= high, but got {dimension.low} > {dimension.high}")
-            if not isinstance(dimension, Choice) and dimension.log and dimension.low <= 0:
-                problems.append(f"search.{path}: low must be > 0 on a log scale, but got {dimension.low}")
+            problems += [f"search.{path}: {problem}" for problem in dimension.problems()]
             for value in dimension.examples():
                 problems += self._value_problems(path, value)
         return problems
@@ -192,11 +129,32 @@ class SearchSpace(_Strict):
                 dimension = self.search.get(path)
                 if dimension is None:
                     problems.append(f"{where}: {path} is not searched{nearest_name(path, self.search)}")
-                elif not _contains(dimension, value):
+                elif not dimension.contains(value):
                     problems.append(
-                        f"{where}: {path} must be within its search range, but got {value!r} (the range is {dimension})"
+                        f"{where}: {path} must be within its search range, but got {shown(value)} (the range is "
+                        f"{dimension})"
                     )
         return problems
+
+    def _sampler_problems(self) -> list[str]:
+        if self.sampler not in SAMPLERS:
+            hint = nearest_name(self.sampler, SAMPLERS)
+            return [f"sampler must be one of {', '.join(SAMPLERS)}, but got {self.sampler!r}{hint}"]
+        if any(dimension.problems() for dimension in self.search.values()):
+            return []  # what a sampler can do with them is asked when they are right
+        return [
+            f"sampler {self.sampler} cannot search {self.name}: {problem}"
+            for problem in SAMPLERS[self.sampler].problems(self)
+        ]
+
+    def _stopping_problems(self) -> list[str]:
+        stopping, num_rounds = self.early_stopping, self.fixed.federation.num_rounds
+        if stopping is None or stopping.grace_rounds <= num_rounds:
+            return []
+        return [
+            f"early_stopping.grace_rounds must be <= federation.num_rounds ({num_rounds}), but got "
+            f"{stopping.grace_rounds}; early_stopping: none stops no trial"
+        ]
 
     def _engine_problems(self) -> list[str]:
         """Refuse what the workers of a trial cannot do: they stay from trial to trial, and divide no batch."""
@@ -267,10 +225,3 @@ def find_space(name: Path, folder: Path) -> Path:
         ConfigError: There is none of that name.
     """
     return find_yaml(name, folder, "--space")
-
-
-def _contains(dimension: FloatRange | IntRange | Choice, value: Any) -> bool:
-    if isinstance(dimension, Choice):
-        return value in dimension.values
-    whole = isinstance(dimension, FloatRange) or isinstance(value, int)
-    return isinstance(value, int | float) and whole and dimension.low <= value <= dimension.high

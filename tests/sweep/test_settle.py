@@ -10,7 +10,7 @@ from fedray.evaluation import score_names
 from fedray.results import Place
 from fedray.results.start import opened_start
 from fedray.sweep.check import check_sweep, settle
-from fedray.sweep.space import Choice
+from fedray.sweep.dimensions import Choice
 from fedray.tasks import task_of
 from tests.support.small import random_tiles
 from tests.support.spaces import METRIC, small_space

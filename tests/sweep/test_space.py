@@ -4,7 +4,7 @@ import optuna
 import pytest
 import yaml
 
-from fedray.config import ConfigError, config_paths, override
+from fedray.config import ConfigError, config_paths, override, save_config
 from fedray.sweep import load_space
 from fedray.sweep.space import NOT_SEARCHED as NOT_SEARCHED_PATHS
 
@@ -85,6 +85,12 @@ START = GOOD["start_points"][0]
             {"fixed": {"gan": {"n_critc": 3}}},
             "fixed.gan.n_critc: there is no such key; did you mean 'fixed.gan.n_critic'?",
         ),
+        (
+            {"early_stopping": "never"},
+            "early_stopping: must be none, or have grace_rounds and reduction_factor, but got 'never'",
+        ),
+        (rate(low=0.0, high=1.0, step=0.3), "search.gan.generator_lr: high must be low and a whole number of steps"),
+        ({"start_points": [START | {"gan.n_critic": None}]}, "must be within its search range, but got null"),
         ({"num_trials": 0}, "num_trials: input should be greater than or equal to 1, but got 0"),
     ],
 )
@@ -144,3 +150,16 @@ def test_sizes_can_be_changed_and_are_checked(tmp_path):
     assert space.with_changes(space.fixed, {"num_trials": 9}).num_trials == 9
     with pytest.raises(ConfigError, match="num_trials"):
         space.with_changes(space.fixed, {"num_trials": 0})
+
+
+def test_no_early_stopping_null_and_steps_are_written_and_read_back(tmp_path):
+    search = {
+        "gan.clip_norm": {"type": "choice", "values": [None, 1.0]},
+        "gan.n_critic": {"type": "int", "low": 1, "high": 5, "step": 2},
+    }
+    point = {"gan.clip_norm": None, "gan.n_critic": 3}
+    space = load_space(write(tmp_path, search=search, early_stopping="none", start_points=[point], sampler="gp"))
+    assert space.early_stopping is None and space.trial_config(point).gan.clip_norm is None
+    assert space.trial_config(point | {"gan.clip_norm": 1.0}).gan.clip_norm == 1.0
+    save_config(space, tmp_path / "saved.yaml")
+    assert load_space(tmp_path / "saved.yaml") == space

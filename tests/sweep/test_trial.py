@@ -12,7 +12,7 @@ from fedray.federation import Releases, epsilon_of, shared_arrays
 from fedray.results.ledger import Ledger
 from fedray.results.start import Start
 from fedray.simulation import WorkerResources
-from fedray.sweep.space import Choice
+from fedray.sweep.dimensions import Choice
 from fedray.sweep.trial import FederatedTrial
 from fedray.tasks import task_of
 from tests.support.federation import assert_close

@@ -1,0 +1,162 @@
+"""Samplers by name: which spaces each can serve, and Optuna's own that suggests the values."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Protocol
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
+
+from fedray.sweep.dimensions import Choice, Value
+
+if TYPE_CHECKING:  # which names its sampler and asks it for its problems
+    from fedray.sweep.space import SearchSpace
+
+
+class Sampler(Protocol):
+    """One that a search space can name."""
+
+    def problems(self, space: "SearchSpace") -> Iterator[str]:
+        """Say why it cannot serve a space."""
+
+    def first_points(self, space: "SearchSpace") -> Sequence[Mapping[str, Value]]:
+        """Return the points that are tried before it suggests any."""
+
+    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+        """Return Optuna's sampler."""
+
+
+class _Suggesting:
+    """What samplers have in common that begin with the start points."""
+
+    def problems(self, space: "SearchSpace") -> Iterator[str]:
+        """Say nothing: it can serve any space."""
+        yield from ()
+
+    def first_points(self, space: "SearchSpace") -> Sequence[Mapping[str, Value]]:
+        """Return the start points."""
+        return space.start_points
+
+
+@dataclass(frozen=True)
+class Tpe(_Suggesting):
+    """Tree-structured Parzen estimator (Bergstra et al. 2011), which learns from stopped trials too.
+
+    Attributes:
+        multivariate: Whether values are modelled together (Falkner et al. 2018), or each path for itself.
+    """
+
+    multivariate: bool
+
+    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+        """Return Optuna's; trials that still run count as bad: parallel suggestions keep apart."""
+        return optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=num_random(space), multivariate=self.multivariate, constant_liar=True
+        )
+
+
+class Gp(_Suggesting):
+    """Gaussian process with the expected improvement (Ament et al. 2023)."""
+
+    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+        """Return Optuna's."""
+        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=num_random(space))
+
+
+class CmaEs(_Suggesting):
+    """Covariance matrix adaptation (Hansen 2016), with margin for whole numbers and steps (Hamano et al. 2022)."""
+
+    def problems(self, space: "SearchSpace") -> Iterator[str]:
+        """Refuse what is no number, and fewer trials than it needs to learn anything."""
+        choices = [path for path, dimension in space.search.items() if isinstance(dimension, Choice)]
+        if choices:
+            yield f"it searches numbers alone, no choices ({', '.join(choices)})"
+        population = 4 + math.floor(3 * math.log(len(space.search)))  # its default
+        fewest = 2 * population + 1
+        if space.num_trials < fewest:
+            yield (
+                f"it learns from {population} complete trials at a time where {len(space.search)} paths are searched, "
+                f"so num_trials must be >= {fewest}, but got {space.num_trials}"
+            )
+
+    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+        """Return Optuna's."""
+        stepped = any(dimension.grid() is not None for dimension in space.search.values())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return optuna.samplers.CmaEsSampler(seed=seed, with_margin=stepped, warn_independent_sampling=False)
+
+
+class NsgaII(_Suggesting):
+    """Genetic algorithm for one goal or several (Deb et al. 2002)."""
+
+    def problems(self, space: "SearchSpace") -> Iterator[str]:
+        """Refuse fewer trials than two generations."""
+        fewest = 2 * _SMALLEST_GENERATION
+        if space.num_trials < fewest:
+            yield f"it learns from generations, so num_trials must be >= {fewest}, but got {space.num_trials}"
+
+    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+        """Return Optuna's, with four generations or more."""
+        size = max(_SMALLEST_GENERATION, min(_LARGEST_GENERATION, space.num_trials // 4))
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=size)
+
+
+class Random(_Suggesting):
+    """Values drawn independently of all scores."""
+
+    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+        """Return Optuna's."""
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+class Grid:
+    """Every combination once, in the order of the file: the last path changes fastest.
+
+    They are trials that wait in Optuna's queue. Its own ``GridSampler`` ends a study by an error where trials are asked
+    for one by one, and tries a combination twice where several run at a time.
+    """
+
+    def problems(self, space: "SearchSpace") -> Iterator[str]:
+        """Refuse paths without an end of values, start points, and another number of trials than of combinations."""
+        endless = [path for path, dimension in space.search.items() if dimension.grid() is None]
+        if endless:
+            yield f"it needs values to list: give a step, or a choice of values ({', '.join(endless)})"
+        if space.start_points:
+            yield "it tries every combination, so start_points must be left out"
+        num = math.prod(len(dimension.grid() or ()) for dimension in space.search.values())
+        if not endless and space.num_trials != num:
+            yield f"num_trials must be {num}, the number of combinations, but got {space.num_trials}"
+
+    def first_points(self, space: "SearchSpace") -> Sequence[Mapping[str, Value]]:
+        """Return all combinations."""
+        values = [dimension.grid() or () for dimension in space.search.values()]
+        return [dict(zip(space.search, point, strict=True)) for point in product(*values)]
+
+    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+        """Return one that is never asked: every trial has its values."""
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "tpe": Tpe(multivariate=True),
+    "tpe-independent": Tpe(multivariate=False),
+    "gp": Gp(),
+    "cmaes": CmaEs(),
+    "nsgaii": NsgaII(),
+    "random": Random(),
+    "grid": Grid(),
+}
+"""Samplers by the name that a search space gives."""
+
+
+def num_random(space: "SearchSpace") -> int:
+    """Return how many trials end before a sampler models them: the start points, and random ones."""
+    return max(4, len(space.start_points), space.num_trials // 4)
+
+
+_SMALLEST_GENERATION, _LARGEST_GENERATION = 4, 50
