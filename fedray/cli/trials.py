@@ -1,5 +1,6 @@
 """The table of a sweep's trials on a terminal, best first."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +11,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fedray.evaluation import Scores
+from fedray.evaluation import Scores, whole_of
 from fedray.experiment.judging import judging_of
 from fedray.experiment.pages import headlines
 from fedray.experiment.self_tested import blind_words
-from fedray.sweep.results import QUALITY, RUN_ID, SweepResult
+from fedray.results.files import PARAMS
+from fedray.sweep.results import EXCESS, QUALITY, RUN_ID, SweepResult
 from fedray.sweep.searcher import SECONDS, STEPS
 from fedray.sweep.space import SearchSpace
 from fedray.tasks import task_of
@@ -49,6 +51,9 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
             f"Privacy spent by all trials together, failed and stopped ones too: epsilon {spent:.4g} at delta "
             f"{space.fixed.privacy.delta:g}", soft_wrap=True,
         )  # fmt: skip
+    if not result.keeps_constraints:
+        kept = ", ".join(space.constraints)
+        console.print(f"No complete trial keeps the constraints ({kept}); the first comes closest.", soft_wrap=True)
     if any(result.trials["start_point"]):
         console.print("* start point")
 
@@ -71,12 +76,15 @@ _NAME = _Column("trial", lambda row: f"{row['trial']}{' *' if row['start_point']
 
 def _score_columns(result: SweepResult, *, private: bool) -> Iterator[_Column]:
     goal = result.space.goal.metric
-    yield _Column("outcome", lambda row: str(row["outcome"]), justify="left")
+    yield _Column("outcome", _outcome, justify="left")
     yield _Column("rounds", lambda row: f"{row['rounds']:g}")
     yield _Column("score", _number("score", ".4g"), goal)
     for heading, name in headlines(map(str, result.trials)).items():
         if name != goal:
             yield _Column(heading, _number(name, ".3g"), name)
+    for bound in result.space.bounds:
+        if bound.metric != goal and bound.metric not in headlines(map(str, result.trials)).values():
+            yield _Column(_short_name(bound.metric), _number(bound.metric, ".3g"), bound.metric)
     if private:
         yield _Column("epsilon", _number("epsilon", ".3g"))
     for heading, name in {"secs": SECONDS, "steps": task_of(result.space.fixed).COUNTED + STEPS}.items():
@@ -119,10 +127,23 @@ def _table(
     return table
 
 
+def _outcome(row: dict[Any, Any]) -> str:
+    return "infeasible" if row["outcome"] == "complete" and row.get(EXCESS, 0.0) > 0 else str(row["outcome"])
+
+
+def _short_name(metric: str) -> str:
+    """Shorten a score's name to its kind and, below it, its label or domain."""
+    kind, of_part = metric.partition("/")[0], metric.removeprefix(whole_of(metric))
+    return "\n".join(filter(None, (kind, of_part.rpartition("/")[2])))
+
+
 def _number(name: str, form: str) -> Callable[[dict[Any, Any]], str]:
     return lambda row: "" if pd.isna(row[name]) else format(row[name], form)
 
 
 def _shown(path: str, row: dict[Any, Any]) -> str:
+    """Say a trial's value; nothing of a path that it does not have."""
     value = row[path]
+    if PARAMS in row and pd.isna(value):
+        return "null" if path in json.loads(row[PARAMS]) else ""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -29,3 +29,6 @@ FINISHED = "finished.json"
 
 FLOOR = "floor/"
 """Beginning of the columns of a sweep's table that say what stands beside the scores."""
+PARAMS = "params"
+"""Column of a sweep's table: the searched values of each trial as JSON, without the paths that it does not have. The
+columns of the paths themselves have nothing for these, and nothing for null."""

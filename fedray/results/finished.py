@@ -1,7 +1,8 @@
 """What a run left, opened again: what reports, studies and synthetic tiles are made from."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -21,7 +22,7 @@ from fedray.evaluation import Scores, interval_names, mode_of
 from fedray.federation import SERVER_FILES, load_server
 from fedray.learning import Arrays, Learner, check_finite
 from fedray.results.basis import FEDRAY, FOLDER_FORMAT, FORMAT, Basis, ShownTiles, basis_of, shown_tiles
-from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, FLOOR, RESULTS, TUNE_STATE
+from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, FLOOR, PARAMS, RESULTS, TUNE_STATE
 from fedray.results.folder import EXPERIMENT, STUDY, SWEEP, FolderKind, identity_of, is_started
 from fedray.results.place import Place, results_root
 from fedray.storage import (
@@ -295,7 +296,7 @@ def _of_sweep(out: Place, row: int = 0) -> Finished:
     return Finished(
         place=str(out),
         kind=SWEEP.name,
-        config=override(fixed, {path: _plain(trial[path]) for path in started["search"]}, source).resolved(),
+        config=override(fixed, _searched_values(trial, started["search"]), source).resolved(),
         tiles=shown_tiles(identity["rests_on"]),
         rounds=rounds,
         arrays=arrays,
@@ -304,6 +305,13 @@ def _of_sweep(out: Place, row: int = 0) -> Finished:
         history=table,
         run_id=str(trial["run_id"]),
     )
+
+
+def _searched_values(trial: "pd.Series[Any]", searched: Iterable[str]) -> dict[str, Any]:
+    """Read a trial's values; a table of before there were conditions has them in columns of their own alone."""
+    if PARAMS in trial:
+        return dict(json.loads(trial[PARAMS]))
+    return {path: _plain(trial[path]) for path in searched}
 
 
 def _of_run(run: RecordedRun, copies: Path) -> Finished:

@@ -15,6 +15,7 @@ from fedray.experiment.budget import (
     timed_step,
 )
 from fedray.federation.budget import step_budget
+from fedray.sweep.conditions import active
 from fedray.sweep.plan import SweepPlan
 from fedray.sweep.space import SearchSpace
 from fedray.tasks import task_of
@@ -57,6 +58,6 @@ def _trials(space: SearchSpace) -> list[ExperimentConfig]:
     searched = [path for path in space.search if path.startswith(("federation.", "partition.", *own))]
     found = [space.trial_config(start)]
     for values in islice(product(*(space.search[path].examples() for path in searched)), _MOST_TRIALS):
-        trial = space.trial_config(start | dict(zip(searched, values, strict=True)))
-        found.append(trial)
+        trial = active(space.search, start | dict(zip(searched, values, strict=True)))
+        found.append(space.trial_config(trial))
     return found

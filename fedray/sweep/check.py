@@ -29,6 +29,7 @@ from fedray.results.folder import (
 )
 from fedray.results.start import Start, opened_start, rests_on
 from fedray.storage import read_table
+from fedray.sweep.dimensions import shown
 from fedray.sweep.results import SweepResult
 from fedray.sweep.space import SearchSpace, load_space
 from fedray.sweep.state import check_state
@@ -86,22 +87,32 @@ def saved_space(out: Place) -> SearchSpace:
 
 
 def settle(space: SearchSpace) -> SearchSpace:
-    """Fill in what the data decide: the goal's full name, and what they say of the fixed configuration.
+    """Fill in what the data decide: full names of scores, and what they say of the fixed configuration.
 
-    A score's name ends with the number of tiles really compared, which depends on the store: ``kid/efficientnet-lite0``
-    becomes ``kid/efficientnet-lite0/256``, and the name of an extractor from a file what scores call it. A goal that
-    names its number, and one that no evaluation yields, stay as they are.
+    A score's name has the number of tiles really compared, which depends on the store: ``kid/efficientnet-lite0``
+    becomes ``kid/efficientnet-lite0/256``, and the name of an extractor from a file what scores call it. A name that
+    has its number, and one that no evaluation yields, stay as they are.
 
     Raises:
         ValueError: The data cannot be opened, are too few to compare, or are not as the configuration says.
     """
     fixed = from_store(space.fixed)
     names = judging_of(fixed).score_names(fixed, local_store(fixed.data))
-    # Those of all tiles: others end with the name of a label or domain, which is no number to be filled in.
-    asked = _by_score_name(space.goal.metric, space.fixed.evaluation, fixed.evaluation)
-    full = [name for name in names if is_of_all_tiles(name) and name.rpartition("/")[0] == asked]
-    goal = space.goal.model_copy(update={"metric": full[0] if full else asked})
-    return space.model_copy(update={"fixed": fixed, "goal": goal})
+    full = {_without_number(name): name for name in names}
+
+    def settled(metric: str) -> str:
+        asked = _by_score_name(metric, space.fixed.evaluation, fixed.evaluation)
+        return full.get(asked, asked)
+
+    goal = space.goal.model_copy(update={"metric": settled(space.goal.metric)})
+    constraints = tuple(str(bound._replace(metric=settled(bound.metric))) for bound in space.bounds)
+    return space.model_copy(update={"fixed": fixed, "goal": goal, "constraints": constraints})
+
+
+def _without_number(name: str) -> str:
+    """Leave the number of tiles out: ``kid/efficientnet-lite0/label/gland``."""
+    whole = whole_of(name)
+    return whole.rpartition("/")[0] + name.removeprefix(whole)
 
 
 def _by_score_name(metric: str, said: EvaluationConfig, settled: EvaluationConfig) -> str:
@@ -124,14 +135,16 @@ def check_space(space: SearchSpace, store: TileStore, start: Start | None = None
             worst, or a searched value is impossible.
         ValueError: What is fixed is impossible.
     """
-    _check_goal(space, store)
+    _check_scores(space, store)
     check_config(space.trial_config({}), store, start)
     for path, dimension in space.search.items():
         for value in dimension.examples():
             try:
-                check_config(space.trial_config({path: value}), store, start)
+                check_config(space.trial_config(space.with_value(path, value)), store, start)
             except ValueError as error:
-                raise ConfigError(f"{space.name} searches {path}, but at {value} a trial cannot run: {error}") from None
+                raise ConfigError(
+                    f"{space.name} searches {path}, but at {shown(value)} a trial cannot run: {error}"
+                ) from None
     for number, point in enumerate(space.start_points):
         try:
             check_config(space.trial_config(point), store, start)
@@ -139,31 +152,44 @@ def check_space(space: SearchSpace, store: TileStore, start: Start | None = None
             raise ConfigError(f"start_points[{number}] of {space.name} cannot run: {error}") from None
 
 
-def _check_goal(space: SearchSpace, store: TileStore) -> None:
-    metric = space.goal.metric
+def _check_scores(space: SearchSpace, store: TileStore) -> None:
+    asked = [("goal.metric", space.goal.metric, "goal.mode must be", space.goal.mode, _MODES)]
+    for number, bound in enumerate(space.bounds):
+        where = f"constraints[{number}]"
+        asked.append((where, bound.metric, f"{where} must have", bound.mode, _SIGNS))
     names = [name for name in judging_of(space.fixed).score_names(space.fixed, store) if mode_of(name) is not None]
-    if metric not in names:
-        if reason := why_no_score(metric, space.fixed.evaluation, store):
-            raise ConfigError(f"goal.metric {metric} of {space.name} is none of this evaluation's: {reason}")
-        of_all = [name for name in names if is_of_all_tiles(name)]
-        of_label = next((f", or of one label, such as {name}" for name in names if not is_of_all_tiles(name)), "")
-        raise ConfigError(
-            f"goal.metric must be one of {', '.join(of_all)}{of_label}, but got {metric!r} ({space.name})"
-        )
-    if (mode := mode_of(metric)) != space.goal.mode:
-        better = {"min": "lower", "max": "higher"}
-        raise ConfigError(
-            f"goal.mode must be '{mode}' for {metric}, of which {better[str(mode)]} is better, but got "
-            f"'{space.goal.mode}' ({space.name})"
-        )
+    problems = []
+    for where, metric, rule, mode, words in asked:
+        if metric not in names:
+            problems.append(_unknown_score(where, metric, names, space, store))
+        elif (right := mode_of(metric)) != mode:
+            better = {"min": "lower", "max": "higher"}[str(right)]
+            problems.append(
+                f"{rule} {words[str(right)]} for {metric}, of which {better} is better, but got {words[mode]} "
+                f"({space.name})"
+            )
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+_MODES, _SIGNS = {"min": "'min'", "max": "'max'"}, {"min": "<=", "max": ">="}
+
+
+def _unknown_score(where: str, metric: str, names: list[str], space: SearchSpace, store: TileStore) -> str:
+    if reason := why_no_score(metric, space.fixed.evaluation, store):
+        return f"{where} {metric} of {space.name} is none of this evaluation's: {reason}"
+    of_all = [name for name in names if is_of_all_tiles(name)]
+    of_label = next((f", or of one label, such as {name}" for name in names if not is_of_all_tiles(name)), "")
+    return f"{where} must be one of {', '.join(of_all)}{of_label}, but got {metric!r} ({space.name})"
 
 
 def check_goal_means_something(space: SearchSpace, test: SelfTest | None) -> None:
-    """Refuse to optimise the score of a label that these features do not tell from the others."""
-    goal = space.goal.metric
-    if test is not None and not test.without_void({goal: 0.0}):
-        total = whole_of(goal)
-        raise EvaluationError(
-            f"goal.metric {goal} of {space.name} cannot be optimised: permuted labels do not worsen that score, so it "
-            f"says nothing about its label; take {total}, or another evaluation.extractor"
-        )
+    """Refuse to optimise, or to bound, the score of a label that these features do not tell from the others."""
+    asked = {"goal.metric": (space.goal.metric, "optimised")}
+    asked |= {f"constraints[{number}]": (bound.metric, "bounded") for number, bound in enumerate(space.bounds)}
+    for where, (metric, done) in asked.items():
+        if test is not None and not test.without_void({metric: 0.0}):
+            raise EvaluationError(
+                f"{where} {metric} of {space.name} cannot be {done}: permuted labels do not worsen that score, so it "
+                f"says nothing about its label; take {whole_of(metric)}, or another evaluation.extractor"
+            )

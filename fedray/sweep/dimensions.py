@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Annotated, Any, Literal
 
 import optuna
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Value = int | float | str | bool | None
 """Of a searched path; None unsets it."""
@@ -20,7 +20,22 @@ class Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class FloatRange(Declared):
+class _Searched(Declared):
+    """What all ranges and choices have."""
+
+    when: dict[str, tuple[Value, ...]] = {}
+    """Searched paths that stand before this one, each with the value, or the values, with which this one is searched;
+    otherwise it is as ``fixed`` says."""
+
+    @field_validator("when", mode="before")
+    @classmethod
+    def _one_value_or_several(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {path: tuple(v) if isinstance(v, list | tuple) else (v,) for path, v in value.items()}
+
+
+class FloatRange(_Searched):
     """Real numbers between two bounds, both included."""
 
     type: Literal["float"]
@@ -64,7 +79,7 @@ class FloatRange(Declared):
         return number and self.low <= value <= self.high and (self.step is None or _on_step(self, self.step, value))
 
 
-class IntRange(Declared):
+class IntRange(_Searched):
     """Whole numbers between two bounds, both included."""
 
     type: Literal["int"]
@@ -105,7 +120,7 @@ class IntRange(Declared):
         return whole and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
 
-class Choice(Declared):
+class Choice(_Searched):
     """One of several values without order."""
 
     type: Literal["choice"]

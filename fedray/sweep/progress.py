@@ -82,11 +82,15 @@ class SweepProgress(tune.Callback):
 
     def _best_so_far(self) -> str:
         metric, pick = self._space.goal.metric, min if self._space.goal.mode == "min" else max
+        done = [trial for trial in self._trials if trial.last_result.get(COMPLETED)]
+        bounds = self._space.bounds
         scores = [
-            (trial.last_result[metric], trial.trial_id) for trial in self._trials if trial.last_result.get(COMPLETED)
+            (trial.last_result[metric], trial.trial_id)
+            for trial in done
+            if all(bound.excess(trial.last_result) <= 0 for bound in bounds)
         ]
         if not scores:
-            return "no trial complete yet"
+            return "no complete trial keeps the constraints yet" if done else "no trial complete yet"
         score, trial_id = pick(scores)
         return f"best {score:.4g} (trial {trial_id})"
 

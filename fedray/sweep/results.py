@@ -1,5 +1,6 @@
 """What a sweep leaves: a table of trials best first, the best configuration, a picture, and all of it as Parquet."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from fedray.config import ExperimentConfig, to_yaml
 from fedray.evaluation import Scores
 from fedray.federation import Releases, epsilon_of
-from fedray.results.files import BEST, FLOOR, RESULTS
+from fedray.results.files import BEST, FLOOR, PARAMS, RESULTS
 from fedray.results.ledger import Ledger
 from fedray.storage import parquet_bytes, write_whole
 from fedray.sweep.searcher import SCORES, SPENT, OptunaSearcher
@@ -21,6 +22,10 @@ from fedray.tracking import Pages
 
 PRIVACY_SPENT = "privacy/epsilon"
 """Metric of a sweep's run: epsilon of all its trials together."""
+
+EXCESS = "excess"
+"""Column of a sweep's table, where it has constraints: by how much each trial breaks them, the shares of the bounds
+added up; 0 where it keeps all, nothing where its scores are not known."""
 
 RUN_ID, QUALITY = "run_id", "extractor_quality"
 """Columns of a sweep's table: MLflow's id of each trial's run; how well an extractor that was trained on the store
@@ -41,9 +46,10 @@ class SweepResult:
 
     space: SearchSpace
     trials: pd.DataFrame
-    """A row a trial, best first: trial, number, outcome, rounds, score, start_point, the searched paths; then, as far
-    as they are known: all scores of its last evaluation by name, seconds, generator-steps, run_id, and the same for all
-    trials, as ``floor/`` and a score's name, what real tiles score in the generator's place; extractor_quality."""
+    """A row a trial, best first: trial, number, outcome, rounds, score, start_point, params, the searched paths; then,
+    as far as they are known: excess, all scores of its last evaluation by name, seconds, generator-steps, run_id, and
+    the same for all trials, as ``floor/`` and a score's name, what real tiles score in the generator's place;
+    extractor_quality."""
     out: Path
     """Folder with ``results.parquet``, ``best.yaml``, ``samples.png`` and ``sweep.yaml``."""
     pages: Pages = field(default_factory=dict)
@@ -53,6 +59,11 @@ class SweepResult:
     def best(self) -> "pd.Series[Any]":
         """The best complete trial."""
         return self.trials.iloc[0]
+
+    @property
+    def keeps_constraints(self) -> bool:
+        """Whether the best trial keeps all of them; otherwise it comes closest."""
+        return not self.best.get(EXCESS, 0.0) > 0
 
     @property
     def floor(self) -> Scores:
@@ -69,7 +80,8 @@ class SweepResult:
 def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
     """Tabulate the study's trials: complete ones best first, then those stopped early, then the failed.
 
-    Among the latter those that came further come first: scores compare at equal rounds alone.
+    Complete ones that break a constraint follow those that keep all, the least broken first. Among those stopped early
+    the ones that came further come first: scores compare at equal rounds alone.
     """
     rows = [_row(space, trial) for trial in searcher.study.trials if "trial_id" in trial.user_attrs]
     order = list(OUTCOMES.values())
@@ -77,7 +89,8 @@ def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
 
     def place(row: dict[str, Any]) -> tuple[float, ...]:
         score = math.inf if row["score"] is None else sign * row["score"]
-        return order.index(row["outcome"]), -row["rounds"], score
+        broken = row.get(EXCESS, 0.0) if row["outcome"] == OUTCOMES[TrialState.COMPLETE] else 0.0
+        return order.index(row["outcome"]), broken, -row["rounds"], score
 
     rows.sort(key=place)
     return pd.DataFrame(rows)
@@ -102,7 +115,9 @@ def with_epsilon(trials: pd.DataFrame, space: SearchSpace, ledger: Ledger) -> pd
 
 def trial_params(space: SearchSpace, number: int, trials: pd.DataFrame) -> dict[str, Any]:
     """Return the searched values of a trial by its number."""
-    row = trials.set_index("number").loc[number]
+    row = trials[trials["number"] == number].iloc[0]
+    if PARAMS in row:
+        return dict(json.loads(row[PARAMS]))
     return {path: _plain(row[path]) for path in space.search}
 
 
@@ -123,10 +138,19 @@ def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
         "rounds": rounds,
         "score": score,
         "start_point": bool(space.start_points) and "fixed_params" in trial.system_attrs,  # a grid's are fixed too
+        PARAMS: json.dumps(trial.params),
+        **dict.fromkeys(space.search),
         **trial.params,
+        **_excess(space, trial),
         **trial.user_attrs.get(SCORES, {}),
         **trial.user_attrs.get(SPENT, {}),
     }
+
+
+def _excess(space: SearchSpace, trial: FrozenTrial) -> dict[str, float]:
+    if len(trial.constraints) < len(space.constraints) or not space.constraints:
+        return {}
+    return {EXCESS: sum(max(0.0, excess) for excess in trial.constraints.values())}
 
 
 def _plain(value: Any) -> Any:

@@ -4,13 +4,13 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Protocol
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
+from fedray.sweep.conditions import combinations
 from fedray.sweep.dimensions import Choice, Value
 
 if TYPE_CHECKING:  # which names its sampler and asks it for its problems
@@ -53,14 +53,27 @@ class Tpe(_Suggesting):
     multivariate: bool
 
     def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
-        """Return Optuna's; trials that still run count as bad: parallel suggestions keep apart."""
-        return optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=num_random(space), multivariate=self.multivariate, constant_liar=True
-        )
+        """Return Optuna's; trials that still run count as bad: parallel suggestions keep apart.
+
+        Where there are conditions, the paths that trials have together are modelled together.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                seed=seed,
+                n_startup_trials=num_random(space),
+                multivariate=self.multivariate,
+                group=self.multivariate and space.is_conditional,
+                constant_liar=True,
+            )
 
 
 class Gp(_Suggesting):
     """Gaussian process with the expected improvement (Ament et al. 2023)."""
+
+    def problems(self, space: "SearchSpace") -> Iterator[str]:
+        """Refuse conditions."""
+        yield from _condition_problems(space)
 
     def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
         """Return Optuna's."""
@@ -71,7 +84,10 @@ class CmaEs(_Suggesting):
     """Covariance matrix adaptation (Hansen 2016), with margin for whole numbers and steps (Hamano et al. 2022)."""
 
     def problems(self, space: "SearchSpace") -> Iterator[str]:
-        """Refuse what is no number, and fewer trials than it needs to learn anything."""
+        """Refuse what is no number, what it would not learn from, and fewer trials than it needs to learn anything."""
+        yield from _condition_problems(space)
+        if space.constraints:
+            yield "it learns nothing of constraints; take tpe, gp or nsgaii"
         choices = [path for path, dimension in space.search.items() if isinstance(dimension, Choice)]
         if choices:
             yield f"it searches numbers alone, no choices ({', '.join(choices)})"
@@ -95,7 +111,8 @@ class NsgaII(_Suggesting):
     """Genetic algorithm for one goal or several (Deb et al. 2002)."""
 
     def problems(self, space: "SearchSpace") -> Iterator[str]:
-        """Refuse fewer trials than two generations."""
+        """Refuse conditions, and fewer trials than two generations."""
+        yield from _condition_problems(space)
         fewest = 2 * _SMALLEST_GENERATION
         if space.num_trials < fewest:
             yield f"it learns from generations, so num_trials must be >= {fewest}, but got {space.num_trials}"
@@ -128,14 +145,15 @@ class Grid:
             yield f"it needs values to list: give a step, or a choice of values ({', '.join(endless)})"
         if space.start_points:
             yield "it tries every combination, so start_points must be left out"
-        num = math.prod(len(dimension.grid() or ()) for dimension in space.search.values())
-        if not endless and space.num_trials != num:
+        most = math.prod(len(dimension.grid() or ()) for dimension in space.search.values())
+        if most > _LARGEST_GRID:
+            yield f"it has {most:,} combinations, and {_LARGEST_GRID:,} are the most"
+        elif not endless and space.num_trials != (num := len(self.first_points(space))):
             yield f"num_trials must be {num}, the number of combinations, but got {space.num_trials}"
 
     def first_points(self, space: "SearchSpace") -> Sequence[Mapping[str, Value]]:
         """Return all combinations."""
-        values = [dimension.grid() or () for dimension in space.search.values()]
-        return [dict(zip(space.search, point, strict=True)) for point in product(*values)]
+        return combinations(space.search)
 
     def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
         """Return one that is never asked: every trial has its values."""
@@ -160,3 +178,9 @@ def num_random(space: "SearchSpace") -> int:
 
 
 _SMALLEST_GENERATION, _LARGEST_GENERATION = 4, 50
+_LARGEST_GRID = 10_000
+
+
+def _condition_problems(space: "SearchSpace") -> Iterator[str]:
+    if conditional := [path for path, dimension in space.search.items() if dimension.when]:
+        yield f"it would draw what has conditions at random ({', '.join(conditional)}); take tpe, random or grid"

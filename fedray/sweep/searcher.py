@@ -17,6 +17,8 @@ from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 
 from fedray.randomness import derive_seed
 from fedray.storage.owners import PARTIAL, own_mark, remove_all
+from fedray.sweep.conditions import is_active
+from fedray.sweep.dimensions import Value
 from fedray.sweep.rungs import Rungs
 from fedray.sweep.samplers import SAMPLERS
 from fedray.sweep.space import EarlyStopping, SearchSpace
@@ -59,7 +61,7 @@ class OptunaSearcher(Searcher):
         self.study = optuna.create_study(study_name=space.name, sampler=own, direction=direction)
         for point in sampler.first_points(space):
             self.study.enqueue_trial(dict(point))
-        self._search = dict(space.search)
+        self._search, self._bounds = space.search, space.bounds
         self._running: dict[str, Trial] = {}
         num_rounds = space.fixed.federation.num_rounds
         stopping = space.early_stopping or EarlyStopping(grace_rounds=num_rounds)  # no rung at all
@@ -75,8 +77,10 @@ class OptunaSearcher(Searcher):
         if trial_id not in self._running:
             self._running[trial_id] = trial = self.study.ask()
             trial.set_user_attr("trial_id", trial_id)
+            values: dict[str, Value] = {}
             for path, dimension in self._search.items():
-                dimension.suggest(trial, path)
+                if is_active(dimension, values):
+                    values[path] = dimension.suggest(trial, path)
         return dict(self._running[trial_id].params)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -88,19 +92,26 @@ class OptunaSearcher(Searcher):
             trial.report(result[self.metric], step)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how the trial ended; one whose last score is not finite has failed."""
+        """Tell the study how the trial ended; one without a finite score, or one of a constraint, has failed."""
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
         if result:
             _keep(trial, result)
-        if error or not result or DIVERGED in result or not _scored(result, self.metric):
+        if error or not result or DIVERGED in result or not self._judged(result):
             self.study.tell(trial, state=TrialState.FAIL)
-        elif result.get(COMPLETED):
+            return
+        for bound in self._bounds:
+            trial.set_constraint(str(bound), bound.excess(result))
+        if result.get(COMPLETED):
             self.study.tell(trial, result[self.metric], state=TrialState.COMPLETE)
         else:
             trial.report(result[self.metric], result[TRAINING_ITERATION])
             self.study.tell(trial, state=TrialState.PRUNED)
+
+    def _judged(self, result: dict[str, Any]) -> bool:
+        bounded = all(math.isfinite(bound.excess(result)) for bound in self._bounds)
+        return bounded and _scored(result, self.metric)
 
     def save(self, checkpoint_path: str) -> None:
         """Write the study, the running trials and the rungs."""

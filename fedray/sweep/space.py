@@ -17,6 +17,8 @@ from fedray.config import (
     read_yaml,
     validate,
 )
+from fedray.sweep.conditions import condition_problems, contexts, is_active, never_searched
+from fedray.sweep.constraints import Constraint
 from fedray.sweep.dimensions import Declared, Dimension, Value, shown
 from fedray.sweep.samplers import SAMPLERS
 
@@ -76,8 +78,10 @@ class SearchSpace(Declared):
     """What suggests the values: the name of one of ``fedray.sweep.samplers.SAMPLERS``."""
     early_stopping: EarlyStopping | None = EarlyStopping()
     """When trials are stopped early; ``none``: never."""
+    constraints: tuple[str, ...] = ()
+    """Bounds that the scores of the best trial keep: ``kid/efficientnet-lite0/256/label/gland <= 5``."""
     start_points: tuple[dict[str, Value], ...] = ()
-    """Trials to begin with, each with a value for every searched path."""
+    """Trials to begin with, each with a value for every searched path that it has."""
 
     @field_validator("early_stopping", mode="before")
     @classmethod
@@ -90,6 +94,7 @@ class SearchSpace(Declared):
     def _ranges_and_start_points_are_valid(self) -> Self:
         problems = [
             *self._search_problems(),
+            *self._constraint_problems(),
             *self._start_point_problems(),
             *self._sampler_problems(),
             *self._stopping_problems(),
@@ -100,7 +105,9 @@ class SearchSpace(Declared):
         return self
 
     def _search_problems(self) -> list[str]:
-        problems, valid = [], config_paths()
+        problems, valid = list(condition_problems(self.search)), config_paths()
+        problems += [] if problems else never_searched(self.search)
+        contexts_known = not problems
         for path, dimension in self.search.items():
             if path not in valid:
                 problems.append(f"search.{path} is no config path{nearest_name(path, valid)}")
@@ -109,13 +116,13 @@ class SearchSpace(Declared):
                 problems.append(f"search.{path} cannot be searched: {reasons[0]}")
                 continue
             problems += [f"search.{path}: {problem}" for problem in dimension.problems()]
-            for value in dimension.examples():
-                problems += self._value_problems(path, value)
+            for value in dimension.examples() if contexts_known else ():
+                problems += self._value_problems(self.with_value(path, value))
         return problems
 
-    def _value_problems(self, path: str, value: Value) -> list[str]:
+    def _value_problems(self, values: Mapping[str, Value]) -> list[str]:
         try:
-            override(self.fixed, {path: value}, source="search")
+            override(self.fixed, values, source="search")
         except ConfigError as error:
             return [f"search.{line.strip(' -')}" for line in str(error).splitlines()[1:]]
         return []
@@ -124,11 +131,15 @@ class SearchSpace(Declared):
         problems = []
         for number, point in enumerate(self.start_points):
             where = f"start_points[{number}]"
-            problems += [f"{where} lacks a value for {path}" for path in self.search if path not in point]
+            for path, dimension in self.search.items():
+                if is_active(dimension, point) and path not in point:
+                    problems.append(f"{where} lacks a value for {path}")
             for path, value in point.items():
                 dimension = self.search.get(path)
                 if dimension is None:
                     problems.append(f"{where}: {path} is not searched{nearest_name(path, self.search)}")
+                elif not is_active(dimension, point):
+                    problems.append(f"{where}: {path} is not searched with these values (when: {_when(dimension)})")
                 elif not dimension.contains(value):
                     problems.append(
                         f"{where}: {path} must be within its search range, but got {shown(value)} (the range is "
@@ -136,11 +147,20 @@ class SearchSpace(Declared):
                     )
         return problems
 
+    def _constraint_problems(self) -> list[str]:
+        problems = []
+        for number, text in enumerate(self.constraints):
+            try:
+                Constraint.parse(text)
+            except ValueError as error:
+                problems.append(f"constraints[{number}] {error}")
+        return problems
+
     def _sampler_problems(self) -> list[str]:
         if self.sampler not in SAMPLERS:
             hint = nearest_name(self.sampler, SAMPLERS)
             return [f"sampler must be one of {', '.join(SAMPLERS)}, but got {self.sampler!r}{hint}"]
-        if any(dimension.problems() for dimension in self.search.values()):
+        if any(dimension.problems() for dimension in self.search.values()) or any(condition_problems(self.search)):
             return []  # what a sampler can do with them is asked when they are right
         return [
             f"sampler {self.sampler} cannot search {self.name}: {problem}"
@@ -175,6 +195,20 @@ class SearchSpace(Declared):
         """Whether its trials have differential privacy, or some of them may."""
         noises = ("privacy.noise_multiplier", "classification.count_noise")
         return self.fixed.is_private or any(path in self.search for path in noises)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some paths are searched with some values of others alone."""
+        return any(dimension.when for dimension in self.search.values())
+
+    @property
+    def bounds(self) -> list[Constraint]:
+        """The constraints, read."""
+        return [Constraint.parse(text) for text in self.constraints]
+
+    def with_value(self, path: str, value: Value) -> dict[str, Value]:
+        """Return values with which a trial has this one: itself, and those that its conditions ask for."""
+        return next(contexts(self.search, path)) | {path: value}
 
     def trial_config(self, params: Mapping[str, Value]) -> ExperimentConfig:
         """Return the configuration of the trial with these values for the searched paths."""
@@ -225,3 +259,7 @@ def find_space(name: Path, folder: Path) -> Path:
         ConfigError: There is none of that name.
     """
     return find_yaml(name, folder, "--space")
+
+
+def _when(dimension: Dimension) -> str:
+    return ", ".join(f"{path} is {' or '.join(map(shown, allowed))}" for path, allowed in dimension.when.items())

@@ -120,3 +120,18 @@ def test_what_all_trials_start_from_is_read_once_and_fits_every_value(small_stor
 def test_settling_twice_changes_nothing(small_store):
     once = settle(space_in(small_store))
     assert settle(once) == once
+
+
+def test_constraints_get_their_full_names_and_are_checked_like_goals(small_store, tmp_path):
+    bounds = ("kid/efficientnet-lite0/label/dark <= 0.5", "coverage/efficientnet-lite0 >= 0.2")
+    space = space_in(small_store).model_copy(update={"constraints": bounds})
+    full = ("kid/efficientnet-lite0/16/label/dark <= 0.5", "coverage/efficientnet-lite0/16 >= 0.2")
+    assert settle(space).constraints == full
+    assert check_sweep(space, Place.at(tmp_path / "out")).space.constraints == full
+    wrong = ("kid/efficientnet-lite0 >= 0.5", "fid/inception <= 1")
+    with pytest.raises(ConfigError) as caught:
+        check_sweep(space.model_copy(update={"constraints": wrong}), Place.at(tmp_path / "out"))
+    assert "constraints[0] must have <= for kid/efficientnet-lite0/16, of which lower is better, but got >=" in str(
+        caught.value
+    )
+    assert "constraints[1] must be one of fid/efficientnet-lite0/16," in str(caught.value)
