@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -15,10 +16,11 @@ from fedray.evaluation import Scores, whole_of
 from fedray.experiment.judging import judging_of
 from fedray.experiment.pages import headlines
 from fedray.experiment.self_tested import blind_words
-from fedray.results.files import PARAMS
+from fedray.results.files import BEST, PARAMS, PARETO
+from fedray.sweep.pareto import FRONT
 from fedray.sweep.results import EXCESS, QUALITY, RUN_ID, SweepResult
 from fedray.sweep.searcher import SECONDS, STEPS
-from fedray.sweep.space import SearchSpace
+from fedray.sweep.space import Goal, SearchSpace
 from fedray.tasks import task_of
 
 
@@ -33,9 +35,7 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
         spent: Epsilon of all trials together, where they have differential privacy.
     """
     space, trials = result.space, result.trials.to_dict("records")
-    better = "lower" if space.goal.mode == "min" else "higher"
-    told = [f"{better} is better", blind_words(result.out, space.goal.metric)]
-    title = f"{space.name}: {space.goal.metric} ({'; '.join(filter(None, told))})"
+    title = f"{space.name}: {', '.join(_goal_words(goal, result.out) for goal in space.goals)}"
     beside = judging_of(space.fixed).BESIDE
     scores, values = list(_score_columns(result, private=spent is not None)), _value_columns(space)
     whole = _table(title, [_NAME, *scores, *values], trials, result.floor, beside=beside)
@@ -51,6 +51,9 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
             f"Privacy spent by all trials together, failed and stopped ones too: epsilon {spent:.4g} at delta "
             f"{space.fixed.privacy.delta:g}", soft_wrap=True,
         )  # fmt: skip
+    if len(space.goals) > 1:
+        first = f"{BEST} is the first row's, the best by {space.goal.metric}; {PARETO}/ has all of them."
+        console.print(f"Front: no complete trial is better in one goal and worse in none. {first}", soft_wrap=True)
     if not result.keeps_constraints:
         kept = ", ".join(space.constraints)
         console.print(f"No complete trial keeps the constraints ({kept}); the first comes closest.", soft_wrap=True)
@@ -82,9 +85,12 @@ def _score_columns(result: SweepResult, *, private: bool) -> Iterator[_Column]:
     for heading, name in headlines(map(str, result.trials)).items():
         if name != goal:
             yield _Column(heading, _number(name, ".3g"), name)
-    for bound in result.space.bounds:
-        if bound.metric != goal and bound.metric not in headlines(map(str, result.trials)).values():
-            yield _Column(_short_name(bound.metric), _number(bound.metric, ".3g"), bound.metric)
+    asked = [*(other.metric for other in result.space.goals), *(bound.metric for bound in result.space.bounds)]
+    for metric in dict.fromkeys(asked):
+        if metric != goal and metric not in headlines(map(str, result.trials)).values():
+            yield _Column(_short_name(metric), _number(metric, ".3g"), metric)
+    if FRONT in result.trials:
+        yield _Column("front", lambda row: "yes" if row[FRONT] else "")
     if private:
         yield _Column("epsilon", _number("epsilon", ".3g"))
     for heading, name in {"secs": SECONDS, "steps": task_of(result.space.fixed).COUNTED + STEPS}.items():
@@ -125,6 +131,11 @@ def _table(
     for row in trials:
         table.add_row(*(column.text(row) for column in columns))
     return table
+
+
+def _goal_words(goal: Goal, out: Path) -> str:
+    told = ["lower is better" if goal.mode == "min" else "higher is better", blind_words(out, goal.metric)]
+    return f"{goal.metric} ({'; '.join(filter(None, told))})"
 
 
 def _outcome(row: dict[Any, Any]) -> str:

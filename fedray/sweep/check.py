@@ -31,7 +31,7 @@ from fedray.results.start import Start, opened_start, rests_on
 from fedray.storage import read_table
 from fedray.sweep.dimensions import shown
 from fedray.sweep.results import SweepResult
-from fedray.sweep.space import SearchSpace, load_space
+from fedray.sweep.space import Goal, SearchSpace, load_space
 from fedray.sweep.state import check_state
 
 
@@ -104,9 +104,9 @@ def settle(space: SearchSpace) -> SearchSpace:
         asked = _by_score_name(metric, space.fixed.evaluation, fixed.evaluation)
         return full.get(asked, asked)
 
-    goal = space.goal.model_copy(update={"metric": settled(space.goal.metric)})
+    goals = tuple(goal.model_copy(update={"metric": settled(goal.metric)}) for goal in space.goals)
     constraints = tuple(str(bound._replace(metric=settled(bound.metric))) for bound in space.bounds)
-    return space.model_copy(update={"fixed": fixed, "goal": goal, "constraints": constraints})
+    return space.model_copy(update={"fixed": fixed, "goals": goals, "constraints": constraints})
 
 
 def _without_number(name: str) -> str:
@@ -153,7 +153,9 @@ def check_space(space: SearchSpace, store: TileStore, start: Start | None = None
 
 
 def _check_scores(space: SearchSpace, store: TileStore) -> None:
-    asked = [("goal.metric", space.goal.metric, "goal.mode must be", space.goal.mode, _MODES)]
+    asked = [
+        (f"{where}.metric", goal.metric, f"{where}.mode must be", goal.mode, _MODES) for where, goal in _named(space)
+    ]
     for number, bound in enumerate(space.bounds):
         where = f"constraints[{number}]"
         asked.append((where, bound.metric, f"{where} must have", bound.mode, _SIGNS))
@@ -172,6 +174,12 @@ def _check_scores(space: SearchSpace, store: TileStore) -> None:
         raise ConfigError("; ".join(problems))
 
 
+def _named(space: SearchSpace) -> list[tuple[str, Goal]]:
+    """List the goals with what they are called in the file."""
+    single = len(space.goals) == 1
+    return [("goal" if single else f"goals[{number}]", goal) for number, goal in enumerate(space.goals)]
+
+
 _MODES, _SIGNS = {"min": "'min'", "max": "'max'"}, {"min": "<=", "max": ">="}
 
 
@@ -185,7 +193,7 @@ def _unknown_score(where: str, metric: str, names: list[str], space: SearchSpace
 
 def check_goal_means_something(space: SearchSpace, test: SelfTest | None) -> None:
     """Refuse to optimise, or to bound, the score of a label that these features do not tell from the others."""
-    asked = {"goal.metric": (space.goal.metric, "optimised")}
+    asked = {f"{where}.metric": (goal.metric, "optimised") for where, goal in _named(space)}
     asked |= {f"constraints[{number}]": (bound.metric, "bounded") for number, bound in enumerate(space.bounds)}
     for where, (metric, done) in asked.items():
         if test is not None and not test.without_void({metric: 0.0}):

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from fedray.config import ExperimentConfig, to_yaml
 from fedray.evaluation import Scores
 from fedray.federation import Releases, epsilon_of
-from fedray.results.files import BEST, FLOOR, PARAMS, RESULTS
+from fedray.results.files import BEST, FLOOR, PARAMS, PARETO, PARETO_PICTURE, RESULTS
 from fedray.results.ledger import Ledger
-from fedray.storage import parquet_bytes, write_whole
-from fedray.sweep.searcher import SCORES, SPENT, OptunaSearcher
+from fedray.storage import parquet_bytes, picture_bytes, write_whole
+from fedray.sweep.pareto import FRONT, draw_front, on_front
+from fedray.sweep.searcher import SCORES, SPENT, OptunaSearcher, scores_by_round
 from fedray.sweep.space import SearchSpace
 from fedray.tracking import Pages
 
@@ -47,9 +49,9 @@ class SweepResult:
     space: SearchSpace
     trials: pd.DataFrame
     """A row a trial, best first: trial, number, outcome, rounds, score, start_point, params, the searched paths; then,
-    as far as they are known: excess, all scores of its last evaluation by name, seconds, generator-steps, run_id, and
-    the same for all trials, as ``floor/`` and a score's name, what real tiles score in the generator's place;
-    extractor_quality."""
+    as far as they are known: excess, front, all scores of its last evaluation by name, seconds, generator-steps,
+    run_id, and the same for all trials, as ``floor/`` and a score's name, what real tiles score in the generator's
+    place; extractor_quality."""
     out: Path
     """Folder with ``results.parquet``, ``best.yaml``, ``samples.png`` and ``sweep.yaml``."""
     pages: Pages = field(default_factory=dict)
@@ -80,6 +82,7 @@ class SweepResult:
 def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
     """Tabulate the study's trials: complete ones best first, then those stopped early, then the failed.
 
+    With several goals those on the Pareto front come first, the best by the first goal before the others.
     Complete ones that break a constraint follow those that keep all, the least broken first. Among those stopped early
     the ones that came further come first: scores compare at equal rounds alone.
     """
@@ -90,10 +93,21 @@ def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
     def place(row: dict[str, Any]) -> tuple[float, ...]:
         score = math.inf if row["score"] is None else sign * row["score"]
         broken = row.get(EXCESS, 0.0) if row["outcome"] == OUTCOMES[TrialState.COMPLETE] else 0.0
-        return order.index(row["outcome"]), broken, -row["rounds"], score
+        return order.index(row["outcome"]), broken, not row.get(FRONT, True), -row["rounds"], score
 
+    if len(space.goals) > 1:
+        _mark_front(space, rows)
     rows.sort(key=place)
     return pd.DataFrame(rows)
+
+
+def _mark_front(space: SearchSpace, rows: list[dict[str, Any]]) -> None:
+    """Say of each trial whether it is on the Pareto front of those that are complete and keep all constraints."""
+    kept = [row for row in rows if row["outcome"] == OUTCOMES[TrialState.COMPLETE] and not row.get(EXCESS, 0.0) > 0]
+    values = np.array([[row[goal.metric] for goal in space.goals] for row in kept], np.float64)
+    front = {row["number"] for row, best in zip(kept, on_front(values, space.goals), strict=True) if best}
+    for row in rows:
+        row[FRONT] = row["number"] in front
 
 
 def with_context(trials: pd.DataFrame, floor: Scores, run_ids: Sequence[str], quality: str = "") -> pd.DataFrame:
@@ -121,16 +135,25 @@ def trial_params(space: SearchSpace, number: int, trials: pd.DataFrame) -> dict[
     return {path: _plain(row[path]) for path in space.search}
 
 
-def write_results(result: SweepResult) -> None:
-    """Write ``results.parquet`` and ``best.yaml``."""
-    write_whole(result.out / RESULTS, parquet_bytes(result.trials))
-    write_whole(result.out / BEST, to_yaml(result.best_config).encode())
+def write_results(result: SweepResult) -> list[str]:
+    """Write the table and the best trial's configuration, and of several goals the front; returns the files' names."""
+    space, trials, out = result.space, result.trials, result.out
+    write_whole(out / RESULTS, parquet_bytes(trials))
+    write_whole(out / BEST, to_yaml(result.best_config).encode())
+    if len(space.goals) == 1:
+        return [RESULTS, BEST]
+    write_whole(out / PARETO_PICTURE, picture_bytes(draw_front(space, trials), dpi=120))
+    for row in trials[trials[FRONT]].to_dict("records"):
+        config = space.trial_config(trial_params(space, row["number"], trials))
+        write_whole(out / PARETO / f"{row['trial']}.yaml", to_yaml(config).encode())
+    return [RESULTS, BEST, PARETO_PICTURE]
 
 
 def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
-    values: Sequence[float] = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
-    score = trial.value if trial.value is not None else (values[-1] if values else None)
-    rounds = space.fixed.federation.num_rounds if trial.state is TrialState.COMPLETE else trial.last_step or 0
+    by_round = scores_by_round(trial)
+    last = max(by_round, default=0)
+    score = trial.values[0] if trial.values else by_round.get(last)
+    rounds = space.fixed.federation.num_rounds if trial.state is TrialState.COMPLETE else last
     return {
         "trial": trial.user_attrs["trial_id"],
         "number": trial.number,
@@ -142,6 +165,7 @@ def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
         **dict.fromkeys(space.search),
         **trial.params,
         **_excess(space, trial),
+        **{goal.metric: value for goal, value in zip(space.goals, trial.values or (), strict=False)},
         **trial.user_attrs.get(SCORES, {}),
         **trial.user_attrs.get(SPENT, {}),
     }

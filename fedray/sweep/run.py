@@ -24,7 +24,6 @@ from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.learning import Arrays
 from fedray.results import Place
 from fedray.results.basis import basis_of, judged_by
-from fedray.results.files import BEST, RESULTS
 from fedray.results.folder import SWEEP, finish, open_folder
 from fedray.results.ledger import Ledger
 from fedray.results.pictures import Preview
@@ -240,7 +239,7 @@ def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None
         raise SweepError(
             f"no trial of {space.name} ran all its rounds: {outcomes}; see the errors in {grid.experiment_path}"
         )
-    write_results(result)
+    written = write_results(result)
     if result.pages:
         parent.describe(", ".join(f"[{name}]({page})" for name, page in result.pages.items()))
     best = result.best
@@ -248,7 +247,7 @@ def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None
     title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"
     picture = judging_of(space.fixed).FILES[0]
     keep_picture(parent, out / picture, store, preview, title)
-    for name in (RESULTS, BEST):
+    for name in written:
         parent.log_artifact(out / name)
     rounds, scores = int(best["rounds"]), _last_scores(grid, best["trial"], sweep.score_names)
     parent.log_figures(rounds, {space.goal.metric: float(best["score"])} | scores)

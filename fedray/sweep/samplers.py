@@ -86,6 +86,8 @@ class CmaEs(_Suggesting):
     def problems(self, space: "SearchSpace") -> Iterator[str]:
         """Refuse what is no number, what it would not learn from, and fewer trials than it needs to learn anything."""
         yield from _condition_problems(space)
+        if len(space.goals) > 1:
+            yield f"it optimises one goal, not {len(space.goals)}; take tpe, gp or nsgaii"
         if space.constraints:
             yield "it learns nothing of constraints; take tpe, gp or nsgaii"
         choices = [path for path, dimension in space.search.items() if isinstance(dimension, Choice)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 
@@ -40,7 +40,7 @@ BEGUN, ENDED = "begun", "ended"
 """Keys of a trial's result: when its round began and ended, in seconds of the epoch."""
 TIMES = "times"
 """What the study keeps of them: a list of [round, begun, ended], of repeated rounds too."""
-_ROUND = "round"
+_ROUND, _BY_ROUND = "round", "scores-by-round"
 
 
 class OptunaSearcher(Searcher):
@@ -57,11 +57,12 @@ class OptunaSearcher(Searcher):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = SAMPLERS[space.sampler]
         own = sampler.make(space, derive_seed(space.fixed.seed, "sampler") % 2**32)
-        direction = optuna.study.StudyDirection[{"min": "MINIMIZE", "max": "MAXIMIZE"}[space.goal.mode]]
-        self.study = optuna.create_study(study_name=space.name, sampler=own, direction=direction)
+        directions = [{"min": "minimize", "max": "maximize"}[goal.mode] for goal in space.goals]
+        self.study = optuna.create_study(study_name=space.name, sampler=own, directions=directions)
         for point in sampler.first_points(space):
             self.study.enqueue_trial(dict(point))
         self._search, self._bounds = space.search, space.bounds
+        self._metrics = [goal.metric for goal in space.goals]
         self._running: dict[str, Trial] = {}
         num_rounds = space.fixed.federation.num_rounds
         stopping = space.early_stopping or EarlyStopping(grace_rounds=num_rounds)  # no rung at all
@@ -86,10 +87,10 @@ class OptunaSearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report a round's score; a round without one says nothing, nor does one that a resumed trial repeats."""
         trial, step = self._running[trial_id], result[TRAINING_ITERATION]
-        known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        known = scores_by_round(self.study.get_trials(deepcopy=False)[trial.number])
         _keep(trial, result)
         if _scored(result, self.metric) and step not in known:
-            trial.report(result[self.metric], step)
+            self._report(trial, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how the trial ended; one without a finite score, or one of a constraint, has failed."""
@@ -104,14 +105,22 @@ class OptunaSearcher(Searcher):
         for bound in self._bounds:
             trial.set_constraint(str(bound), bound.excess(result))
         if result.get(COMPLETED):
-            self.study.tell(trial, result[self.metric], state=TrialState.COMPLETE)
+            values = [result[metric] for metric in self._metrics]
+            self.study.tell(trial, values, state=TrialState.COMPLETE)
         else:
-            trial.report(result[self.metric], result[TRAINING_ITERATION])
+            self._report(trial, result)
             self.study.tell(trial, state=TrialState.PRUNED)
 
     def _judged(self, result: dict[str, Any]) -> bool:
         bounded = all(math.isfinite(bound.excess(result)) for bound in self._bounds)
-        return bounded and _scored(result, self.metric)
+        return bounded and all(_scored(result, metric) for metric in self._metrics)
+
+    def _report(self, trial: Trial, result: dict[str, Any]) -> None:
+        score, step = result[self.metric], result[TRAINING_ITERATION]
+        if len(self._metrics) == 1:
+            trial.report(score, step)
+        else:  # Optuna has no intermediate values of several goals
+            trial.set_user_attr(_BY_ROUND, {**trial.user_attrs.get(_BY_ROUND, {}), step: score})
 
     def save(self, checkpoint_path: str) -> None:
         """Write the study, the running trials and the rungs."""
@@ -120,6 +129,12 @@ class OptunaSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Read back what :meth:`save` wrote; only a sweep's own folder is read."""
         self.study, self._running, self.rungs = pickle.loads(Path(checkpoint_path).read_bytes())
+
+
+def scores_by_round(trial: FrozenTrial) -> dict[int, float]:
+    """Return a trial's scores of the first goal by the round, as they were told."""
+    told = trial.intermediate_values or trial.user_attrs.get(_BY_ROUND, {})
+    return {int(step): score for step, score in told.items()}
 
 
 def _keep(trial: Trial, result: dict[str, Any]) -> None:

@@ -67,7 +67,8 @@ class SearchSpace(Declared):
     """Experiment configuration of all trials; what is not said has its default."""
     search: dict[str, Dimension] = Field(min_length=1)
     """Searched config paths and their ranges."""
-    goal: Goal
+    goals: tuple[Goal, ...] = Field(min_length=1)
+    """Scores to optimise; by the first one trials are stopped early and ranked. ``goal: {...}`` is short for one."""
     num_trials: int = Field(ge=1)
     """Trials, >= 1."""
     max_concurrent: int = Field(4, ge=1)
@@ -83,6 +84,16 @@ class SearchSpace(Declared):
     start_points: tuple[dict[str, Value], ...] = ()
     """Trials to begin with, each with a value for every searched path that it has."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_goal_is_short(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "goal" not in values:
+            return values
+        if "goals" in values:
+            raise ValueError("goal and goals exclude each other: put all goals into goals, the first one first")
+        others = {name: value for name, value in values.items() if name != "goal"}
+        return {**others, "goals": [values["goal"]]}
+
     @field_validator("early_stopping", mode="before")
     @classmethod
     def _none_is_a_word(cls, value: Any) -> Any:
@@ -94,6 +105,7 @@ class SearchSpace(Declared):
     def _ranges_and_start_points_are_valid(self) -> Self:
         problems = [
             *self._search_problems(),
+            *self._goal_problems(),
             *self._constraint_problems(),
             *self._start_point_problems(),
             *self._sampler_problems(),
@@ -147,6 +159,11 @@ class SearchSpace(Declared):
                     )
         return problems
 
+    def _goal_problems(self) -> list[str]:
+        metrics = [goal.metric for goal in self.goals]
+        twice = sorted({metric for metric in metrics if metrics.count(metric) > 1})
+        return [f"goals must be of different scores, but {metric} stands twice" for metric in twice]
+
     def _constraint_problems(self) -> list[str]:
         problems = []
         for number, text in enumerate(self.constraints):
@@ -195,6 +212,11 @@ class SearchSpace(Declared):
         """Whether its trials have differential privacy, or some of them may."""
         noises = ("privacy.noise_multiplier", "classification.count_noise")
         return self.fixed.is_private or any(path in self.search for path in noises)
+
+    @property
+    def goal(self) -> Goal:
+        """The first goal."""
+        return self.goals[0]
 
     @property
     def is_conditional(self) -> bool:

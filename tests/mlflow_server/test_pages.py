@@ -79,7 +79,7 @@ def log_sweep(tracker: Tracker) -> None:
     federation = space.fixed.federation.model_copy(update={"num_rounds": ROUNDS})
     goal = space.goal.model_copy(update={"metric": METRIC})
     fixed = space.fixed.model_copy(update={"federation": federation})
-    space = space.model_copy(update={"goal": goal, "fixed": fixed, "search": dict.fromkeys(SEARCHED)})
+    space = space.model_copy(update={"goals": (goal,), "fixed": fixed, "search": dict.fromkeys(SEARCHED)})
     keep_pages(space, SCORES, tracker, parent.run_id, runs[:COMPLETE])
 
 

@@ -125,9 +125,7 @@ def test_a_start_point_has_what_its_own_values_ask_for(point, expected):
 
 @pytest.mark.parametrize("sampler", ["gp", "cmaes", "nsgaii"])
 def test_samplers_that_model_no_conditions_are_refused(sampler):
-    with pytest.raises(
-        ValueError, match=r"would draw what has conditions at random \(gan\.minibatch_stddev, "
-    ):
+    with pytest.raises(ValueError, match=r"would draw what has conditions at random \(gan\.minibatch_stddev, "):
         space(sampler=sampler)
 
 

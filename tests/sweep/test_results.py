@@ -134,7 +134,7 @@ def test_a_goal_that_is_context_itself_stands_once(searched, small_store, tmp_pa
     space = small_space(small_store)
     goal = space.goal.model_copy(update={"metric": "coverage/efficientnet-lite0/16", "mode": "max"})
     console = Console(width=120, record=True)
-    print_trials(console, result_of(searched, space.model_copy(update={"goal": goal}), tmp_path))
+    print_trials(console, result_of(searched, space.model_copy(update={"goals": (goal,)}), tmp_path))
     text = console.export_text()
     assert "coverage/efficientnet-lite0/16 (higher is better)" in text
     assert "KID" in text and " cover " not in text
@@ -152,6 +152,6 @@ def test_trials_stand_by_how_far_they_came_before_their_score(small_store):
     searcher.on_trial_complete("failed", error=True)
     expected = ["good", "bad", "late", "late-worse", "early", "failed"]
     assert trial_table(space, searcher)["trial"].tolist() == expected
-    higher = space.model_copy(update={"goal": space.goal.model_copy(update={"mode": "max"})})
+    higher = space.model_copy(update={"goals": (space.goal.model_copy(update={"mode": "max"}),)})
     expected = ["bad", "good", "late-worse", "late", "early", "failed"]
     assert trial_table(higher, searcher)["trial"].tolist() == expected
