@@ -1,26 +1,18 @@
 """The table of a sweep's trials on a terminal, best first."""
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from fedray.evaluation import Scores, whole_of
+from fedray.cli.columns import FRONT_COLUMN, NAME, OUTCOME, Column, number, table_of, title_of, value_columns
+from fedray.cli.configurations import print_configurations
+from fedray.evaluation import whole_of
 from fedray.experiment.judging import judging_of
 from fedray.experiment.pages import headlines
-from fedray.experiment.self_tested import blind_words
-from fedray.results.files import BEST, PARAMS, PARETO
-from fedray.sweep.pareto import FRONT
-from fedray.sweep.results import EXCESS, QUALITY, RUN_ID, SweepResult
+from fedray.results.files import BEST, PARETO
+from fedray.sweep.results import QUALITY, RUN_ID, SweepResult
 from fedray.sweep.searcher import SECONDS, STEPS
-from fedray.sweep.space import Goal, SearchSpace
 from fedray.tasks import task_of
 
 
@@ -34,16 +26,11 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
         result: Of the sweep.
         spent: Epsilon of all trials together, where they have differential privacy.
     """
-    space, trials = result.space, result.trials.to_dict("records")
-    title = f"{space.name}: {', '.join(_goal_words(goal, result.out) for goal in space.goals)}"
-    beside = judging_of(space.fixed).BESIDE
-    scores, values = list(_score_columns(result, private=spent is not None)), _value_columns(space)
-    whole = _table(title, [_NAME, *scores, *values], trials, result.floor, beside=beside)
-    if console.measure(whole, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
-        console.print(whole)
+    space = result.space
+    if space.seeds > 1:
+        print_configurations(console, result)
     else:
-        console.print(_table(title, [_NAME, *scores], trials, result.floor, padding=0, beside=beside))
-        console.print(_table("searched values", [_NAME, *values], trials))
+        _print_each(console, result, private=spent is not None)
     for quality in result.trials.get(QUALITY, pd.Series(dtype=str)).unique():
         console.print(quality, soft_wrap=True)
     if spent is not None:
@@ -61,100 +48,46 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
         console.print("* start point")
 
 
+def _print_each(console: Console, result: SweepResult, *, private: bool) -> None:
+    space, trials = result.space, result.trials.to_dict("records")
+    title = title_of(result)
+    beside = judging_of(space.fixed).BESIDE
+    scores, values = list(_score_columns(result, private=private)), value_columns(space)
+    whole = table_of(title, [NAME, *scores, *values], trials, result.floor, beside=beside)
+    if console.measure(whole, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
+        console.print(whole)
+    else:
+        console.print(table_of(title, [NAME, *scores], trials, result.floor, padding=0, beside=beside))
+        console.print(table_of("searched values", [NAME, *values], trials))
+
+
 _ENDLESS = 10_000  # columns: a table is measured as wide as it would like to be
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A column of the printed table: its heading, the text of a trial's row, and the score whose floor it shows."""
-
-    heading: str
-    text: Callable[[dict[Any, Any]], str]
-    score: str = ""
-    justify: Literal["left", "right"] = "right"
-
-
-_NAME = _Column("trial", lambda row: f"{row['trial']}{' *' if row['start_point'] else ''}", justify="left")
-
-
-def _score_columns(result: SweepResult, *, private: bool) -> Iterator[_Column]:
+def _score_columns(result: SweepResult, *, private: bool) -> Iterator[Column]:
     goal = result.space.goal.metric
-    yield _Column("outcome", _outcome, justify="left")
-    yield _Column("rounds", lambda row: f"{row['rounds']:g}")
-    yield _Column("score", _number("score", ".4g"), goal)
+    yield OUTCOME
+    yield Column("rounds", lambda row: f"{row['rounds']:g}")
+    yield Column("score", number("score", ".4g"), goal)
     for heading, name in headlines(map(str, result.trials)).items():
         if name != goal:
-            yield _Column(heading, _number(name, ".3g"), name)
+            yield Column(heading, number(name, ".3g"), name)
     asked = [*(other.metric for other in result.space.goals), *(bound.metric for bound in result.space.bounds)]
     for metric in dict.fromkeys(asked):
         if metric != goal and metric not in headlines(map(str, result.trials)).values():
-            yield _Column(_short_name(metric), _number(metric, ".3g"), metric)
-    if FRONT in result.trials:
-        yield _Column("front", lambda row: "yes" if row[FRONT] else "")
+            yield Column(_short_name(metric), number(metric, ".3g"), metric)
+    if len(result.space.goals) > 1:
+        yield FRONT_COLUMN
     if private:
-        yield _Column("epsilon", _number("epsilon", ".3g"))
+        yield Column("epsilon", number("epsilon", ".3g"))
     for heading, name in {"secs": SECONDS, "steps": task_of(result.space.fixed).COUNTED + STEPS}.items():
         if name in result.trials:
-            yield _Column(heading, _number(name, ".0f"))
+            yield Column(heading, number(name, ".0f"))
     if RUN_ID in result.trials:
-        yield _Column("run", lambda row: str(row[RUN_ID])[:8], justify="left")
-
-
-def _value_columns(space: SearchSpace) -> list[_Column]:
-    # Headings of several lines keep the table narrow.
-    headings = {path: path.split(".")[-1].replace("_", "\n") for path in space.search}
-    return [_Column(heading, partial(_shown, path)) for path, heading in headings.items()]
-
-
-def _table(
-    title: str,
-    columns: Sequence[_Column],
-    trials: list[dict[Any, Any]],
-    floor: Scores | None = None,
-    padding: int = 1,
-    beside: tuple[str, str] = ("real tiles", "(floor)"),
-) -> Table:
-    """Lay out trials; with the floor as a row above them, where it is given and known."""
-    table = Table(
-        title=title,
-        box=box.SIMPLE_HEAD,
-        padding=(0, padding),
-        collapse_padding=True,
-        pad_edge=False,
-        show_edge=False,
-    )
-    for column in columns:
-        table.add_column(column.heading, justify=column.justify, no_wrap=True)
-    if floor:  # in the columns after the trial and its outcome
-        scores = (f"{floor[column.score]:.4g}" if column.score in floor else "" for column in columns[2:])
-        table.add_row(*beside, *scores)
-    for row in trials:
-        table.add_row(*(column.text(row) for column in columns))
-    return table
-
-
-def _goal_words(goal: Goal, out: Path) -> str:
-    told = ["lower is better" if goal.mode == "min" else "higher is better", blind_words(out, goal.metric)]
-    return f"{goal.metric} ({'; '.join(filter(None, told))})"
-
-
-def _outcome(row: dict[Any, Any]) -> str:
-    return "infeasible" if row["outcome"] == "complete" and row.get(EXCESS, 0.0) > 0 else str(row["outcome"])
+        yield Column("run", lambda row: str(row[RUN_ID])[:8], justify="left")
 
 
 def _short_name(metric: str) -> str:
     """Shorten a score's name to its kind and, below it, its label or domain."""
     kind, of_part = metric.partition("/")[0], metric.removeprefix(whole_of(metric))
     return "\n".join(filter(None, (kind, of_part.rpartition("/")[2])))
-
-
-def _number(name: str, form: str) -> Callable[[dict[Any, Any]], str]:
-    return lambda row: "" if pd.isna(row[name]) else format(row[name], form)
-
-
-def _shown(path: str, row: dict[Any, Any]) -> str:
-    """Say a trial's value; nothing of a path that it does not have."""
-    value = row[path]
-    if PARAMS in row and pd.isna(value):
-        return "null" if path in json.loads(row[PARAMS]) else ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

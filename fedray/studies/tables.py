@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fedray.evaluation import mode_of, range_of
+from fedray.results.statistics import Estimate, difference, estimate
 from fedray.studies.definition import Row, Study, Table
 from fedray.studies.performing import Outcome
-from fedray.studies.statistics import Estimate, difference, estimate
 from fedray.studies.steps import Plan, full_name, spelled_out
 
 BySeed = Mapping[int, float]

@@ -31,6 +31,7 @@ from fedray.results.start import Start, opened_start, rests_on
 from fedray.storage import read_table
 from fedray.sweep.dimensions import shown
 from fedray.sweep.results import SweepResult
+from fedray.sweep.samplers import SAMPLERS
 from fedray.sweep.space import Goal, SearchSpace, load_space
 from fedray.sweep.state import check_state
 
@@ -132,7 +133,7 @@ def check_space(space: SearchSpace, store: TileStore, start: Start | None = None
 
     Raises:
         ConfigError: The objective is no score of this evaluation (the valid ones are named), its mode asks for the
-            worst, or a searched value is impossible.
+            worst, or a searched value, a start point or a combination of a grid is impossible; all points that are.
         ValueError: What is fixed is impossible.
     """
     _check_scores(space, store)
@@ -145,11 +146,23 @@ def check_space(space: SearchSpace, store: TileStore, start: Start | None = None
                 raise ConfigError(
                     f"{space.name} searches {path}, but at {shown(value)} a trial cannot run: {error}"
                 ) from None
-    for number, point in enumerate(space.start_points):
+    problems = []
+    for number, point in enumerate(SAMPLERS[space.sampler].first_points(space)):
         try:
-            check_config(space.trial_config(point), store, start)
+            config = space.trial_config(point)
+            if number < _MOST_BUILT:
+                check_config(config, store, start)
         except ValueError as error:
-            raise ConfigError(f"start_points[{number}] of {space.name} cannot run: {error}") from None
+            words = ", ".join(f"{path} {shown(value)}" for path, value in point.items())
+            what = f"start_points[{number}]" if space.start_points else f"the combination {words}"
+            problems.append(f"{what} of {space.name} cannot run: {error}")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+_MOST_BUILT = 100
+"""Points whose networks are built, to see whether they can be: a fraction of a second each. The configuration's own
+rules are held against all points."""
 
 
 def _check_scores(space: SearchSpace, store: TileStore) -> None:

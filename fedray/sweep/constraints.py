@@ -7,6 +7,10 @@ from typing import NamedTuple, Self
 
 _FORM = re.compile(r"(?P<metric>\S.*\S)\s*(?P<sign><=|>=)\s*(?P<bound>\S+)")
 
+EXCESS = "excess"
+"""Column of a sweep's table, where it has constraints: by how much each trial breaks them, the shares of the bounds
+added up; 0 where it keeps all, nothing where its scores are not known."""
+
 
 class Constraint(NamedTuple):
     """A bound on a score."""

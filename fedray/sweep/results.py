@@ -14,20 +14,20 @@ from optuna.trial import FrozenTrial, TrialState
 from fedray.config import ExperimentConfig, to_yaml
 from fedray.evaluation import Scores
 from fedray.federation import Releases, epsilon_of
-from fedray.results.files import BEST, FLOOR, PARAMS, PARETO, PARETO_PICTURE, RESULTS
+from fedray.results.files import BEST, CONFIGURATIONS, FLOOR, PARAMS, PARETO, PARETO_PICTURE, RESULTS
 from fedray.results.ledger import Ledger
 from fedray.storage import parquet_bytes, picture_bytes, write_whole
+from fedray.sweep.by_round import scores_by_round
+from fedray.sweep.configurations import MEAN, configuration_table
+from fedray.sweep.constraints import EXCESS
 from fedray.sweep.pareto import FRONT, draw_front, on_front
-from fedray.sweep.searcher import SCORES, SPENT, OptunaSearcher, scores_by_round
+from fedray.sweep.repeats import CONFIGURATION, SEED, START_POINT, values_of
+from fedray.sweep.searcher import SCORES, SPENT, OptunaSearcher
 from fedray.sweep.space import SearchSpace
 from fedray.tracking import Pages
 
 PRIVACY_SPENT = "privacy/epsilon"
 """Metric of a sweep's run: epsilon of all its trials together."""
-
-EXCESS = "excess"
-"""Column of a sweep's table, where it has constraints: by how much each trial breaks them, the shares of the bounds
-added up; 0 where it keeps all, nothing where its scores are not known."""
 
 RUN_ID, QUALITY = "run_id", "extractor_quality"
 """Columns of a sweep's table: MLflow's id of each trial's run; how well an extractor that was trained on the store
@@ -98,7 +98,19 @@ def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
     if len(space.goals) > 1:
         _mark_front(space, rows)
     rows.sort(key=place)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows if space.seeds == 1 else _runs(space, searcher, rows))
+
+
+def _runs(space: SearchSpace, searcher: OptunaSearcher, configurations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """List the runs of each configuration, in the order in which they began, with what is judged by all of them."""
+    rows = [_row(space, run) for run in searcher.runs.trials]
+    of_all = [{name: each[name] for name in (FRONT, EXCESS) if name in each} for each in configurations]
+    return [
+        row | own
+        for configuration, own in zip(configurations, of_all, strict=True)
+        for row in rows
+        if row[CONFIGURATION] == configuration["number"]
+    ]
 
 
 def _mark_front(space: SearchSpace, rows: list[dict[str, Any]]) -> None:
@@ -140,13 +152,31 @@ def write_results(result: SweepResult) -> list[str]:
     space, trials, out = result.space, result.trials, result.out
     write_whole(out / RESULTS, parquet_bytes(trials))
     write_whole(out / BEST, to_yaml(result.best_config).encode())
-    if len(space.goals) == 1:
-        return [RESULTS, BEST]
-    write_whole(out / PARETO_PICTURE, picture_bytes(draw_front(space, trials), dpi=120))
+    written = [RESULTS, BEST]
+    if space.seeds > 1:
+        write_whole(out / CONFIGURATIONS, parquet_bytes(configuration_table(space, trials)))
+        written.append(CONFIGURATIONS)
+    if len(space.goals) > 1:
+        _write_front(result)
+        written.append(PARETO_PICTURE)
+    return written
+
+
+def _write_front(result: SweepResult) -> None:
+    space, trials, out = result.space, result.trials, result.out
+    if space.seeds > 1:
+        trials = trials.drop_duplicates(CONFIGURATION)
+        means = configuration_table(space, result.trials)
+        drawn = trials.assign(
+            outcome=means["outcome"].to_numpy(),
+            **{goal.metric: means[MEAN + goal.metric].to_numpy() for goal in space.goals},
+        )
+    else:
+        drawn = trials
+    write_whole(out / PARETO_PICTURE, picture_bytes(draw_front(space, drawn), dpi=120))
     for row in trials[trials[FRONT]].to_dict("records"):
         config = space.trial_config(trial_params(space, row["number"], trials))
         write_whole(out / PARETO / f"{row['trial']}.yaml", to_yaml(config).encode())
-    return [RESULTS, BEST, PARETO_PICTURE]
 
 
 def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
@@ -160,8 +190,9 @@ def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
         "outcome": OUTCOMES[trial.state],
         "rounds": rounds,
         "score": score,
-        "start_point": bool(space.start_points) and "fixed_params" in trial.system_attrs,  # a grid's are fixed too
-        PARAMS: json.dumps(trial.params),
+        **{name: trial.user_attrs[name] for name in (CONFIGURATION, SEED) if name in trial.user_attrs},
+        "start_point": bool(space.start_points) and _is_fixed(trial),  # a grid's are fixed too
+        PARAMS: json.dumps(values_of(trial)),
         **dict.fromkeys(space.search),
         **trial.params,
         **_excess(space, trial),
@@ -169,6 +200,10 @@ def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
         **trial.user_attrs.get(SCORES, {}),
         **trial.user_attrs.get(SPENT, {}),
     }
+
+
+def _is_fixed(trial: FrozenTrial) -> bool:
+    return bool(trial.user_attrs.get(START_POINT, "fixed_params" in trial.system_attrs))
 
 
 def _excess(space: SearchSpace, trial: FrozenTrial) -> dict[str, float]:

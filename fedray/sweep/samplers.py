@@ -95,10 +95,10 @@ class CmaEs(_Suggesting):
             yield f"it searches numbers alone, no choices ({', '.join(choices)})"
         population = 4 + math.floor(3 * math.log(len(space.search)))  # its default
         fewest = 2 * population + 1
-        if space.num_trials < fewest:
+        if space.num_configurations < fewest:
             yield (
                 f"it learns from {population} complete trials at a time where {len(space.search)} paths are searched, "
-                f"so num_trials must be >= {fewest}, but got {space.num_trials}"
+                f"so {_too_few(space, fewest)}"
             )
 
     def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
@@ -116,12 +116,12 @@ class NsgaII(_Suggesting):
         """Refuse conditions, and fewer trials than two generations."""
         yield from _condition_problems(space)
         fewest = 2 * _SMALLEST_GENERATION
-        if space.num_trials < fewest:
-            yield f"it learns from generations, so num_trials must be >= {fewest}, but got {space.num_trials}"
+        if space.num_configurations < fewest:
+            yield f"it learns from generations, so {_too_few(space, fewest)}"
 
     def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
         """Return Optuna's, with four generations or more."""
-        size = max(_SMALLEST_GENERATION, min(_LARGEST_GENERATION, space.num_trials // 4))
+        size = max(_SMALLEST_GENERATION, min(_LARGEST_GENERATION, space.num_configurations // 4))
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=size)
 
 
@@ -150,8 +150,9 @@ class Grid:
         most = math.prod(len(dimension.grid() or ()) for dimension in space.search.values())
         if most > _LARGEST_GRID:
             yield f"it has {most:,} combinations, and {_LARGEST_GRID:,} are the most"
-        elif not endless and space.num_trials != (num := len(self.first_points(space))):
-            yield f"num_trials must be {num}, the number of combinations, but got {space.num_trials}"
+        elif not endless and space.num_trials != (num := len(self.first_points(space))) * space.seeds:
+            each = f" with {space.seeds} seeds each" if space.seeds > 1 else ""
+            yield f"num_trials must be {num * space.seeds}, all {num} combinations{each}, but got {space.num_trials}"
 
     def first_points(self, space: "SearchSpace") -> Sequence[Mapping[str, Value]]:
         """Return all combinations."""
@@ -176,7 +177,7 @@ SAMPLERS: dict[str, Sampler] = {
 
 def num_random(space: "SearchSpace") -> int:
     """Return how many trials end before a sampler models them: the start points, and random ones."""
-    return max(4, len(space.start_points), space.num_trials // 4)
+    return max(4, len(space.start_points), space.num_configurations // 4)
 
 
 _SMALLEST_GENERATION, _LARGEST_GENERATION = 4, 50
@@ -186,3 +187,8 @@ _LARGEST_GRID = 10_000
 def _condition_problems(space: "SearchSpace") -> Iterator[str]:
     if conditional := [path for path, dimension in space.search.items() if dimension.when]:
         yield f"it would draw what has conditions at random ({', '.join(conditional)}); take tpe, random or grid"
+
+
+def _too_few(space: "SearchSpace", fewest: int) -> str:
+    times = f" ({fewest} times {space.seeds} seeds)" if space.seeds > 1 else ""
+    return f"num_trials must be >= {fewest * space.seeds}{times}, but got {space.num_trials}"

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 
 from fedray.randomness import derive_seed
 from fedray.storage.owners import PARTIAL, own_mark, remove_all
+from fedray.sweep.by_round import report_score, scores_by_round
 from fedray.sweep.conditions import is_active
 from fedray.sweep.dimensions import Value
+from fedray.sweep.repeats import Repeats, direction_of, values_of
 from fedray.sweep.rungs import Rungs
 from fedray.sweep.samplers import SAMPLERS
 from fedray.sweep.space import EarlyStopping, SearchSpace
@@ -40,14 +42,14 @@ BEGUN, ENDED = "begun", "ended"
 """Keys of a trial's result: when its round began and ended, in seconds of the epoch."""
 TIMES = "times"
 """What the study keeps of them: a list of [round, begun, ended], of repeated rounds too."""
-_ROUND, _BY_ROUND = "round", "scores-by-round"
+_ROUND = "round"
 
 
 class OptunaSearcher(Searcher):
     """Suggests configurations with a sampler of Optuna's and keeps its study, which pickles with the sweep's state.
 
     Attributes:
-        study: Of Optuna.
+        study: Of Optuna: a trial a configuration.
         rungs: How trials were judged for early stopping: part of the state, so that a resumed sweep judges as before.
     """
 
@@ -57,13 +59,14 @@ class OptunaSearcher(Searcher):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = SAMPLERS[space.sampler]
         own = sampler.make(space, derive_seed(space.fixed.seed, "sampler") % 2**32)
-        directions = [{"min": "minimize", "max": "maximize"}[goal.mode] for goal in space.goals]
+        directions = [direction_of(goal) for goal in space.goals]
         self.study = optuna.create_study(study_name=space.name, sampler=own, directions=directions)
         for point in sampler.first_points(space):
             self.study.enqueue_trial(dict(point))
         self._search, self._bounds = space.search, space.bounds
         self._metrics = [goal.metric for goal in space.goals]
         self._running: dict[str, Trial] = {}
+        self._repeats = Repeats(space) if space.seeds > 1 else None
         num_rounds = space.fixed.federation.num_rounds
         stopping = space.early_stopping or EarlyStopping(grace_rounds=num_rounds)  # no rung at all
         self.rungs = Rungs(
@@ -73,24 +76,42 @@ class OptunaSearcher(Searcher):
             mode=space.goal.mode,
         )
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Return values for the searched paths."""
+    @property
+    def runs(self) -> optuna.Study:
+        """A study of all trials of Tune: each is a configuration, or one of several runs of it."""
+        return self._repeats.runs if self._repeats else self.study
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return values for the searched paths, and the seed where there are several."""
         if trial_id not in self._running:
-            self._running[trial_id] = trial = self.study.ask()
-            trial.set_user_attr("trial_id", trial_id)
-            values: dict[str, Value] = {}
-            for path, dimension in self._search.items():
-                if is_active(dimension, values):
-                    values[path] = dimension.suggest(trial, path)
-        return dict(self._running[trial_id].params)
+            run = self._repeats.begin(trial_id, self._ask) if self._repeats else self._ask()
+            if run is None:
+                return str(Searcher.FINISHED)
+            run.set_user_attr("trial_id", trial_id)
+            self._running[trial_id] = run
+        return values_of(self._running[trial_id])
+
+    def _ask(self) -> Trial:
+        trial = self.study.ask()
+        values: dict[str, Value] = {}
+        for path, dimension in self._search.items():
+            if is_active(dimension, values):
+                values[path] = dimension.suggest(trial, path)
+        return trial
+
+    def goes_on(self, trial_id: str, round_index: int, score: float) -> bool:
+        """Say whether a trial goes on after a round, as :meth:`Rungs.goes_on`, and its configuration with it."""
+        judged = self.rungs.goes_on(trial_id, round_index, score)
+        run = self._running.get(trial_id)
+        return judged and not (self._repeats and run and self._repeats.is_lost(run))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report a round's score; a round without one says nothing, nor does one that a resumed trial repeats."""
         trial, step = self._running[trial_id], result[TRAINING_ITERATION]
-        known = scores_by_round(self.study.get_trials(deepcopy=False)[trial.number])
+        known = scores_by_round(self.runs.get_trials(deepcopy=False)[trial.number])
         _keep(trial, result)
         if _scored(result, self.metric) and step not in known:
-            self._report(trial, result)
+            report_score(trial, result[self.metric], step)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how the trial ended; one without a finite score, or one of a constraint, has failed."""
@@ -100,41 +121,36 @@ class OptunaSearcher(Searcher):
         if result:
             _keep(trial, result)
         if error or not result or DIVERGED in result or not self._judged(result):
-            self.study.tell(trial, state=TrialState.FAIL)
-            return
+            self.runs.tell(trial, state=TrialState.FAIL)
+        else:
+            self._tell(trial, result)
+        if self._repeats:
+            self._repeats.end(self.study, trial)
+
+    def _tell(self, trial: Trial, result: dict[str, Any]) -> None:
         for bound in self._bounds:
             trial.set_constraint(str(bound), bound.excess(result))
         if result.get(COMPLETED):
             values = [result[metric] for metric in self._metrics]
-            self.study.tell(trial, values, state=TrialState.COMPLETE)
+            self.runs.tell(trial, values, state=TrialState.COMPLETE)
         else:
-            self._report(trial, result)
-            self.study.tell(trial, state=TrialState.PRUNED)
+            report_score(trial, result[self.metric], result[TRAINING_ITERATION])
+            self.runs.tell(trial, state=TrialState.PRUNED)
 
     def _judged(self, result: dict[str, Any]) -> bool:
         bounded = all(math.isfinite(bound.excess(result)) for bound in self._bounds)
         return bounded and all(_scored(result, metric) for metric in self._metrics)
 
-    def _report(self, trial: Trial, result: dict[str, Any]) -> None:
-        score, step = result[self.metric], result[TRAINING_ITERATION]
-        if len(self._metrics) == 1:
-            trial.report(score, step)
-        else:  # Optuna has no intermediate values of several goals
-            trial.set_user_attr(_BY_ROUND, {**trial.user_attrs.get(_BY_ROUND, {}), step: score})
-
     def save(self, checkpoint_path: str) -> None:
-        """Write the study, the running trials and the rungs."""
-        Path(checkpoint_path).write_bytes(pickle.dumps((self.study, self._running, self.rungs)))
+        """Write the study, the running trials, the rungs and what there is of several seeds."""
+        repeats = self._repeats.state if self._repeats else None
+        Path(checkpoint_path).write_bytes(pickle.dumps((self.study, self._running, self.rungs, repeats)))
 
     def restore(self, checkpoint_path: str) -> None:
         """Read back what :meth:`save` wrote; only a sweep's own folder is read."""
-        self.study, self._running, self.rungs = pickle.loads(Path(checkpoint_path).read_bytes())
-
-
-def scores_by_round(trial: FrozenTrial) -> dict[int, float]:
-    """Return a trial's scores of the first goal by the round, as they were told."""
-    told = trial.intermediate_values or trial.user_attrs.get(_BY_ROUND, {})
-    return {int(step): score for step, score in told.items()}
+        self.study, self._running, self.rungs, repeats = pickle.loads(Path(checkpoint_path).read_bytes())
+        if self._repeats:
+            self._repeats.state = repeats
 
 
 def _keep(trial: Trial, result: dict[str, Any]) -> None:

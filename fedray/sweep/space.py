@@ -70,7 +70,11 @@ class SearchSpace(Declared):
     goals: tuple[Goal, ...] = Field(min_length=1)
     """Scores to optimise; by the first one trials are stopped early and ranked. ``goal: {...}`` is short for one."""
     num_trials: int = Field(ge=1)
-    """Trials, >= 1."""
+    """Trials, >= 1: configurations times ``seeds``."""
+    seeds: int = Field(1, ge=1)
+    """Seeds that each configuration runs with, a trial each, from ``fixed.seed`` on, >= 1; their mean judges it."""
+    spread_weight: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    """Standard deviations over a configuration's seeds that make its mean worse, >= 0; 0 judges by the mean alone."""
     max_concurrent: int = Field(4, ge=1)
     """Trials at a time at the most, >= 1: the more run at once, the less the sampler knows when it suggests."""
     max_failures: int = Field(2, ge=0)
@@ -108,6 +112,7 @@ class SearchSpace(Declared):
             *self._goal_problems(),
             *self._constraint_problems(),
             *self._start_point_problems(),
+            *self._seed_problems(),
             *self._sampler_problems(),
             *self._stopping_problems(),
             *self._engine_problems(),
@@ -184,6 +189,16 @@ class SearchSpace(Declared):
             for problem in SAMPLERS[self.sampler].problems(self)
         ]
 
+    def _seed_problems(self) -> list[str]:
+        problems = []
+        if self.num_trials % self.seeds:
+            problems.append(
+                f"num_trials must be a whole number of times seeds ({self.seeds}), but got {self.num_trials}"
+            )
+        if self.spread_weight > 0 and self.seeds == 1:
+            problems.append("spread_weight must be 0 with a single seed, which has no spread; raise seeds")
+        return problems
+
     def _stopping_problems(self) -> list[str]:
         stopping, num_rounds = self.early_stopping, self.fixed.federation.num_rounds
         if stopping is None or stopping.grace_rounds <= num_rounds:
@@ -217,6 +232,11 @@ class SearchSpace(Declared):
     def goal(self) -> Goal:
         """The first goal."""
         return self.goals[0]
+
+    @property
+    def num_configurations(self) -> int:
+        """Configurations that are tried; more where some lose their other seeds to early stopping."""
+        return self.num_trials // self.seeds
 
     @property
     def is_conditional(self) -> bool:

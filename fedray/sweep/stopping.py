@@ -32,4 +32,4 @@ class RungScheduler(FIFOScheduler):
 
     def _goes_on(self, trial: Trial, result: Mapping[str, Any]) -> bool:
         score = result.get(self._searcher.metric)
-        return score is None or self._searcher.rungs.goes_on(trial.trial_id, result[TRAINING_ITERATION], score)
+        return score is None or self._searcher.goes_on(trial.trial_id, result[TRAINING_ITERATION], score)

@@ -119,7 +119,7 @@ def test_a_grid_tries_every_combination_once_several_at_a_time(ray_session, tmp_
                 "it tries every combination, so start_points must be left out",
             ],
         ),
-        ("grid", STEPS, 35, {}, ["num_trials must be 36, the number of combinations, but got 35"]),
+        ("grid", STEPS, 35, {}, ["num_trials must be 36, all 36 combinations, but got 35"]),
     ],
 )
 def test_what_a_sampler_cannot_search_is_refused_with_all_reasons(sampler, search, num_trials, changes, problems):

@@ -9,6 +9,7 @@ from fedray.data import store_shape, write_store
 from fedray.evaluation import score_names
 from fedray.results import Place
 from fedray.results.start import opened_start
+from fedray.sweep import SearchSpace
 from fedray.sweep.check import check_sweep, settle
 from fedray.sweep.dimensions import Choice
 from fedray.tasks import task_of
@@ -135,3 +136,22 @@ def test_constraints_get_their_full_names_and_are_checked_like_goals(small_store
         caught.value
     )
     assert "constraints[1] must be one of fid/efficientnet-lite0/16," in str(caught.value)
+
+
+def test_every_combination_of_a_grid_that_cannot_run_is_named(small_store, tmp_path):
+    small = small_space(small_store)
+    choices = {
+        "gan.penalty": {"type": "choice", "values": ["none", "r1", "gradient"]},
+        "gan.minibatch_stddev": {"type": "choice", "values": [False, True]},
+    }
+    fixed = small.fixed.model_copy(update={"gan": small.fixed.gan.model_copy(update={"penalty": "none"})})
+    grid = SearchSpace.model_validate(
+        small.model_dump()
+        | {"fixed": fixed.model_dump(), "search": choices, "sampler": "grid", "num_trials": 6, "start_points": []}
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_sweep(grid, Place.at(tmp_path / "out"))
+    told = str(caught.value)
+    for penalty in ("r1", "gradient"):
+        assert f"the combination gan.penalty {penalty}, gan.minibatch_stddev true of small cannot run:" in told
+    assert told.count("the combination") == 2

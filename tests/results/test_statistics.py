@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from fedray.evaluation import range_of
-from fedray.studies import difference, estimate
+from fedray.results.statistics import difference, estimate
 
 
 @pytest.mark.parametrize("num", [2, 3, 5, 30])
