@@ -14,7 +14,8 @@ from fedray.sweep.space import Goal, SearchSpace
 SEED = "seed"
 """Config path of a run's seed, and its key in the run."""
 CONFIGURATION, START_POINT = "configuration", "start-point"
-"""Keys of a run: the number of its configuration in the study; whether the space names that as a start point."""
+"""Keys of a run: the number of its configuration in the study; whether the space names that as a start point, which is
+a key of the configuration too."""
 
 _State = tuple[optuna.Study, dict[int, Trial], list[tuple[int, int]]]
 
@@ -73,9 +74,8 @@ class Repeats:
         run = self.runs.ask()
         for path in configuration.params:
             self._space.search[path].suggest(run, path)
-        is_start_point = "fixed_params" in configuration.system_attrs
-        told = {"trial_id": trial_id, SEED: seed, CONFIGURATION: configuration.number, START_POINT: is_start_point}
-        for key, value in told.items():
+        told = {"trial_id": trial_id, SEED: seed, CONFIGURATION: configuration.number}
+        for key, value in {**told, START_POINT: configuration.user_attrs.get(START_POINT, False)}.items():
             run.set_user_attr(key, value)
         return run
 

