@@ -154,15 +154,8 @@ def test_a_grid_with_conditions_constraints_goals_and_seeds_is_brute_force_throu
     assert len(tried) == 20 and all(tried.count(values) == 1 for values in brute_force())
 
     kept = [values for values in brute_force() if means(values)[gland] <= 2.5]
-    beaten = [
-        any(
-            means(other)[metric] <= means(one)[metric]
-            and means(other)[coverage] >= means(one)[coverage]
-            and means(other) != means(one)
-            for other in kept
-        )
-        for one in kept
-    ]
+    pairs = [(means(values)[metric], -means(values)[coverage]) for values in kept]
+    beaten = [any(b != a and b[0] <= a[0] and b[1] <= a[1] for b in pairs) for a in pairs]
     front = [values for values, is_beaten in zip(kept, beaten, strict=True) if not is_beaten]
     assert 1 < len(front) < len(kept) < 20
     table = trial_table(small, searcher).drop_duplicates("configuration")
