@@ -122,7 +122,7 @@ def _lost(found: Found) -> list[str]:
     """Say whose generators are not there, and how a sweep keeps those of all trials."""
     notes = [f"{name} is not scored: {why}" for name, why in found.lost.items()]
     if any(why.startswith("pruned") for why in found.lost.values()):
-        notes.append("a sweep with early_stopping: none stops no trial, and keeps all generators")
+        notes.append("a sweep with early_stopping: none stops no trial, and keeps all of them")
     return notes
 
 
