@@ -1,5 +1,6 @@
 """What a sweep must be before it starts: all that can be seen of it without starting it."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from fedray.config import ConfigError, EvaluationConfig
@@ -166,7 +167,7 @@ rules are held against all points."""
 
 
 def _check_scores(space: SearchSpace, store: TileStore) -> None:
-    asked = [
+    asked: list[tuple[str, str, str, str, Mapping[str, str]]] = [
         (f"{where}.metric", goal.metric, f"{where}.mode must be", goal.mode, _MODES) for where, goal in _named(space)
     ]
     for number, bound in enumerate(space.bounds):

@@ -32,7 +32,8 @@ def on_front(values: NDArray[np.float64], goals: Sequence[Goal]) -> NDArray[np.b
     losses = values.reshape(-1, len(goals)) * signs
     worse = losses[:, None] >= losses[None]  # [trial, other, goal]
     dominated = worse.all(2) & (losses[:, None] > losses[None]).any(2)
-    return ~dominated.any(1)
+    front: NDArray[np.bool_] = ~dominated.any(1)
+    return front
 
 
 def draw_front(space: SearchSpace, trials: pd.DataFrame) -> "Figure":

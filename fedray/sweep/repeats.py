@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from fedray.sweep.by_round import report_score, scores_by_round
@@ -115,9 +116,9 @@ class Repeats:
         return [each for each in self.runs.get_trials(deepcopy=False) if each.user_attrs[CONFIGURATION] == number]
 
 
-def direction_of(goal: Goal) -> str:
-    """Say a goal's direction in Optuna's word."""
-    return {"min": "minimize", "max": "maximize"}[goal.mode]
+def direction_of(goal: Goal) -> StudyDirection:
+    """Return a goal's direction in Optuna's terms."""
+    return StudyDirection.MINIMIZE if goal.mode == "min" else StudyDirection.MAXIMIZE
 
 
 def judged(runs: Iterable[FrozenTrial], goals: Sequence[Goal], spread_weight: float) -> list[float]:

@@ -152,10 +152,11 @@ class SearchSpace(Declared):
                 if is_active(dimension, point) and path not in point:
                     problems.append(f"{where} lacks a value for {path}")
             for path, value in point.items():
-                dimension = self.search.get(path)
-                if dimension is None:
+                if path not in self.search:
                     problems.append(f"{where}: {path} is not searched{nearest_name(path, self.search)}")
-                elif not is_active(dimension, point):
+                    continue
+                dimension = self.search[path]
+                if not is_active(dimension, point):
                     problems.append(f"{where}: {path} is not searched with these values (when: {_when(dimension)})")
                 elif not dimension.contains(value):
                     problems.append(

@@ -33,6 +33,7 @@ from fedray.results.pictures import Preview
 from fedray.results.start import Start
 from fedray.simulation import WorkerResources
 from fedray.storage import sealed, unsealed, write_whole
+from fedray.sweep.dimensions import Value
 from fedray.sweep.searcher import (
     BEGUN,
     COMPLETED,
@@ -47,7 +48,7 @@ from fedray.sweep.searcher import (
     STEPS,
     TRAINING_SECONDS,
 )
-from fedray.sweep.space import SearchSpace, Value
+from fedray.sweep.space import SearchSpace
 from fedray.tasks import task_of
 from fedray.tracking import Status, Tracker
 
