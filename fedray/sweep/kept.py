@@ -93,7 +93,7 @@ def study_of(space: SearchSpace, out: Place) -> optuna.Study:
         for name, content in state.items():
             write_whole(folder / name, content)
         searcher.restore_from_dir(str(folder))
-    return searcher.study
+    return searcher.runs
 
 
 def export_study(study: optuna.Study, path: Path, name: str) -> None:
@@ -130,6 +130,9 @@ def export_study(study: optuna.Study, path: Path, name: str) -> None:
         storage.engine.dispose()
 
 
+_PICKLED = ("cma:", "cmawm:")  # what Optuna's CMA-ES keeps of itself with trials, and unpickles
+
+
 def _record(trial: FrozenTrial, run_ids: Mapping[str, str]) -> dict[str, Any]:
     known = run_ids.get(str(trial.user_attrs.get("trial_id")))
     return {
@@ -141,7 +144,7 @@ def _record(trial: FrozenTrial, run_ids: Mapping[str, str]) -> dict[str, Any]:
         "params": trial.params,
         "distributions": {name: distribution_to_json(range_) for name, range_ in trial.distributions.items()},
         "user_attrs": {**trial.user_attrs, **({RUN_ID: known} if known else {})},
-        "system_attrs": trial.system_attrs,
+        "system_attrs": {key: value for key, value in trial.system_attrs.items() if not key.startswith(_PICKLED)},
         "intermediate_values": trial.intermediate_values,
     }
 

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from fedray.reports.base import Figure
 from fedray.results.files import FLOOR
+from fedray.sweep.by_round import scores_by_round
 from fedray.sweep.report.charts import SURFACE_FROM, draw_contour, draw_importance, draw_slices
 from fedray.sweep.report.course import draw_curves, draw_history, draw_timeline, draw_where
 from fedray.sweep.report.importance import Compared, compared, num_best
@@ -159,7 +160,7 @@ def _curves(swept: Swept) -> dict[str, dict[int, float]]:
     for trial in swept.study.get_trials(deepcopy=False):
         if trial.number not in rows:
             continue
-        row, curve = rows[trial.number], dict(trial.intermediate_values)
+        row, curve = rows[trial.number], scores_by_round(trial)
         if trial.state is TrialState.COMPLETE and goal in row:  # of its last round Optuna is told the end alone
             curve[int(row["rounds"])] = float(row[goal])
         if curve:

@@ -20,6 +20,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from fedray.randomness import derive_seed, stream
+from fedray.sweep.by_round import scores_by_round
 
 FANOVA, PED_ANOVA = "fANOVA", "PED-ANOVA"
 
@@ -74,11 +75,11 @@ def compared(study: optuna.Study) -> list[Compared]:
     trials = study.get_trials(deepcopy=False)
     whole = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.values]
     found = [Compared(None, whole, [trial.values[0] for trial in whole if trial.values], mode)]
-    stopped = [trial for trial in trials if trial.state is TrialState.PRUNED and trial.intermediate_values]
+    stopped = [trial for trial in trials if trial.state is TrialState.PRUNED and scores_by_round(trial)]
     if stopped:
-        scored = [trial for trial in (*whole, *stopped) if trial.intermediate_values]
-        if shared := set.intersection(*(set(trial.intermediate_values) for trial in scored)):
-            scores = [trial.intermediate_values[max(shared)] for trial in scored]
+        scored = [trial for trial in (*whole, *stopped) if scores_by_round(trial)]
+        if shared := set.intersection(*(set(scores_by_round(trial)) for trial in scored)):
+            scores = [scores_by_round(trial)[max(shared)] for trial in scored]
             found.append(Compared(max(shared), scored, scores, mode))
     return sorted(found, key=lambda some: -len(some.trials))
 

@@ -16,7 +16,7 @@ from fedray.sweep.report.importance import COLUMNS, compared, importances
 from fedray.sweep.report.page import About, write_page
 from fedray.sweep.report.previews import rows_of, shown_trials
 from fedray.sweep.results import SweepResult
-from fedray.sweep.space import SearchSpace
+from fedray.sweep.space import EarlyStopping, SearchSpace
 from fedray.terminal import without_folders
 from fedray.tracking import TrackedRun, code_versions
 
@@ -64,13 +64,23 @@ def _place(out: Place) -> list[str]:
 
 
 def _protocol(space: SearchSpace, store: TileStore) -> Mapping[str, str]:
-    config, stops = space.fixed, space.early_stopping
+    config = space.fixed
     return {
         "tiles": f"{store.name}, {store.tile_size} px, fingerprint {store.fingerprint}",
-        "goal": f"{space.goal.metric}, {space.goal.mode}",
+        "goal": "; ".join(f"{goal.metric}, {goal.mode}" for goal in space.goals),
+        **({"constraints": "; ".join(space.constraints)} if space.constraints else {}),
+        "sampler": space.sampler,
         "rounds of a trial": str(config.federation.num_rounds),
-        "seed": str(config.seed),
-        "early stopping": f"after {stops.grace_rounds} rounds, then {stops.reduction_factor:g} times as many, and so "
-        f"on: the best 1/{stops.reduction_factor:g} of those seen go on",
+        "seed": str(config.seed) if space.seeds == 1 else f"{config.seed} to {config.seed + space.seeds - 1}",
+        "early stopping": _stopping(space.early_stopping),
         **{path: str(dimension) for path, dimension in space.search.items()},
     }
+
+
+def _stopping(stops: EarlyStopping | None) -> str:
+    if stops is None:
+        return "none"
+    return (
+        f"after {stops.grace_rounds} rounds, then {stops.reduction_factor:g} times as many, and so on: the best "
+        f"1/{stops.reduction_factor:g} of those seen go on"
+    )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedray.reports.charts import MUTED
+from fedray.sweep.dimensions import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +47,8 @@ def values_of(path: str, dimension: Any, values: Sequence[Any]) -> Values:
         values: Of the trials.
     """
     if not hasattr(dimension, "low"):
-        choices = tuple(dict.fromkeys(map(str, (*dimension.values, *values))))
-        return Values(path, np.asarray([choices.index(str(value)) for value in values], np.float64), choices, False)
+        choices = tuple(dict.fromkeys(map(shown, (*dimension.values, *values))))
+        return Values(path, np.asarray([choices.index(shown(value)) for value in values], np.float64), choices, False)
     numbers, log = np.asarray(values, np.float64), bool(getattr(dimension, "log", False))
     return Values(path, np.log10(numbers) if log else numbers, None, log)
 
