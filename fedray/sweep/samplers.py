@@ -4,40 +4,73 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
 from fedray.sweep.conditions import combinations
-from fedray.sweep.dimensions import Choice, Value
+from fedray.sweep.dimensions import Choice, Dimension, Value
 
-if TYPE_CHECKING:  # which names its sampler and asks it for its problems
-    from fedray.sweep.space import SearchSpace
+
+class Asked(Protocol):
+    """What a sampler is asked to search: a search space, as far as it looks at one."""
+
+    @property
+    def search(self) -> Mapping[str, Dimension]:
+        """Searched paths and their ranges."""
+
+    @property
+    def start_points(self) -> Sequence[Mapping[str, Value]]:
+        """Values to begin with."""
+
+    @property
+    def goals(self) -> Sequence[object]:
+        """What is optimised."""
+
+    @property
+    def constraints(self) -> Sequence[str]:
+        """Bounds that scores keep."""
+
+    @property
+    def num_trials(self) -> int:
+        """Configurations times seeds."""
+
+    @property
+    def seeds(self) -> int:
+        """Of each configuration."""
+
+    @property
+    def num_configurations(self) -> int:
+        """Configurations that are tried."""
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some paths have conditions."""
 
 
 class Sampler(Protocol):
     """One that a search space can name."""
 
-    def problems(self, space: "SearchSpace") -> Iterator[str]:
+    def problems(self, space: Asked) -> Iterator[str]:
         """Say why it cannot serve a space."""
 
-    def first_points(self, space: "SearchSpace") -> Sequence[Mapping[str, Value]]:
+    def first_points(self, space: Asked) -> Sequence[Mapping[str, Value]]:
         """Return the points that are tried before it suggests any."""
 
-    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+    def make(self, space: Asked, seed: int) -> BaseSampler:
         """Return Optuna's sampler."""
 
 
 class _Suggesting:
     """What samplers have in common that begin with the start points."""
 
-    def problems(self, space: "SearchSpace") -> Iterator[str]:
+    def problems(self, space: Asked) -> Iterator[str]:
         """Say nothing: it can serve any space."""
         yield from ()
 
-    def first_points(self, space: "SearchSpace") -> Sequence[Mapping[str, Value]]:
+    def first_points(self, space: Asked) -> Sequence[Mapping[str, Value]]:
         """Return the start points."""
         return space.start_points
 
@@ -52,7 +85,7 @@ class Tpe(_Suggesting):
 
     multivariate: bool
 
-    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+    def make(self, space: Asked, seed: int) -> BaseSampler:
         """Return Optuna's; trials that still run count as bad: parallel suggestions keep apart.
 
         Where there are conditions, the paths that trials have together are modelled together.
@@ -71,11 +104,11 @@ class Tpe(_Suggesting):
 class Gp(_Suggesting):
     """Gaussian process with the expected improvement (Ament et al. 2023)."""
 
-    def problems(self, space: "SearchSpace") -> Iterator[str]:
+    def problems(self, space: Asked) -> Iterator[str]:
         """Refuse conditions."""
         yield from _condition_problems(space)
 
-    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+    def make(self, space: Asked, seed: int) -> BaseSampler:
         """Return Optuna's."""
         return optuna.samplers.GPSampler(seed=seed, n_startup_trials=num_random(space))
 
@@ -83,7 +116,7 @@ class Gp(_Suggesting):
 class CmaEs(_Suggesting):
     """Covariance matrix adaptation (Hansen 2016), with margin for whole numbers and steps (Hamano et al. 2022)."""
 
-    def problems(self, space: "SearchSpace") -> Iterator[str]:
+    def problems(self, space: Asked) -> Iterator[str]:
         """Refuse what is no number, what it would not learn from, and fewer trials than it needs to learn anything."""
         yield from _condition_problems(space)
         if len(space.goals) > 1:
@@ -101,7 +134,7 @@ class CmaEs(_Suggesting):
                 f"so {_too_few(space, fewest)}"
             )
 
-    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+    def make(self, space: Asked, seed: int) -> BaseSampler:
         """Return Optuna's."""
         stepped = any(dimension.grid() is not None for dimension in space.search.values())
         with warnings.catch_warnings():
@@ -112,14 +145,14 @@ class CmaEs(_Suggesting):
 class NsgaII(_Suggesting):
     """Genetic algorithm for one goal or several (Deb et al. 2002)."""
 
-    def problems(self, space: "SearchSpace") -> Iterator[str]:
+    def problems(self, space: Asked) -> Iterator[str]:
         """Refuse conditions, and fewer trials than two generations."""
         yield from _condition_problems(space)
         fewest = 2 * _SMALLEST_GENERATION
         if space.num_configurations < fewest:
             yield f"it learns from generations, so {_too_few(space, fewest)}"
 
-    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+    def make(self, space: Asked, seed: int) -> BaseSampler:
         """Return Optuna's, with four generations or more."""
         size = max(_SMALLEST_GENERATION, min(_LARGEST_GENERATION, space.num_configurations // 4))
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=size)
@@ -128,7 +161,7 @@ class NsgaII(_Suggesting):
 class Random(_Suggesting):
     """Values drawn independently of all scores."""
 
-    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+    def make(self, space: Asked, seed: int) -> BaseSampler:
         """Return Optuna's."""
         return optuna.samplers.RandomSampler(seed=seed)
 
@@ -140,7 +173,7 @@ class Grid:
     for one by one, and tries a combination twice where several run at a time.
     """
 
-    def problems(self, space: "SearchSpace") -> Iterator[str]:
+    def problems(self, space: Asked) -> Iterator[str]:
         """Refuse paths without an end of values, start points, and another number of trials than of combinations."""
         endless = [path for path, dimension in space.search.items() if dimension.grid() is None]
         if endless:
@@ -154,11 +187,11 @@ class Grid:
             each = f" with {space.seeds} seeds each" if space.seeds > 1 else ""
             yield f"num_trials must be {num * space.seeds}, all {num} combinations{each}, but got {space.num_trials}"
 
-    def first_points(self, space: "SearchSpace") -> Sequence[Mapping[str, Value]]:
+    def first_points(self, space: Asked) -> Sequence[Mapping[str, Value]]:
         """Return all combinations."""
         return combinations(space.search)
 
-    def make(self, space: "SearchSpace", seed: int) -> BaseSampler:
+    def make(self, space: Asked, seed: int) -> BaseSampler:
         """Return one that is never asked: every trial has its values."""
         return optuna.samplers.RandomSampler(seed=seed)
 
@@ -175,7 +208,7 @@ SAMPLERS: dict[str, Sampler] = {
 """Samplers by the name that a search space gives."""
 
 
-def num_random(space: "SearchSpace") -> int:
+def num_random(space: Asked) -> int:
     """Return how many trials end before a sampler models them: the start points, and random ones."""
     return max(4, len(space.start_points), space.num_configurations // 4)
 
@@ -184,11 +217,11 @@ _SMALLEST_GENERATION, _LARGEST_GENERATION = 4, 50
 _LARGEST_GRID = 10_000
 
 
-def _condition_problems(space: "SearchSpace") -> Iterator[str]:
+def _condition_problems(space: Asked) -> Iterator[str]:
     if conditional := [path for path, dimension in space.search.items() if dimension.when]:
         yield f"it would draw what has conditions at random ({', '.join(conditional)}); take tpe, random or grid"
 
 
-def _too_few(space: "SearchSpace", fewest: int) -> str:
+def _too_few(space: Asked, fewest: int) -> str:
     times = f" ({fewest} times {space.seeds} seeds)" if space.seeds > 1 else ""
     return f"num_trials must be >= {fewest * space.seeds}{times}, but got {space.num_trials}"
