@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import ray
 from mlflow import MlflowClient
 from PIL import Image
 
@@ -20,7 +21,7 @@ from fedray.experiment.judging.samples import evaluate
 from fedray.federation import latest_round, load_checkpoint, shared_arrays
 from fedray.randomness import torch_stream
 from fedray.results.finished import Finished, ResultsError
-from fedray.storage import SharedFolder
+from fedray.storage import SharedFolder, digest
 from fedray.sweep import load_space, open_study, plan_sweep, run_sweep
 from fedray.sweep.plan import SweepPlan
 from fedray.tracking import mlflow_key
@@ -263,6 +264,13 @@ def test_its_folder_and_tunes_are_their_owners(sweep):
     result, *_ = sweep
     for made in (result.out, result.out / "tune", result.out.parent / "mlartifacts"):
         assert made.stat().st_mode & 0o777 == 0o700, made
+
+
+def test_tune_staged_its_files_in_a_folder_of_the_sweeps_own(sweep, ray_session):
+    result, *_ = sweep
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    [staged] = (session / "artifacts").glob(f"*-{digest(str(result.out.resolve() / 'tune').encode())[:12]}")
+    assert (staged / "tune" / "driver_artifacts").is_dir()
 
 
 def test_a_finished_sweep_is_not_run_again(sweep, ray_session):
