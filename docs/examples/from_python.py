@@ -57,7 +57,7 @@ def sweep(folder: Path) -> SweepResult:
             },
             "goal": {"metric": "kid/efficientnet-lite0"},
             "num_trials": 3,
-            "max_concurrent": 2,
+            "max_concurrent": 1,
         }
     )
     result = run_sweep(space, out=folder / "sweep", tracking_uri=f"sqlite:///{folder}/mlflow.db")

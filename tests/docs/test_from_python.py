@@ -8,6 +8,7 @@ from pathlib import Path
 
 import optuna
 import pandas as pd
+import pytest
 
 from tests.support.pages import ROOT, blocks_of
 
@@ -20,6 +21,7 @@ def test_every_block_of_the_page_stands_in_the_script() -> None:
     assert [str(block) for block in blocks if block.text not in SCRIPT.read_text(encoding="utf-8")] == []
 
 
+@pytest.mark.timeout(600)
 def test_the_script_runs_and_leaves_what_the_page_says(ray_address: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path / "left")],
@@ -27,7 +29,7 @@ def test_the_script_runs_and_leaves_what_the_page_says(ray_address: str, tmp_pat
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=540,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -16,7 +16,7 @@ from fedray.sweep.report.charts import SURFACE_FROM, draw_contour, draw_importan
 from fedray.sweep.report.course import draw_curves, draw_history, draw_timeline, draw_where
 from fedray.sweep.report.importance import Compared, compared, num_best
 from fedray.sweep.report.spent import Round, Spent, rounds_of, since_start, spent
-from fedray.sweep.report.values import Values, values_of
+from fedray.sweep.report.values import Values, in_sight, values_of
 from fedray.sweep.report.words import by_compared, compared_words, ending, order_of
 from fedray.sweep.space import SearchSpace
 
@@ -101,7 +101,7 @@ def _over_values(swept: Swept) -> Iterator[Figure]:
     if drawn:
         yield Figure(
             "slices",
-            draw_slices(drawn, of.scores, whole, swept.floor if of.round_index is None else np.nan, swept.words),
+            draw_slices(drawn, of.scores, whole, in_sight(swept.floor, of.scores), swept.words),
             f"{of.words[0].upper()}{of.words[1:]} of {len(of.trials)} trials over each searched value, the most "
             f"important first.{hollow} Several values move at once: a slope may be another's.",
             f"Scores over {len(drawn)} searched values",
@@ -131,26 +131,33 @@ def _values(swept: Swept, path: str) -> Values | None:
 
 
 def _course(swept: Swept) -> Iterator[Figure]:
-    done = int((swept.trials["outcome"] == "complete").sum())
-    if done:
+    final = swept.trials[swept.trials["outcome"] == "complete"]["score"].tolist()
+    if final:
+        floor = in_sight(swept.floor, final)
         yield Figure(
             "history",
-            draw_history(swept.trials, swept.space.goal.mode, swept.floor, swept.words),
-            f"Final scores of the {done} trials that ran all their rounds, in the order in which they began. The best "
-            "of many noisy scores looks better than it is: run it again with other seeds.",
+            draw_history(swept.trials, swept.space.goal.mode, floor, swept.words),
+            f"Final scores of the {len(final)} trials that ran all their rounds, in the order in which they began. The "
+            f"best of many noisy scores looks better than it is: run it again with other seeds.{_far(swept.floor, floor)}",
             "Final scores by trial, and the best until then",
             real_tiles=False,
         )
     outcomes = dict(zip(swept.trials["trial"].astype(str), swept.trials["outcome"], strict=True))
     curves = _curves(swept)
     if curves:
+        floor = in_sight(swept.floor, [score for curve in curves.values() for score in curve.values()])
         yield Figure(
             "curves",
-            draw_curves(curves, outcomes, swept.floor, swept.words),
-            "Scores by round. Dotted: rounds after which early stopping ended trials.",
+            draw_curves(curves, outcomes, floor, swept.words),
+            f"Scores by round. Dotted: rounds after which early stopping ended trials.{_far(swept.floor, floor)}",
             f"Scores of {len(curves)} trials by round",
             real_tiles=False,
         )
+
+
+def _far(floor: float, shown: float) -> str:
+    """Say what real tiles score where that is known, and too far off to be drawn."""
+    return f" Real tiles score {floor:.3g}, which is out of sight." if np.isfinite(floor) and np.isnan(shown) else ""
 
 
 def _curves(swept: Swept) -> dict[str, dict[int, float]]:

@@ -142,7 +142,7 @@ def _mattered(swept: Swept, figures: Mapping[str, Figure]) -> list[Child]:
         words = compared_words(rows)
         parts += [
             node("h3", f"For {words}"),
-            node("p", node("span", what_mattered(rows), class_="finding")),
+            node("p", what_mattered(rows)),
             chart(figures[name]),
             _importance_table(rows, words),
         ]

@@ -70,9 +70,18 @@ def is_wide(scores: Sequence[float]) -> bool:
     return bool(finite) and min(finite) > 0.0 and max(finite) > _WIDE * min(finite)
 
 
+def in_sight(floor: float, scores: Sequence[float]) -> float:
+    """Return the floor where it lies near scores, else NaN: far off, it would press them into a line."""
+    finite = [score for score in scores if np.isfinite(score)]
+    if not finite:
+        return np.nan
+    span = max(finite) - min(finite)
+    return floor if min(finite) - span <= floor <= max(finite) + span else np.nan
+
+
 def score_axis(axis: "Axes", scores: Sequence[float], words: str) -> None:
     """Set up the axis ``y`` for scores."""
     if is_wide(scores):
         axis.set_yscale("log")
-    axis.set_ylabel(words, fontsize=8, color=MUTED, parse_math=False)
+    axis.set_ylabel(words.replace(" (", "\n("), fontsize=8, color=MUTED, parse_math=False)
     axis.tick_params(axis="y", which="both", labelsize=7.5)

@@ -16,6 +16,7 @@ from fedray.sweep.report import keep_report
 from fedray.sweep.report.figures import Swept, figures_of
 from fedray.sweep.report.importance import COLUMNS, FANOVA, PED_ANOVA
 from fedray.sweep.report.previews import Shown, rows_of, shown_trials
+from fedray.sweep.report.values import in_sight
 from fedray.tracking import Tracker
 from tests.support.html_pages import Page, shown_whole
 from tests.support.swept import PLANTED, leave_sweep
@@ -139,3 +140,11 @@ def test_a_classifiers_answers_are_shown_as_pictures(small_store):
     answers = [Shown(rank, {"trial": rank, "score": 1.0}, np.eye(2, dtype=np.int64)) for rank in ("best", "worst")]
     [row] = rows_of(answers, small_store, real_tiles=True)
     assert [picture.words for picture in row.pictures] == ["best: best, 1", "worst: worst, 1"]
+
+
+@pytest.mark.parametrize(
+    ("floor", "scores", "shown"),
+    [(1.0, [2.0, 3.0], True), (0.1, [3.2, 4.6], False), (1.0, [], False), (5.0, [3.0, 4.0, np.nan], True)],
+)
+def test_a_floor_far_from_all_scores_is_left_out_of_charts(floor, scores, shown):
+    assert np.isfinite(in_sight(floor, scores)) == shown
