@@ -138,7 +138,8 @@ def _course(swept: Swept) -> Iterator[Figure]:
             "history",
             draw_history(swept.trials, swept.space.goal.mode, floor, swept.words),
             f"Final scores of the {len(final)} trials that ran all their rounds, in the order in which they began. The "
-            f"best of many noisy scores looks better than it is: run it again with other seeds.{_far(swept.floor, floor)}",
+            "best of many noisy scores looks better than it is: run it again with other "
+            f"seeds.{_far(swept.floor, floor)}",
             "Final scores by trial, and the best until then",
             real_tiles=False,
         )
