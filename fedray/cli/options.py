@@ -101,13 +101,15 @@ def _same(parsed: JobOptions, default: JobOptions, name: str) -> bool:
     return bool(getattr(parsed.experiment.data, name) == getattr(default.experiment.data, name))
 
 
+_BESIDE_RESUME = {"resume", "dry_run", "trust", "keys", "port"}
+"""Options that say nothing of what is run: where, and whether."""
+
+
 def _check_resume_alone(parsed: JobOptions, default: JobOptions) -> None:
     """Refuse options that --resume would ignore."""
     if parsed.resume is None:
         return
-    before, after = (
-        flatten(job.model_dump(exclude={"resume", "dry_run", "trust"}, warnings=False)) for job in (default, parsed)
-    )
+    before, after = (flatten(job.model_dump(exclude=_BESIDE_RESUME, warnings=False)) for job in (default, parsed))
     if given := [path for path in after if before[path] != after[path]]:
         names = ", ".join("--" + path.removeprefix("experiment.").replace("_", "-") for path in given)
         raise ConfigError(

@@ -1,13 +1,21 @@
 """The sections ``data`` and ``partition``: which tiles there are, and which client has which."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from fedray.config.section import Positive, Section
 
 SITES = "sites"
 """``data.store`` where every client has a store of its own."""
+
+
+def _split(value: Any) -> Any:
+    """Split names that came as one string: Flower's run config and the command line have no lists."""
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+LabelNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_split), Field(min_length=1)]
 
 
 class DataConfig(Section):
@@ -23,9 +31,25 @@ class DataConfig(Section):
     num_domains: int | None = Field(None, ge=1)
     """Scanner domains. For 'colon': rendered into it by deterministic stain and blur shifts, 1 to 4; 1 leaves it as it
     is; unset: 1. Another store brings its own: leave it unset."""
+    labels: LabelNames | None = None
+    """Names of all labels, in the order of their codes, with commas between them, for 'sites': a site may lack some,
+    and one with another label is refused. Unset: the labels are those that the sites have."""
     held_out_domain: str | None = None
     """Domain whose tiles no client has, and no extractor learns from: the store is used as if it lacked them. Those of
     the split that classifiers are scored on are an external test beside it. Unset: none is held out."""
+
+    @model_validator(mode="after")
+    def _labels_of_sites(self) -> Self:
+        if self.labels is None:
+            return self
+        if self.store != SITES:
+            raise ValueError(
+                f"data.labels is for data.store {SITES!r}, where every site names its own labels, but got it with "
+                f"{self.store!r}; leave it out: that store names them"
+            )
+        if twice := sorted({name for name in self.labels if self.labels.count(name) > 1}):
+            raise ValueError(f"data.labels must name every label once, but has {twice[0]!r} twice")
+        return self
 
     @model_validator(mode="after")
     def _sites_hold_out_nothing(self) -> Self:

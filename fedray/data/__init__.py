@@ -22,6 +22,7 @@ from fedray.data.published import SOURCES, import_published, recognise
 from fedray.data.shared import check_shared_target, upload_store
 from fedray.data.sources import (
     Census,
+    KnownTiles,
     OwnStore,
     PartitionedStore,
     TileSource,
@@ -52,6 +53,7 @@ __all__ = [
     "Census",
     "ImportOptions",
     "ImportReport",
+    "KnownTiles",
     "LabelledTiles",
     "LeftOut",
     "OwnStore",

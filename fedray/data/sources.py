@@ -77,8 +77,8 @@ class OwnStore:
             StoreError: The store has a label or a domain that is none of these.
         """
         self._store = store
-        self._labels = _codes(store, "label", store.label_names, label_names)
-        self._domains = _codes(store, "domain", store.domain_names, domain_names)
+        self._labels = codes_of(store, "label", store.label_names, label_names)
+        self._domains = codes_of(store, "domain", store.domain_names, domain_names)
         self._shape = TileShape(store.tile_size, store.channels, len(label_names), len(domain_names))
 
     def shape(self) -> TileShape:
@@ -102,6 +102,40 @@ class OwnStore:
         return count_clipped(self._shape, labels, domains, store.groups[own], limit)
 
 
+class KnownTiles(Protocol):
+    """What is known of tiles, wherever they lie: a store says it, or sites do of theirs together."""
+
+    @property
+    def name(self) -> str:
+        """Name for people."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what they are."""
+        ...
+
+    @property
+    def tile_size(self) -> int:
+        """Edge in pixels."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Colour channels."""
+        ...
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """In the order of their codes."""
+        ...
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """In the order of their codes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Census:
     """What a server must know of the clients' tiles, though it may have none itself."""
@@ -112,6 +146,23 @@ class Census:
     domain_names: tuple[str, ...]
     sizes: tuple[int, ...]
     """Training tiles of each client."""
+    fingerprint: str = ""
+    """Of all their stores together; of the one store where there is one."""
+
+    @property
+    def name(self) -> str:
+        """Name of the tiles for people, where every client has its own."""
+        return SITES
+
+    @property
+    def tile_size(self) -> int:
+        """Edge in pixels."""
+        return self.shape.size
+
+    @property
+    def channels(self) -> int:
+        """Colour channels."""
+        return self.shape.channels
 
 
 def census_of(config: ExperimentConfig) -> Census:
@@ -123,7 +174,7 @@ def census_of(config: ExperimentConfig) -> Census:
     """
     store = local_store(config.data)
     sizes = tuple(client_partition(config).sizes().tolist())
-    return Census(store_shape(store), store.label_names, store.domain_names, sizes)
+    return Census(store_shape(store), store.label_names, store.domain_names, sizes, store.fingerprint)
 
 
 @lru_cache(maxsize=4)
@@ -193,7 +244,7 @@ def site_store(path: str, data: DataConfig) -> TileStore:
     return store
 
 
-def store_shape(store: TileStore) -> TileShape:
+def store_shape(store: KnownTiles) -> TileShape:
     """Return what the tiles of a store have in common."""
     return TileShape(store.tile_size, store.channels, len(store.label_names), len(store.domain_names))
 
@@ -218,8 +269,18 @@ def _read(store: TileStore, indices: NDArray[np.int64]) -> LabelledTiles:
     return LabelledTiles(store.tiles(indices), store.labels[indices], store.domains[indices])
 
 
-def _codes(store: TileStore, kind: str, own: Sequence[str], agreed: Sequence[str]) -> NDArray[np.int64]:
-    """Return the agreed code of each of a store's own."""
+def codes_of(store: TileStore, kind: str, own: Sequence[str], agreed: Sequence[str]) -> NDArray[np.int64]:
+    """Return the agreed code of each of a store's own, int64 [own].
+
+    Args:
+        store: For messages.
+        kind: ``label`` or ``domain``.
+        own: Names in the store, in the order of its codes.
+        agreed: Names in the experiment, in the order of their codes.
+
+    Raises:
+        StoreError: The store has a name that was not agreed upon.
+    """
     known = {name: code for code, name in enumerate(agreed)}
     if unknown := [name for name in own if name not in known]:
         raise StoreError(

@@ -149,7 +149,7 @@ def _run_held(
         keep_newest(out.folder / CHECKPOINT)  # a job that died may have left older ones
         with ended(telling.open(tracker, config, store, key, tags)) as tracked:
             pages = telling.begin(run, store, tracker, tracked, evaluator, out.folder)
-            evaluation = _run_rounds(run, out, tracked, telling.on_round(tracked, store), on_round)
+            evaluation = run_rounds(run, out, tracked, telling.on_round(tracked, store), on_round) or run.evaluate()
             _log_picture(run, out, store, tracked, evaluation)
             telling.end(run, store, tracked, evaluator, evaluation)
             out.push()
@@ -242,8 +242,12 @@ def saved_config(out: Place) -> ExperimentConfig:
     return saved_as(out, EXPERIMENT, load_config, ExperimentConfig)
 
 
-def _run_rounds(run: Run, out: Place, tracked: TrackedRun, log: OnRound, on_round: OnRound) -> Evaluation:
-    """Run the rounds that are left; keep history and checkpoints in the place. Returns the last evaluation."""
+def run_rounds(run: Run, out: Place, tracked: TrackedRun, log: OnRound, on_round: OnRound) -> Evaluation | None:
+    """Run the rounds that are left; keep history and checkpoints in the place.
+
+    Returns:
+        The last evaluation; None where no round was left, or the last one is not evaluated.
+    """
     path = out.folder / RESULTS
     rows: list[dict[Any, Any]] = read_table(path).to_dict("records") if path.exists() else []
     rows = [row for row in rows if row["round"] <= run.state.round_index]  # later ones were lost with their state
@@ -259,7 +263,7 @@ def _run_rounds(run: Run, out: Place, tracked: TrackedRun, log: OnRound, on_roun
             run.save(out.folder / CHECKPOINT)
             out.push()
         on_round(result)
-    return evaluation or run.evaluate()
+    return evaluation
 
 
 def _log_picture(run: Run, out: Place, store: TileStore, tracked: TrackedRun, evaluation: Evaluation) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedray.config import ExperimentConfig, flatten
-from fedray.data import TileStore, client_partition, draw_partition, store_shape, stores_beside
+from fedray.data import KnownTiles, TileStore, client_partition, draw_partition, store_shape, stores_beside
 from fedray.evaluation import Scores
 from fedray.experiment.engines import RoundResult
 from fedray.learning import Arrays
@@ -103,7 +103,7 @@ def _finish_after(run: TrackedRun, status: Status) -> None:
         _logger.warning("%s", error)
 
 
-def default_run_name(config: ExperimentConfig, store: TileStore) -> str:
+def default_run_name(config: ExperimentConfig, store: KnownTiles) -> str:
     """Name a run by its objective or network, data set, what it does otherwise than by default, and seed."""
     begun = ["pre-trained"] if config.starts_from else []
     parts = [f"{config.family.subject} {store.name}", *begun, *_distinctions(config), f"seed {config.seed}"]
@@ -157,7 +157,7 @@ def log_model(
     run: TrackedRun,
     config: ExperimentConfig,
     arrays: Arrays,
-    store: TileStore,
+    store: KnownTiles,
     round_index: int,
     scores: Scores,
     floor: Scores,

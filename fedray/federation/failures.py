@@ -28,8 +28,13 @@ def failure_lines(messages: Iterable[Message], replies: Iterable[Message]) -> li
 
 def failure_reasons(messages: Iterable[Message], replies: Iterable[Message]) -> dict[int, str | None]:
     """Return the reason of each client without a good reply, by node id. Arguments as of :func:`failure_lines`."""
-    answered = list(replies)
-    reasons = {reply.metadata.src_node_id: reply.error.reason for reply in answered if reply.has_error()}
-    heard = {node for reply in answered for node in merged_nodes(reply)}
-    silent = {message.metadata.dst_node_id for message in messages} - heard
+    sent, reasons, heard = list(messages), dict[int, str | None](), set[int]()
+    asked = {message.metadata.message_id: message.metadata.dst_node_id for message in sent}
+    for reply in replies:
+        if reply.has_error():  # of a node that has left, a SuperLink replies in its own name
+            node = asked.get(reply.metadata.reply_to_message_id, reply.metadata.src_node_id)
+            reasons[node] = reply.error.reason
+        else:
+            heard.update(merged_nodes(reply))
+    silent = {message.metadata.dst_node_id for message in sent} - heard - reasons.keys()
     return reasons | dict.fromkeys(silent, "no reply within federation.round_timeout_s")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import fedray
 from fedray.config import ExperimentConfig
-from fedray.data import TileShape, TileStore, stores_beside
+from fedray.data import KnownTiles, TileShape, stores_beside
 from fedray.evaluation.extractors.base import Extractor
 from fedray.tasks import task_of
 
@@ -39,7 +39,7 @@ REMEDIES = {
 """What to do about each of them where it has changed."""
 
 
-def basis_of(config: ExperimentConfig, store: TileStore) -> Basis:
+def basis_of(config: ExperimentConfig, store: KnownTiles) -> Basis:
     """Say what a job rests on that is known before anything starts; the extractor is known once it is prepared."""
     weights = task_of(config).weights_file(config)
     checksum = {WEIGHTS: _digest(weights.read_bytes())} if weights else {}
@@ -82,7 +82,7 @@ class ShownTiles(NamedTuple):
     """Name of each domain code."""
 
     @classmethod
-    def of(cls, store: TileStore) -> "ShownTiles":
+    def of(cls, store: KnownTiles) -> "ShownTiles":
         """Return what is known of a store that is here."""
         return cls(store.fingerprint, store.tile_size, store.channels, store.label_names, store.domain_names)
 
@@ -98,7 +98,7 @@ def shown_tiles(basis: Basis) -> ShownTiles:
     return ShownTiles(basis[TILES], size, channels, tuple(labels), tuple(domains))
 
 
-def _shown(store: TileStore) -> str:
+def _shown(store: KnownTiles) -> str:
     return json.dumps([store.tile_size, store.channels, store.label_names, store.domain_names], ensure_ascii=False)
 
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from fedray.config import ExperimentConfig, load_config, override, validate
-from fedray.data import TileStore
+from fedray.data import KnownTiles
 from fedray.errors import UserError
 from fedray.evaluation import Scores, interval_names, mode_of
 from fedray.federation import SERVER_FILES, load_server
@@ -188,7 +188,7 @@ def log_ending(
     run: TrackedRun,
     config: ExperimentConfig,
     arrays: Arrays,
-    store: TileStore,
+    store: KnownTiles,
     round_index: int,
     scores: Scores,
     floor: Scores,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from fedray.data import TileStore
+from fedray.data import KnownTiles, TileStore
 from fedray.evaluation.confusion import draw_confusion
 from fedray.randomness import stream
 from fedray.storage import picture_bytes, write_whole
@@ -89,7 +89,7 @@ def draw_samples(store: TileStore, preview: Pixels, title: str, bounds: Bounds =
     return _draw_blocks(store, preview, title, bounds, 2, rows)
 
 
-def draw_generated(store: TileStore, preview: Pixels, title: str, bounds: Bounds = WHOLE) -> Pixels:
+def draw_generated(store: KnownTiles, preview: Pixels, title: str, bounds: Bounds = WHOLE) -> Pixels:
     """Draw generated tiles alone: for who must not see real ones. Arguments and result as of :func:`draw_samples`."""
     return _draw_blocks(
         store, preview, title, bounds, 1, lambda label, columns: [("generated", preview[label, :columns])]
@@ -117,7 +117,7 @@ _Row = tuple[str, Pixels]
 
 
 def _draw_blocks(
-    store: TileStore,
+    store: KnownTiles,
     preview: Pixels,
     title: str,
     bounds: Bounds,

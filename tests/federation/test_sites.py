@@ -88,20 +88,30 @@ def test_a_site_may_lack_a_label(small_config, small_store, tmp_path, mode):
 
 
 def answer(**changes):
-    said = {"size": 16, "channels": 3, "labels": ["dark"], "domains": ["default"], "num-tiles": 5}
+    said = {"size": 16, "channels": 3, "labels": ["dark"], "domains": ["default"], "num-tiles": 5, "fingerprint": "f"}
     return ConfigRecord({**said, **changes})
 
 
 def test_labels_keep_their_order_where_all_sites_have_the_same():
-    assert merged({1: answer(labels=["b", "a"]), 2: answer(labels=["b", "a"])}).label_names == ("b", "a")
-    several = merged({1: answer(labels=["b", "a"], domains=["one"]), 2: answer(labels=["c"], domains=["other"])})
+    assert merged({"a": answer(labels=["b", "a"]), "b": answer(labels=["b", "a"])}).label_names == ("b", "a")
+    several = merged({"a": answer(labels=["b", "a"], domains=["one"]), "b": answer(labels=["c"], domains=["other"])})
     assert (several.label_names, several.domain_names, several.sizes) == (("a", "b", "c"), ("one", "other"), (5, 5))
     assert several.shape == TileShape(16, 3, 3, 2)
 
 
+def test_labels_that_the_experiment_names_are_matched_by_name_and_others_are_refused():
+    known = ("c", "a", "b")
+    census = merged({"mitte": answer(labels=["b", "a"]), "nord": answer(labels=["a"])}, known)
+    assert (census.label_names, census.shape.num_labels) == (known, 3)
+    with pytest.raises(
+        FederationError, match=r"that data.labels does not name: nord has 'd', 'e'; it has 'c', 'a', 'b'"
+    ):
+        merged({"mitte": answer(labels=["b"]), "nord": answer(labels=["d", "a", "e"])}, known)
+
+
 def test_sites_whose_tiles_do_not_go_together_are_named(small_config):
-    with pytest.raises(FederationError, match=r"must be alike, but are not \(node 1: 16 px, node 2: 32 px\)"):
-        merged({1: answer(), 2: answer(size=32)})
+    with pytest.raises(FederationError, match=r"must be alike, but are not \(mitte: 16 px, nord: 32 px\)"):
+        merged({"mitte": answer(), "nord": answer(size=32)})
     with pytest.raises(FederationError, match="no site is connected"):
         ask_sites(LocalGrid(client_app, 0), sites_config(small_config))
 
@@ -143,6 +153,8 @@ def test_own_names_are_codes_of_the_agreed_ones(small_store):
     [
         ({"federation__mode": "centralised"}, "needs a federation.mode with several clients, but got 'centralised'"),
         ({"partition__scheme": "dirichlet"}, "every site has its own tiles"),
+        ({"data__labels": "a,b,a"}, "data.labels must name every label once, but has 'a' twice"),
+        ({"data__labels": " , "}, "data.labels"),
         (
             {"privacy__noise_multiplier": 1.0, "gan__generator": "residual", "federation__weighting": "uniform"},
             "which labels a site has would be covered by no account",

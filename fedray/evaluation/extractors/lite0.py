@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -108,13 +109,27 @@ def load_lite0(store: TileStore, config: EvaluationConfig) -> Extractor:
     """
     network = Lite0()
     stored = load_or_build(cache_path(store.fingerprint, f"{NAME}-protocol{PROTOCOL}"), lambda: measure(network, store))
-    network.centre.copy_(torch.from_numpy(stored.arrays["centre"]))
-    network.scale.copy_(torch.from_numpy(stored.arrays["scale"]))
+    return centred_on(stored.arrays["centre"], stored.arrays["scale"], network)
+
+
+def centred_on(centre: NDArray[np.generic], scale: NDArray[np.generic], network: Lite0 | None = None) -> Extractor:
+    """Make the extractor of known centre and scale, float32 [248] each; the weights must be there."""
+    network = network or Lite0()
+    network.centre.copy_(torch.from_numpy(centre))
+    network.scale.copy_(torch.from_numpy(scale))
     return Extractor(NAME, network, WIDTH, hash_weights(network))
 
 
 def measure(network: Lite0, store: TileStore) -> Stored:
     """Measure centre and scale on a store's training tiles, or on all where it has none."""
+    features = measured_features(network, store)
+    centre, scale = centre_and_scale(features.mean(0), features.var(0, correction=0))
+    told = {"protocol": str(PROTOCOL), "fingerprint": store.fingerprint, "num_tiles": str(len(features))}
+    return Stored({"centre": centre, "scale": scale}, told)
+
+
+def measured_features(network: Lite0, store: TileStore) -> torch.Tensor:
+    """Compute the features that centre and scale are measured on, as the network has them: float64 [n, 248]."""
     indices = store.indices("train")
     indices = indices if len(indices) else np.arange(len(store.labels))
     if len(indices) > MAX_MEASURED:
@@ -122,14 +137,15 @@ def measure(network: Lite0, store: TileStore) -> Stored:
     batches = [indices[start : start + BATCH_SIZE] for start in range(0, len(indices), BATCH_SIZE)]
     with torch.inference_mode():
         tiles = (torch.tensor(store.tiles(batch)).permute(0, 3, 1, 2) for batch in batches)
-        features = torch.cat([network.pooled(batch) for batch in tiles]).double()
-    variances = torch.split(features.var(0, correction=0), list(PARTS))
+        return torch.cat([network.pooled(batch) for batch in tiles]).double()
+
+
+def centre_and_scale(mean: torch.Tensor, variance: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return centre and scale, float32 [248] each, of features with this mean and variance, float64 [248] each."""
+    variances = torch.split(variance, list(PARTS))
     # Alike tiles have no variance: their features stay finite, and it is for others to say that they are alike.
     scales = [(part + SHARED_VARIANCE * part.mean()).clamp_min(1e-12) ** -0.5 for part in variances]
-    return Stored(
-        {"centre": features.mean(0).float().numpy(), "scale": torch.cat(scales).float().numpy()},
-        {"protocol": str(PROTOCOL), "fingerprint": store.fingerprint, "num_tiles": str(len(indices))},
-    )
+    return mean.float().numpy(), torch.cat(scales).float().numpy()
 
 
 def _to_working_size(tiles: torch.Tensor) -> torch.Tensor:

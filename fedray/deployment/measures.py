@@ -1,0 +1,123 @@
+"""What a site says of its real tiles, so that generated ones are scored where none is: counts, and sums of features."""
+
+import numpy as np
+import torch
+from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from numpy.typing import NDArray
+
+from fedray.config import SITES, DataConfig, ExperimentConfig
+from fedray.data import TileStore, site_store
+from fedray.data.sources import codes_of
+from fedray.data.tiles import TileShape, count_cells
+from fedray.evaluation import EvaluationError
+from fedray.evaluation.sums import FeatureSums
+from fedray.federation.messages import experiment_of, from_record, to_record
+from fedray.federation.sites import AGREED, STORE
+from fedray.federation.traffic import Part
+from fedray.learning import Arrays
+from fedray.randomness import stream
+
+CENTRE, MEASURE = f"{MessageType.QUERY}.centre", f"{MessageType.QUERY}.measure"
+"""Questions: how many tiles there are to compare with, and where their features lie; and sums over so many of them."""
+WANTED, SUMS, IDENTITY = "wanted", "sums", "identity"
+"""Records: what is asked for, what is answered, and the hash of the extractor's weights that it was answered with."""
+
+LEAST = 16
+"""Tiles, at least, of which a site says sums: of fewer they would say much of each."""
+
+MESSAGES = (
+    Part(
+        "site", CENTRE, SUMS, "counts|num|mean|squares",
+        "how many test tiles of each label and domain it has; number, mean and variance of training tiles' features",
+        "server", "once, before the first evaluation", "4 kB",
+    ),
+    Part(
+        "server", MEASURE, WANTED, "cells|centre|scale",
+        "how many test tiles of each label and domain to measure; mean and scale of the features over all sites",
+        "each site", "the same", "2 kB",
+    ),
+    Part(
+        "site", MEASURE, SUMS, "num|mean|scatter|first|second|third|same",
+        "sums of its measured tiles' features, and of their products by twos and threes", "server", "the same",
+        "21 MB",
+    ),
+    Part(
+        "site", MEASURE, IDENTITY, "weights", "hash of the extractor's weights", "server", "the same", "64 letters",
+    ),
+)  # fmt: skip
+"""What is sent beside an experiment's messages where generated tiles are scored."""
+
+
+def located(message: Message, context: Context) -> Message:
+    """Count the tiles to compare with, and say where the training tiles' features lie."""
+    from fedray.evaluation.extractors.lite0 import Lite0, measured_features  # here: torch-fidelity takes seconds
+
+    config, tiles = experiment_of(message), _Tiles(message, context)
+    features = measured_features(Lite0(), tiles.store)
+    mean = features.mean(0)
+    said: Arrays = {
+        "counts": tiles.counts(config.evaluation.split),
+        "num": np.array(float(len(features))),
+        "mean": mean.numpy(),
+        "squares": (features - mean).square().sum(0).numpy(),
+    }
+    return Message(RecordDict({SUMS: to_record(said)}), reply_to=message)
+
+
+def measured(message: Message, context: Context) -> Message:
+    """Sum over the features of as many tiles of each label and domain as are asked for, always the same ones."""
+    from fedray.evaluation.extractors.lite0 import centred_on
+
+    config, tiles = experiment_of(message), _Tiles(message, context)
+    wanted = from_record(message.content.array_records[WANTED])
+    if (num := int(wanted["cells"].sum())) < LEAST:
+        raise EvaluationError(
+            f"this site says sums of at least {LEAST} tiles, but was asked for those of {num}: they would say much of "
+            "each; raise evaluation.num_samples"
+        )
+    extractor = centred_on(wanted["centre"], wanted["scale"])
+    chosen = tiles.drawn(config, wanted["cells"].astype(np.int64))
+    features = extractor.features(tiles.store.tiles(chosen), torch.device("cpu"))
+    content = {
+        SUMS: to_record(FeatureSums.of(features).arrays()),
+        IDENTITY: ConfigRecord({"weights": extractor.identity}),
+    }
+    return Message(RecordDict(content), reply_to=message)
+
+
+class _Tiles:
+    """A site's store, with labels and domains as the experiment counts them."""
+
+    def __init__(self, message: Message, context: Context) -> None:
+        agreed = message.content.config_records[AGREED]
+        labels, domains = ([str(name) for name in agreed[key]] for key in ("labels", "domains"))  # type: ignore[union-attr]
+        self.store: TileStore = site_store(str(context.node_config[STORE]), DataConfig(store=SITES))
+        self._shape = TileShape(self.store.tile_size, self.store.channels, len(labels), len(domains))
+        self._labels = codes_of(self.store, "label", self.store.label_names, labels)[self.store.labels]
+        self._domains = codes_of(self.store, "domain", self.store.domain_names, domains)[self.store.domains]
+
+    def counts(self, split: str) -> NDArray[np.int64]:
+        """Count the tiles of a split, [label, domain]."""
+        indices = self.store.indices(split)
+        indices = indices if len(indices) >= LEAST else indices[:0]  # none that may be asked for
+        return count_cells(self._shape, self._labels[indices], self._domains[indices])
+
+    def drawn(self, config: ExperimentConfig, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Draw so many tiles of each label and domain, [label, domain]; the same ones in every run."""
+        indices, split = self.store.indices(config.evaluation.split), config.evaluation.split
+        chosen = []
+        for label, domain in np.argwhere(cells > 0).tolist():
+            there = indices[(self._labels[indices] == label) & (self._domains[indices] == domain)]
+            # By name: a code is another one where the sites are others.
+            address = (self._name("label", label), self._name("domain", domain))
+            random = stream(0, "evaluation", "site", split, *address)
+            chosen.append(random.choice(there, cells[label, domain], replace=False))
+        return np.sort(np.concatenate(chosen))
+
+    def _name(self, kind: str, code: int) -> str:
+        codes, names = (
+            (self._labels, [self.store.label_names[own] for own in self.store.labels])
+            if kind == "label"
+            else (self._domains, [self.store.domain_names[own] for own in self.store.domains])
+        )
+        return names[int(np.flatnonzero(codes == code)[0])]

@@ -1,0 +1,173 @@
+"""Four sites with four stores, and a server without a tile: real processes on loopback, started as users start them."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+
+from fedray.config import override, save_config
+from fedray.data import Tile, client_partition, write_store
+from fedray.evaluation.extractors.lite0 import load_lite0
+from fedray.evaluation.metrics import Sample
+from fedray.evaluation.metrics.distances import fid, kid
+from fedray.federation import load_checkpoint, shared_arrays
+from fedray.randomness import torch_stream
+from fedray.results import Finished
+from fedray.results.place import Place
+from fedray.storage import read_table
+from fedray.testing import small_experiment
+from fedray.tracking import recorded_run
+from tests.support.federation import assert_close, run
+from tests.support.hospitals import hospitals
+from tests.support.jobs import load
+from tests.support.loopback import wait_until
+from tests.support.small import random_tiles
+
+NAMES = ("charite", "mitte", "nord", "west")
+LABELS = ("bright", "dark")
+
+
+def entries(store, indices, names):
+    for index in indices:
+        label, split = store.label_names[store.labels[index]], "train" if index in store.indices("train") else "test"
+        yield Tile(store.tiles([index])[0], names.index(label), 0, f"g{index}", split, "test")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """All tiles in one store, labels in the order that the sites agree upon."""
+    tiles = (tile._replace(label=1 - tile.label) for tile in random_tiles(128))
+    return write_store(tmp_path_factory.mktemp("whole") / "store", tiles, label_names=LABELS)
+
+
+@pytest.fixture(scope="module")
+def simulated(whole):
+    """The experiment in one process, on the partition that the sites have."""
+    values = {
+        "data.store": str(whole.path), "partition.scheme": "dirichlet", "partition.alpha": 1.0,
+        "federation.num_clients": 4, "federation.num_rounds": 3, "federation.local_steps": 1,
+        "federation.aggregate": "both", "evaluation.every": 3, "evaluation.num_samples": None,
+    }  # fmt: skip
+    return small_experiment(values)
+
+
+@pytest.fixture(scope="module")
+def stores(whole, simulated, tmp_path_factory):
+    """A store a site: one files its labels the other way round, and test tiles are dealt out evenly."""
+    folder, found = tmp_path_factory.mktemp("stores"), {}
+    for number, (name, share) in enumerate(zip(NAMES, client_partition(simulated).clients, strict=True)):
+        names = LABELS[::-1] if name == "mitte" else LABELS
+        mine = [*share.tolist(), *whole.indices("test")[number::4].tolist()]
+        present = [label for label in names if label in {whole.label_names[whole.labels[index]] for index in mine}]
+        found[name] = write_store(folder / name, entries(whole, mine, present), label_names=present).path
+    return found
+
+
+@pytest.fixture(scope="module")
+def federation(stores, tmp_path_factory):
+    with hospitals(tmp_path_factory.mktemp("hospitals"), stores) as federation:
+        yield federation
+
+
+@pytest.fixture(scope="module")
+def config_file(simulated, tmp_path_factory):
+    values = {"data.store": "sites", "partition.scheme": "iid", "partition.alpha": 0.5, "data.tile_size": None}
+    path = tmp_path_factory.mktemp("config") / "sites.yaml"
+    save_config(override(simulated, {**values, "data.num_domains": None}, source="the test"), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(federation, config_file, tmp_path_factory):
+    """The results of a run of three rounds, and MLflow's address."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        assert load("server").main(federation.train("--config", config_file, "--out", folder / "out")) in (None, 0)
+    return folder / "out", f"sqlite:///{folder}/mlflow.db"
+
+
+def test_four_sites_equal_the_simulation_of_their_partition(trained, simulated):
+    out, _ = trained
+    expected, reports, _ = run(simulated)
+    found = Finished.open(out)
+    assert found.rounds == 3 and found.tiles.label_names == LABELS
+    assert_close(found.arrays, shared_arrays(expected))
+    history = read_table(out / "results.parquet")
+    assert history["round"].tolist() == [1, 2, 3]
+    for name, value in reports[-1].losses.items():
+        assert history[f"loss/{name}"].iloc[-1] == pytest.approx(value, rel=1e-4)
+
+
+def test_the_server_scores_as_if_it_had_all_tiles(trained, whole):
+    """Against the features of the pooled tiles: the default extractor, centred on the pooled training tiles."""
+    out, _ = trained
+    found = Finished.open(out)
+    test = whole.indices("test")
+    labels = np.sort(whole.labels[test])
+    extractor = load_lite0(whole, found.config.evaluation)
+    tiles = found.sampler().sample(labels, torch_stream(found.config.seed, "evaluation", 3), np.zeros_like(labels))
+    real, fake = (extractor.features(each, "cpu") for each in (whole.tiles(test), tiles))
+    samples = [Sample(each, labels) for each in (real, fake)]
+    assert set(found.scores) == {f"{kind}/efficientnet-lite0/{len(test)}" for kind in ("fid", "kid")}
+    assert found.scores[f"fid/efficientnet-lite0/{len(test)}"] == pytest.approx(fid(*samples), rel=1e-6)
+    assert found.scores[f"kid/efficientnet-lite0/{len(test)}"] == pytest.approx(kid(real, fake), rel=1e-6)
+
+
+def test_no_process_of_the_servers_has_opened_a_store(trained, federation, stores):
+    opened = federation.opened_by_server()
+    assert any("fedray/deployment/experiment.py" in path or "deployment/__pycache__" in path for path in opened)
+    folder = str(next(iter(stores.values())).parent)
+    assert [path for path in opened if path.startswith(folder) or path.endswith(("tiles.arrow", "store.json"))] == []
+
+
+def test_mlflow_has_the_run_and_its_model(trained):
+    out, uri = trained
+    found = recorded_run(Finished.open(out).run_id, uri)
+    assert found.status == "FINISHED"
+    assert Finished.open(found.run_id, uri).rounds == 3
+    assert (out / "samples.png").exists()
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(trained, federation, config_file, tmp_path, monkeypatch):
+    """Sites that are a round ahead of the checkpoint take up the state that they had in it."""
+    out = tmp_path / "out"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    job, said = load("server"), []
+
+    def show(text, *more, **options):
+        said.append(str(text))
+        if "round 1 of 3" in str(text):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.print", show)
+        with pytest.raises(KeyboardInterrupt):
+            job.main(federation.train("--config", config_file, "--out", out))
+    wait_until(lambda: not Place.at(out).is_locked(), "the server to let go")
+    assert load_checkpoint(max((out / "checkpoint").glob("round-*")))[0].round_index < 3
+    job.main(federation.train("--resume", out))
+    assert_close(Finished.open(out).arrays, Finished.open(trained[0]).arrays)
+    assert Finished.open(out).scores == pytest.approx(Finished.open(trained[0]).scores, rel=1e-5)
+
+
+def test_a_failed_run_ends_with_an_error_that_names_site_and_cause(federation, config_file, tmp_path, capsys):
+    job = load("server")
+    command = federation.train("--config", config_file, "--out", tmp_path / "out", "--data.labels", "bright")
+    with pytest.raises(Exception, match=r"charite has 'dark'.*nord has 'dark'") as failed:
+        job.main(command)
+    assert str(failed.value).startswith("the run failed: ")
+    assert not (tmp_path / "out" / "experiment.json").exists(), "nothing has begun"
+
+
+def test_a_site_whose_key_is_not_registered_is_told_so(federation, stores, tmp_path):
+    strange = tmp_path / "keys"
+    load("site").main(["keys", "--out", str(strange), "--sites", "nobody"])
+    (strange / "sites" / "nobody" / "ca.crt").write_bytes((federation.keys / "ca.crt").read_bytes())
+    folder = federation.keys / "sites" / "nobody"
+    os.rename(strange / "sites" / "nobody", folder)
+    process = federation.join("nobody", stores["nord"])
+    assert process.wait(120) == 2
+    last = federation.log("nobody").splitlines()[-1]
+    assert re.match(r"error: the SuperNode of site 'nobody' ended .* is .*site.key registered there", last), last
