@@ -11,6 +11,7 @@ from PIL import Image
 
 from fedray.config import ExperimentConfig, load_config
 from fedray.data import Census
+from fedray.deployment.grid import SoonGrid
 from fedray.deployment.run import SitesRun
 from fedray.evaluation import Scores
 from fedray.experiment.engines import RoundResult
@@ -70,13 +71,14 @@ def run_on_sites(
             return _result(config, place, outcome["run_id"], outcome["scores"])
         start = opened_start(config.starts_from)
         wait_for_sites(grid, config)
-        census = ask_sites(grid, config)
+        near = SoonGrid(grid)
+        census = ask_sites(near, config, site_names(grid))
         basis = {**basis_of(config, census), **rests_on(start)}
         check_basis(place, EXPERIMENT, basis)
         _tell(census)
         check_tracking(tracking_uri)
         key = open_folder(place, EXPERIMENT, config, basis)
-        run = SitesRun(config, AgreedGrid(grid, census, key), census, start)
+        run = SitesRun(config, AgreedGrid(near, census, key), census, start)
         return _run(run, census, start, place, Tracker(tracking_uri, config.tracking.experiment), key, on_round)
 
 

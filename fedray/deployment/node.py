@@ -83,7 +83,8 @@ class Worker:
                 _logger.warning("a message of the server's was not answered: %s", error)
             finally:
                 push_task_output(client, context, status, details)
-                heartbeat.stop()
+                if heartbeat.is_running:
+                    heartbeat.stop()
 
     def _replied(self, message: Message, context: Context) -> tuple[Message, str]:
         """Return the reply, and what failed where it is an error."""

@@ -10,8 +10,10 @@ from fedray.config import SITES, ExperimentConfig, override
 from fedray.deployment.bundle import bundle_of
 from fedray.deployment.control import Control, ServerError, site_keys
 from fedray.deployment.keys import AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY, KeysError
+from fedray.deployment.scores import check_extractor
 from fedray.deployment.site import flower_process
 from fedray.storage import private_folder
+from fedray.tasks import task_of
 
 _LOOK_S = 0.2
 """Between two looks whether it answers, in seconds."""
@@ -91,9 +93,13 @@ def on_sites(config: ExperimentConfig) -> ExperimentConfig:
 
     Raises:
         ConfigError: It asks for what sites cannot do.
+        EvaluationError: It asks for features that they cannot agree upon.
     """
     values = {"data.store": SITES, "data.tile_size": None, "data.num_domains": None}
-    return override(config, values, source="an experiment on sites").resolved()
+    resolved = override(config, values, source="an experiment on sites").resolved()
+    if task_of(resolved).ABILITY == "samples":
+        check_extractor(resolved)
+    return resolved
 
 
 def submit(

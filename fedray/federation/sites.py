@@ -92,14 +92,19 @@ def _own_path(context: Context) -> str:
 # The server.
 
 
-def ask_sites(grid: Grid, config: ExperimentConfig) -> Census:
+def ask_sites(grid: Grid, config: ExperimentConfig, named: Mapping[int, str] | None = None) -> Census:
     """Ask all sites what tiles they have.
+
+    Args:
+        grid: Where they are.
+        config: Of the experiment.
+        named: Their names, by node id; unset: as of :func:`site_names`.
 
     Raises:
         FederationError: There is no site, one did not answer, their tiles do not go together, or one has a label that
             the experiment does not know.
     """
-    names = site_names(grid)
+    names = named or site_names(grid)
     nodes = sorted(names)
     if not nodes:
         raise FederationError("no site is connected: start a SuperNode at every site before the run")

@@ -15,7 +15,7 @@ from fedray.federation import load_checkpoint, shared_arrays
 from fedray.randomness import torch_stream
 from fedray.results import Finished
 from fedray.results.place import Place
-from fedray.storage import read_table
+from fedray.storage import InUseError, read_table
 from fedray.testing import small_experiment
 from fedray.tracking import recorded_run
 from tests.support.federation import assert_close, run
@@ -80,15 +80,36 @@ def config_file(simulated, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(federation, config_file, tmp_path_factory):
-    """The results of a run of three rounds, and MLflow's address."""
-    folder = tmp_path_factory.mktemp("runs")
+    """The results of a run of three rounds that was stopped after the first, and went on; and MLflow's address."""
+    folder, job = tmp_path_factory.mktemp("runs"), load("server")
+    out, uri = folder / "out", f"sqlite:///{folder}/mlflow.db"
+
+    def stop(text, *more, **options):
+        if "round 1 of 3" in str(text):
+            raise KeyboardInterrupt
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        assert load("server").main(federation.train("--config", config_file, "--out", folder / "out")) in (None, 0)
-    return folder / "out", f"sqlite:///{folder}/mlflow.db"
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        with patch.context() as printing, pytest.raises(KeyboardInterrupt):
+            printing.setattr("builtins.print", stop)
+            job.main(federation.train("--config", config_file, "--out", out))
+        wait_until(lambda: is_free(out), "the server to let go")
+        [checkpoint] = (out / "checkpoint").glob("round-*")
+        assert load_checkpoint(checkpoint)[0].round_index < 3
+        job.main(federation.train("--resume", out))
+    return out, uri
+
+
+def is_free(out):
+    try:
+        with Place.at(out).held():
+            return True
+    except InUseError:
+        return False
 
 
 def test_four_sites_equal_the_simulation_of_their_partition(trained, simulated):
+    """That was never stopped: sites a round ahead of the checkpoint took up the state that they had in it."""
     out, _ = trained
     expected, reports, _ = run(simulated)
     found = Finished.open(out)
@@ -128,28 +149,6 @@ def test_mlflow_has_the_run_and_its_model(trained):
     assert found.status == "FINISHED"
     assert Finished.open(found.run_id, uri).rounds == 3
     assert (out / "samples.png").exists()
-
-
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(trained, federation, config_file, tmp_path, monkeypatch):
-    """Sites that are a round ahead of the checkpoint take up the state that they had in it."""
-    out = tmp_path / "out"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    job, said = load("server"), []
-
-    def show(text, *more, **options):
-        said.append(str(text))
-        if "round 1 of 3" in str(text):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("builtins.print", show)
-        with pytest.raises(KeyboardInterrupt):
-            job.main(federation.train("--config", config_file, "--out", out))
-    wait_until(lambda: not Place.at(out).is_locked(), "the server to let go")
-    assert load_checkpoint(max((out / "checkpoint").glob("round-*")))[0].round_index < 3
-    job.main(federation.train("--resume", out))
-    assert_close(Finished.open(out).arrays, Finished.open(trained[0]).arrays)
-    assert Finished.open(out).scores == pytest.approx(Finished.open(trained[0]).scores, rel=1e-5)
 
 
 def test_a_failed_run_ends_with_an_error_that_names_site_and_cause(federation, config_file, tmp_path, capsys):
