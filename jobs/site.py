@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from fedray.cli.commands import run_command
 from fedray.cli.options import run_job
-from fedray.cli.site import make_keys, take_part
+from fedray.cli.site import make_keys, show_log, take_part
 
 COMMANDS = {
     "keys": (make_keys, "Make keys and certificates for a trial: python jobs/site.py keys --sites NAME NAME."),
     "run": (take_part, "Take part in the server's runs: python jobs/site.py run --store STORE --server HOST:PORT."),
+    "log": (show_log, "Look whether the site's log is whole, and show its end: python jobs/site.py log --log DIR."),
 }
 
 

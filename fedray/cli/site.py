@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fedray.cli.options import parse_options
 from fedray.config import ConfigError
+from fedray.deployment.audit import read_log, verified
 from fedray.deployment.keys import AUTHORITY_KEY, SERVER, SITES, make_trial
+from fedray.deployment.policy import Policy
 from fedray.deployment.site import Site, opened, run_site
 from fedray.terminal import plain_console
 
@@ -56,6 +58,11 @@ class SiteOptions(BaseModel):
     """Where the server listens; its certificate must name this host."""
     state: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("site-state")
     """Folder for what the site's client keeps between rounds: its own networks, and moments of its optimisers."""
+    log: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("site-log")
+    """Folder of the site's log: a line for every message in and out, each with the hash of the one before it."""
+    policy: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """YAML file with the site's rules, such as 'rounds: 100'; a message that breaks one is refused by the rule's name.
+    Unset: no rules."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Look at keys and store, say what the site would bring, and start nothing."""
 
@@ -66,7 +73,8 @@ def take_part(argv: Sequence[str], description: str) -> None:
     if options.store is None or options.server is None:
         missing = [name for name in ("store", "server") if getattr(options, name) is None]
         raise ConfigError(f"--{' and --'.join(missing)} must be given: the site's tile store, and the server's address")
-    site = Site(options.keys, options.store, options.server, options.state)
+    policy = Policy() if options.policy is None else Policy.read(options.policy)
+    site = Site(options.keys, options.store, options.server, options.state, options.log, policy)
     card, store = opened(site)
     labels, tiles = ", ".join(store.label_names), len(store.indices("train"))
     console = plain_console()
@@ -76,3 +84,31 @@ def take_part(argv: Sequence[str], description: str) -> None:
     console.print(f"connecting to {options.server}; Ctrl-C ends it", soft_wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the SuperNode is ended, too
     run_site(site)
+
+
+class LogOptions(BaseModel):
+    """Options of ``log``."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+
+    log: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("site-log")
+    """Folder of the site's log."""
+    last: Annotated[int, Field(ge=0)] = 20
+    """Lines to show, the last ones, >= 0; all of them are looked at."""
+    run: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Show the lines of one run alone, by the name that they give it."""
+
+
+def show_log(argv: Sequence[str], description: str) -> None:
+    """Look whether the log is whole, and show its last lines."""
+    options = parse_options(LogOptions, argv, description)
+    end = verified(options.log)
+    lines = [said for said in read_log(options.log) if options.run in (None, said.get("run"))]
+    console = plain_console()
+    for said in lines[len(lines) - options.last :] if options.last < len(lines) else lines:
+        size = sum(record["bytes"] for record in said.get("records", {}).values())
+        what = said.get("error") or f"{', '.join(said.get('records', {}))}: {size:,} bytes"
+        where = f"round {said['round']}" if said.get("round") else ""
+        told = f"{said['time']}  {said['direction']:3}  {said['kind']:16} {where:9} {said['decision']:9} {what}"
+        console.print(told, soft_wrap=True)
+    console.print(f"whole: {end.lines} line(s); the last one's hash is {end.hash}", soft_wrap=True)

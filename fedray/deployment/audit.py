@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,6 +110,12 @@ def described(message: Message, decision: str) -> dict[str, Any]:
             digest.update(text)
             records[name] = {"bytes": len(text), "entries": len(values), "names": list(values)[:_SHOWN]}
     return told | {"records": records, "sha256": digest.hexdigest()}
+
+
+def read_log(folder: Path) -> Iterator[dict[str, Any]]:
+    """Read the lines of a log that is whole."""
+    for path in sorted(folder.glob("audit-*.jsonl")):
+        yield from map(json.loads, path.read_bytes().splitlines())
 
 
 def verified(folder: Path) -> End:

@@ -36,16 +36,19 @@ Answer = Callable[[Message, Context], Message]
 class Worker:
     """Answers what a SuperNode of this machine receives."""
 
-    def __init__(self, address: str, secret: bytes, node_config: Mapping[str, str | int], answer: Answer) -> None:
+    def __init__(
+        self, address: str, secret: bytes, name: str, node_config: Mapping[str, str | int], answer: Answer
+    ) -> None:
         """Name the SuperNode.
 
         Args:
             address: Host and port of its runtime, on loopback.
             secret: That it was started with.
+            name: Of the site, for messages to the server.
             node_config: What the site says of itself to ``answer``: the SuperNode is not told where the store is.
             answer: Of the site.
         """
-        self._address, self._node_config, self._answer = address, dict(node_config), answer
+        self._address, self._name, self._node_config, self._answer = address, name, dict(node_config), answer
         signed = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={ACQUIRE})
         self._client = self._connect(signed)
 
@@ -92,7 +95,7 @@ class Worker:
             return self._answer(message, context), ""
         except Exception as error:
             _logger.exception("the %s message failed", message.metadata.message_type)
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"site {self._name!r}: {type(error).__name__}: {error}"
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message), reason
 
 

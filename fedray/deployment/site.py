@@ -12,8 +12,10 @@ from pathlib import Path
 
 from fedray.config import SITES, DataConfig
 from fedray.data import TileStore, site_store
+from fedray.deployment.audit import AuditLog
 from fedray.deployment.kept import STATE
 from fedray.deployment.keys import AUTHORITY, SITE_KEY, KeysError, SiteCard
+from fedray.deployment.policy import Policy
 from fedray.errors import UserError
 from fedray.federation.sites import STORE
 from fedray.storage import private_folder, scratch_folder
@@ -35,12 +37,16 @@ class Site:
         store: Path of its tile store.
         server: Host and port of the SuperLink.
         state: Folder for what its client keeps.
+        log: Folder of its log.
+        policy: Its rules.
     """
 
     keys: Path
     store: Path
     server: str
     state: Path
+    log: Path
+    policy: Policy
 
 
 def opened(site: Site) -> tuple[SiteCard, TileStore]:
@@ -49,24 +55,29 @@ def opened(site: Site) -> tuple[SiteCard, TileStore]:
     Raises:
         KeysError: A key or a certificate is missing.
         StoreError: The store cannot be opened, or has no training tile.
+        PolicyError: The store is one that the site's rules forbid to bring.
     """
     card = SiteCard.read(site.keys)
     for name in (AUTHORITY, SITE_KEY):
         if not (site.keys / name).is_file():
             raise KeysError(f"there is no {site.keys / name}; `jobs/site.py keys` makes it for a trial")
-    return card, site_store(str(site.store), DataConfig(store=SITES))
+    store = site_store(str(site.store), DataConfig(store=SITES))
+    site.policy.check_store(store)
+    return card, store
 
 
 def run_site(site: Site) -> None:
     """Take part in the server's runs until this process is told to end.
 
     Raises:
-        SiteError: The SuperNode ended by itself. Others as of :func:`opened`.
+        SiteError: The SuperNode ended by itself.
+        BrokenLogError: The log was changed: nothing is added to it. Others as of :func:`opened`.
     """
-    from fedray.deployment.client import client_app  # here: PyTorch takes seconds, and what is wrong is said at once
+    card, store = opened(site)
+    log = AuditLog(site.log)
+    from fedray.deployment.client import SiteApp  # here: PyTorch takes seconds, and what is wrong is said at once
     from fedray.deployment.node import Worker
 
-    card, store = opened(site)
     private_folder(site.state)
     node_config: dict[str, str | int] = {
         "partition-id": card.number,
@@ -74,7 +85,7 @@ def run_site(site: Site) -> None:
         STATE: str(site.state.absolute()),
     }
     with _super_node(site) as (process, address, secret):
-        Worker(address, secret, node_config, client_app).work(lambda: process.poll() is None)
+        Worker(address, secret, card.name, node_config, SiteApp(site.policy, log)).work(lambda: process.poll() is None)
     raise SiteError(
         f"the SuperNode of site {card.name!r} ended with status {process.returncode}: is {site.server} the server, "
         f"does its certificate name that host, and is {site.keys / SITE_KEY} registered there? Its lines above say more"

@@ -55,7 +55,7 @@ def test_every_missing_line_is_found_and_nothing_is_added_then(log):
                 AuditLog(log)
         path.write_bytes(content)
     sorted(log.glob("*.jsonl"))[1].unlink()
-    with pytest.raises(BrokenLogError, match="audit-000002.jsonl is missing"):
+    with pytest.raises(BrokenLogError, match=r"audit-000002\.jsonl is missing"):
         verified(log)
 
 

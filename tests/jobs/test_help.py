@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.jobs import JOBS
 
-COMMANDS = {"server": ("run", "train"), "site": ("keys", "run")}
+COMMANDS = {"server": ("run", "train"), "site": ("keys", "run", "log")}
 """Of the jobs that have several."""
 ALL_JOBS = [(path.stem, command) for path in sorted(JOBS.glob("*.py")) for command in COMMANDS.get(path.stem, ("",))]
 _MARKUP = re.compile(r"``|:[a-z]+:`|\bS[12]\b|\[/?(bold|dim|red)\]")

@@ -42,7 +42,14 @@ class Hospitals:
     def join(self, name: str, store: Path, **environment: str) -> "subprocess.Popen[bytes]":
         """Start a site."""
         words = ["site", "run", "--keys", self.keys / "sites" / name, "--store", store]
-        words += ["--server", f"127.0.0.1:{self.port}", "--state", self.folder / f"state-{name}"]
+        words += [
+            "--server",
+            f"127.0.0.1:{self.port}",
+            "--state",
+            self.folder / f"state-{name}",
+            "--log",
+            self.folder / f"log-{name}",
+        ]
         return self._start(name, words, environment)
 
     def train(self, *words: object) -> list[str]:
