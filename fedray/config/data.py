@@ -11,7 +11,7 @@ SITES = "sites"
 
 
 def _split(value: Any) -> Any:
-    """Split names that came as one string: Flower's run config and the command line have no lists."""
+    """Split names with commas that came as one string: Flower's run config has no lists."""
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
@@ -32,8 +32,8 @@ class DataConfig(Section):
     """Scanner domains. For 'colon': rendered into it by deterministic stain and blur shifts, 1 to 4; 1 leaves it as it
     is; unset: 1. Another store brings its own: leave it unset."""
     labels: LabelNames | None = None
-    """Names of all labels, in the order of their codes, with commas between them, for 'sites': a site may lack some,
-    and one with another label is refused. Unset: the labels are those that the sites have."""
+    """Names of all labels, in the order of their codes, for 'sites': a site may lack some, and one with another label
+    is refused. Unset: the labels are those that the sites have."""
     held_out_domain: str | None = None
     """Domain whose tiles no client has, and no extractor learns from: the store is used as if it lacked them. Those of
     the split that classifiers are scored on are an external test beside it. Unset: none is held out."""

@@ -5,14 +5,14 @@ import torch
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from numpy.typing import NDArray
 
-from fedray.config import SITES, DataConfig, ExperimentConfig
-from fedray.data import TileStore, site_store
+from fedray.config import SITES, DataConfig
+from fedray.data import site_store
 from fedray.data.sources import codes_of
 from fedray.data.tiles import TileShape, count_cells
 from fedray.evaluation import EvaluationError
 from fedray.evaluation.sums import FeatureSums
 from fedray.federation.messages import experiment_of, from_record, to_record
-from fedray.federation.sites import AGREED, STORE
+from fedray.federation.sites import AGREED, STORE, names_in
 from fedray.federation.traffic import Part
 from fedray.learning import Arrays
 from fedray.randomness import stream
@@ -76,7 +76,7 @@ def measured(message: Message, context: Context) -> Message:
             "each; raise evaluation.num_samples"
         )
     extractor = centred_on(wanted["centre"], wanted["scale"])
-    chosen = tiles.drawn(config, wanted["cells"].astype(np.int64))
+    chosen = tiles.drawn(config.evaluation.split, wanted["cells"].astype(np.int64))
     features = extractor.features(tiles.store.tiles(chosen), torch.device("cpu"))
     content = {
         SUMS: to_record(FeatureSums.of(features).arrays()),
@@ -89,35 +89,27 @@ class _Tiles:
     """A site's store, with labels and domains as the experiment counts them."""
 
     def __init__(self, message: Message, context: Context) -> None:
+        self.store = site_store(str(context.node_config[STORE]), DataConfig(store=SITES))
         agreed = message.content.config_records[AGREED]
-        labels, domains = ([str(name) for name in agreed[key]] for key in ("labels", "domains"))  # type: ignore[union-attr]
-        self.store: TileStore = site_store(str(context.node_config[STORE]), DataConfig(store=SITES))
-        self._shape = TileShape(self.store.tile_size, self.store.channels, len(labels), len(domains))
-        self._labels = codes_of(self.store, "label", self.store.label_names, labels)[self.store.labels]
-        self._domains = codes_of(self.store, "domain", self.store.domain_names, domains)[self.store.domains]
+        self._names = names_in(agreed, "labels"), names_in(agreed, "domains")
+        store, (labels, domains) = self.store, self._names
+        self._labels = codes_of(store, "label", store.label_names, labels)[store.labels]
+        self._domains = codes_of(store, "domain", store.domain_names, domains)[store.domains]
 
     def counts(self, split: str) -> NDArray[np.int64]:
         """Count the tiles of a split, [label, domain]."""
         indices = self.store.indices(split)
         indices = indices if len(indices) >= LEAST else indices[:0]  # none that may be asked for
-        return count_cells(self._shape, self._labels[indices], self._domains[indices])
+        labels, domains = self._names
+        shape = TileShape(self.store.tile_size, self.store.channels, len(labels), len(domains))
+        return count_cells(shape, self._labels[indices], self._domains[indices])
 
-    def drawn(self, config: ExperimentConfig, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    def drawn(self, split: str, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Draw so many tiles of each label and domain, [label, domain]; the same ones in every run."""
-        indices, split = self.store.indices(config.evaluation.split), config.evaluation.split
-        chosen = []
+        indices, chosen = self.store.indices(split), []
         for label, domain in np.argwhere(cells > 0).tolist():
             there = indices[(self._labels[indices] == label) & (self._domains[indices] == domain)]
             # By name: a code is another one where the sites are others.
-            address = (self._name("label", label), self._name("domain", domain))
-            random = stream(0, "evaluation", "site", split, *address)
+            random = stream(0, "evaluation", "site", split, self._names[0][label], self._names[1][domain])
             chosen.append(random.choice(there, cells[label, domain], replace=False))
         return np.sort(np.concatenate(chosen))
-
-    def _name(self, kind: str, code: int) -> str:
-        codes, names = (
-            (self._labels, [self.store.label_names[own] for own in self.store.labels])
-            if kind == "label"
-            else (self._domains, [self.store.domain_names[own] for own in self.store.domains])
-        )
-        return names[int(np.flatnonzero(codes == code)[0])]

@@ -19,6 +19,7 @@ from flwr.supercore.interceptors import (
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
@@ -65,7 +66,7 @@ class Worker:
             else:
                 time.sleep(_LOOK_S)
 
-    def _connect(self, *interceptors: object) -> RuntimeHttpClient:
+    def _connect(self, *interceptors: ProtobufClientInterceptor) -> RuntimeHttpClient:
         versions = RuntimeVersionHttpInterceptor(component_name="flwr-clientapp")
         # In the clear, and on loopback alone: what leaves the machine goes through the SuperNode, by TLS.
         return RuntimeHttpClient.from_server_address(self._address, True, None, [versions, *interceptors])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from logging import INFO
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,7 +152,7 @@ def _centre_and_scale(parts: list[Arrays]) -> tuple[NDArray[np.float32], NDArray
 
 def _asked(
     grid: Grid, config: ExperimentConfig, question: str, wanted: Mapping[int, Arrays | None]
-) -> dict[int, dict[str, Arrays]]:
+) -> dict[int, dict[str, Any]]:
     """Put a question to sites; all must answer. Returns the records of each answer, by node, in the order asked."""
     messages = []
     for node, arrays in wanted.items():

@@ -7,12 +7,11 @@ a key. Here these two answer this machine alone. ``python -m fedray.deployment.s
 """
 
 from ipaddress import ip_address
-from typing import Any
 
 import uvicorn
 from flwr.supercore.http_logging import get_uvicorn_log_config
 from flwr.supercore.logger import console_handler
-from flwr.superlink.cli import flower_superlink
+from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
 from flwr.superlink.main import create_app
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,8 +46,8 @@ def is_from_here(scope: Scope) -> bool:
 
 def serve() -> None:
     """Parse the command line as ``flower-superlink`` does, and serve until the process is told to end."""
-    config: Any = flower_superlink._parse_superlink_lifespan_config()
-    app = create_app(config, flower_superlink.SuperLinkLifespan)
+    config = _parse_superlink_lifespan_config()
+    app = create_app(config, SuperLinkLifespan)
     app.add_middleware(OnlySitesFromAfar)
     uvicorn.run(
         app,

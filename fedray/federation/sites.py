@@ -62,7 +62,7 @@ def source_of(config: ExperimentConfig, message: Message, context: Context) -> T
         return partitioned_store(config)
     path = _own_path(context)
     agreed = message.content.config_records.get(AGREED, ConfigRecord({"labels": [], "domains": []}))
-    return own_store(path, config.data, _names(agreed, "labels"), _names(agreed, "domains"))
+    return own_store(path, config.data, names_in(agreed, "labels"), names_in(agreed, "domains"))
 
 
 def described(config: ExperimentConfig, context: Context) -> ConfigRecord:
@@ -158,9 +158,9 @@ def merged(answers: Mapping[str, ConfigRecord], known: Sequence[str] | None = No
                 f"the tiles of all sites must be alike, but are not ({told}); make the stores anew with one --size"
             )
     first = next(iter(answers.values()))
-    labels, domains = (_union([_names(answer, key) for answer in answers.values()]) for key in ("labels", "domains"))
+    labels, domains = (_union([names_in(answer, key) for answer in answers.values()]) for key in ("labels", "domains"))
     if known is not None:
-        _check_known({site: _names(answer, "labels") for site, answer in answers.items()}, known)
+        _check_known({site: names_in(answer, "labels") for site, answer in answers.items()}, known)
         labels = tuple(known)
     sizes = tuple(_number(answer, "num-tiles") for answer in answers.values())
     shape = TileShape(_number(first, "size"), _number(first, "channels"), len(labels), len(domains))
@@ -208,7 +208,8 @@ def _union(lists: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(sorted({name for names in lists for name in names}))
 
 
-def _names(record: ConfigRecord, key: str) -> list[str]:
+def names_in(record: ConfigRecord, key: str) -> list[str]:
+    """Return names out of a record."""
     names = record[key]
     assert isinstance(names, list)
     return [str(name) for name in names]
