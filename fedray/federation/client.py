@@ -24,7 +24,7 @@ from fedray.federation.messages import (
     to_record,
 )
 from fedray.federation.privacy import protect, trained_alone
-from fedray.federation.sites import described, source_of
+from fedray.federation.sites import CENSUS, described, source_of
 from fedray.federation.strategies import client_half
 from fedray.federation.strategies.base import parted, separated
 from fedray.federation.weighting import client_weight
@@ -118,7 +118,7 @@ def judge(message: Message, context: Context) -> Message:
 @client_app.query("describe")
 def describe(message: Message, context: Context) -> Message:
     """Say what the site's own tiles are like: the server has none, and asks before the first round."""
-    return Message(RecordDict({TILES: described(experiment_of(message), context)}), reply_to=message)
+    return Message(RecordDict({CENSUS: described(experiment_of(message), context)}), reply_to=message)
 
 
 def _trained_on(config: ExperimentConfig, source: TileSource, context: Context, round_index: int) -> LabelledTiles:

@@ -22,7 +22,7 @@ from fedray.storage import digest
 STORE = "store"
 """Key of Flower's node configuration: path of the site's own tile store."""
 DESCRIBE = f"{MessageType.QUERY}.describe"
-TILES = "tiles"
+CENSUS = "census"
 """Record of the answer: ``size``, ``channels``, ``labels``, ``domains``, ``num-tiles`` and ``fingerprint``."""
 AGREED = "agreed"
 """Record of every later message: names of all ``labels`` and ``domains``, in the order of their codes, and ``run``."""
@@ -35,7 +35,7 @@ MESSAGES = (
         "once, before the first round", "2 to 5 kB",
     ),
     Part(
-        "site", "query.describe", TILES, "size|channels|labels|domains|num-tiles|fingerprint",
+        "site", "query.describe", CENSUS, "size|channels|labels|domains|num-tiles|fingerprint",
         "edge and channels of its tiles, names of its labels and domains, number of training tiles, hash of its store",
         "server",
         "the same", "the names",
@@ -112,7 +112,7 @@ def ask_sites(grid: Grid, config: ExperimentConfig, named: Mapping[int, str] | N
     messages = [Message(RecordDict({CONFIG: header}), node, DESCRIBE) for node in nodes]
     replies = list(grid.send_and_receive(messages, timeout=config.federation.round_timeout_s))
     answers = {
-        reply.metadata.src_node_id: reply.content.config_records[TILES] for reply in replies if not reply.has_error()
+        reply.metadata.src_node_id: reply.content.config_records[CENSUS] for reply in replies if not reply.has_error()
     }
     if len(answers) < len(nodes):
         missing = f"{len(nodes) - len(answers)} of {len(nodes)} sites did not say what tiles they have:"
