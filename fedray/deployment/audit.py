@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flwr.app import Message
+from flwr.app import ConfigRecord, Message, MetricRecord
 
 from fedray.errors import UserError
 from fedray.federation.messages import CONFIG, ROUND
@@ -104,11 +104,11 @@ def described(message: Message, decision: str) -> dict[str, Any]:
             digest.update(array.data)
         size = sum(len(array.data) for array in record.values())
         records[name] = {"bytes": size, "entries": len(shapes), "arrays": dict(list(shapes.items())[:_SHOWN])}
-    for kind in (content.metric_records, content.config_records):
-        for name, values in sorted(kind.items()):
-            text = json.dumps(dict(values), sort_keys=True, default=str).encode()
-            digest.update(text)
-            records[name] = {"bytes": len(text), "entries": len(values), "names": list(values)[:_SHOWN]}
+    plain: dict[str, MetricRecord | ConfigRecord] = {**content.metric_records, **content.config_records}
+    for name, values in sorted(plain.items()):
+        text = json.dumps(dict(values), sort_keys=True, default=str).encode()
+        digest.update(text)
+        records[name] = {"bytes": len(text), "entries": len(values), "names": list(values)[:_SHOWN]}
     return told | {"records": records, "sha256": digest.hexdigest()}
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from fedray.config import SITES, DataConfig
@@ -78,7 +78,7 @@ def measured(message: Message, context: Context) -> Message:
     extractor = centred_on(wanted["centre"], wanted["scale"])
     chosen = tiles.drawn(config.evaluation.split, wanted["cells"].astype(np.int64))
     features = extractor.features(tiles.store.tiles(chosen), torch.device("cpu"))
-    content = {
+    content: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {
         SUMS: to_record(FeatureSums.of(features).arrays()),
         IDENTITY: ConfigRecord({"weights": extractor.identity}),
     }

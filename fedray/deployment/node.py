@@ -5,8 +5,11 @@ One process answers all messages: Flower's own would start another one for each,
 """
 
 import logging
-import time
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 import httpx
 from flwr.app import Context, Error, Message
@@ -14,6 +17,7 @@ from flwr.common.constant import ErrorCode, SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.heartbeat import HeartbeatSender
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
@@ -54,41 +58,50 @@ class Worker:
         self._client = self._connect(signed)
 
     def work(self, goes_on: Callable[[], bool]) -> None:
-        """Answer messages for as long as something goes on."""
-        wanted = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
+        """Answer messages, one after another, for as long as something goes on."""
+        wanted, read = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]), SimpleQueue[_Task]()
         while goes_on():
             try:
                 found = self._client.AcquireTask(wanted)
             except httpx.TransportError:  # it has not begun to listen, or has ended
                 found = None
             if found is not None and found.token:
-                self._do(found.token)
-            else:
-                time.sleep(_LOOK_S)
+                # Beside this thread: of a run that was stopped, a message may never come whole.
+                threading.Thread(target=self._read, args=(found.token, read), daemon=True).start()
+            with suppress(Empty):
+                self._do(read.get(timeout=_LOOK_S))
 
     def _connect(self, *interceptors: ProtobufClientInterceptor) -> RuntimeHttpClient:
         versions = RuntimeVersionHttpInterceptor(component_name="flwr-clientapp")
         # In the clear, and on loopback alone: what leaves the machine goes through the SuperNode, by TLS.
         return RuntimeHttpClient.from_server_address(self._address, True, None, [versions, *interceptors])
 
-    def _do(self, token: str) -> None:
-        """Answer one message; what fails here is told to the server, and the next one is answered."""
-        with self._connect(RuntimeTokenHttpInterceptor(token)) as client:
-            heartbeat = HeartbeatSender(lambda: _beat(client))
-            heartbeat.start()
-            context, status, details = None, SubStatus.FAILED, "the message could not be read"
-            try:
-                message, context, _, _ = pull_task_input(client)
-                context.node_config.update(self._node_config)
-                reply, details = self._replied(message, context)
-                status = SubStatus.FAILED if details else SubStatus.COMPLETED
-                push_message(client, reply, context)
-            except httpx.HTTPError as error:  # the run was stopped meanwhile, say
-                _logger.warning("a message of the server's was not answered: %s", error)
-            finally:
-                push_task_output(client, context, status, details)
-                if heartbeat.is_running:
-                    heartbeat.stop()
+    def _read(self, token: str, read: "SimpleQueue[_Task]") -> None:
+        """Read a message, however long it takes to come."""
+        client = self._connect(RuntimeTokenHttpInterceptor(token))
+        heartbeat = HeartbeatSender(lambda: _beat(client))
+        heartbeat.start()
+        try:
+            message, context, _, _ = pull_task_input(client)
+        except Exception as error:
+            _logger.warning("a message of the server's could not be read: %s", error)
+            push_task_output(client, None, SubStatus.FAILED, str(error))
+            _end(client, heartbeat)
+        else:
+            read.put(_Task(client, heartbeat, message, context))
+
+    def _do(self, task: "_Task") -> None:
+        """Answer a message; what fails here is told to the server, and the next one is answered."""
+        client, heartbeat, message, context = task
+        context.node_config.update(self._node_config)
+        try:
+            reply, failed = self._replied(message, context)
+            push_message(client, reply, context)
+            push_task_output(client, context, SubStatus.FAILED if failed else SubStatus.COMPLETED, failed)
+        except (httpx.HTTPError, ObjectPushError) as error:  # the run was stopped meanwhile, say
+            _logger.warning("an answer was not taken: %s", error)
+        finally:
+            _end(client, heartbeat)
 
     def _replied(self, message: Message, context: Context) -> tuple[Message, str]:
         """Return the reply, and what failed where it is an error."""
@@ -98,6 +111,21 @@ class Worker:
             _logger.exception("the %s message failed", message.metadata.message_type)
             reason = f"site {self._name!r}: {type(error).__name__}: {error}"
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message), reason
+
+
+class _Task(NamedTuple):
+    """A message to answer, and what speaks of it to the SuperNode."""
+
+    client: RuntimeHttpClient
+    heartbeat: HeartbeatSender
+    message: Message
+    context: Context
+
+
+def _end(client: RuntimeHttpClient, heartbeat: HeartbeatSender) -> None:
+    if heartbeat.is_running:
+        heartbeat.stop()
+    client.close()
 
 
 def _beat(client: RuntimeHttpClient) -> bool:

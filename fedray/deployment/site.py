@@ -5,7 +5,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +115,7 @@ def _super_node(site: Site) -> Iterator[tuple[subprocess.Popen[bytes], str, byte
 
 @contextmanager
 def flower_process(
-    program: str, arguments: list[str | Path], environment: dict[str, str] | None = None
+    program: str, arguments: Sequence[object], environment: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a program of this environment's, and end it with the block.
 

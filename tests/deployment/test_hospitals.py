@@ -13,7 +13,7 @@ from fedray.evaluation.metrics import Sample
 from fedray.evaluation.metrics.distances import fid, kid
 from fedray.federation import load_checkpoint, shared_arrays
 from fedray.randomness import torch_stream
-from fedray.results import Finished
+from fedray.results.finished import Finished
 from fedray.results.place import Place
 from fedray.storage import InUseError, read_table
 from fedray.testing import small_experiment
@@ -23,6 +23,8 @@ from tests.support.hospitals import hospitals
 from tests.support.jobs import load
 from tests.support.loopback import wait_until
 from tests.support.small import random_tiles
+
+pytestmark = pytest.mark.timeout(600)  # a dozen processes begin, on machines with two cores
 
 NAMES = ("charite", "mitte", "nord", "west")
 LABELS = ("bright", "dark")
