@@ -8,11 +8,19 @@ from collections.abc import Sequence
 
 from fedray.cli.commands import run_command
 from fedray.cli.options import run_job
-from fedray.cli.server import serve, train_on_sites
+from fedray.cli.server import serve
+
+
+def train(argv: Sequence[str], description: str) -> None:
+    """Train on the sites."""
+    from fedray.cli.sites import train_on_sites  # here: it brings PyTorch, and a server does without
+
+    train_on_sites(argv, description)
+
 
 COMMANDS = {
     "run": (serve, "Serve the sites whose keys are registered: python jobs/server.py run --keys DIR."),
-    "train": (train_on_sites, "Train on the sites that are connected: python jobs/server.py train --config FILE."),
+    "train": (train, "Train on the sites that are connected: python jobs/server.py train --config FILE."),
 }
 
 

@@ -1,4 +1,4 @@
-"""The server's side: a SuperLink that knows the sites by their keys, and runs that are submitted to it."""
+"""The server's side: a SuperLink that knows the sites by their keys."""
 
 import time
 from collections.abc import Callable
@@ -6,14 +6,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedray.config import SITES, ExperimentConfig, override
-from fedray.deployment.bundle import bundle_of
 from fedray.deployment.control import Control, ServerError, site_keys
 from fedray.deployment.keys import AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY, KeysError
-from fedray.deployment.scores import check_extractor
-from fedray.deployment.site import flower_process
+from fedray.deployment.processes import flower_process
 from fedray.storage import private_folder
-from fedray.tasks import task_of
 
 _LOOK_S = 0.2
 """Between two looks whether it answers, in seconds."""
@@ -86,42 +82,3 @@ def run_server(server: Server, tell: Callable[[str], None]) -> None:
         tell(f"listening on {server.host}:{server.port}")
         process.wait()
     raise ServerError(f"the SuperLink ended with status {process.returncode}; its lines above say why")
-
-
-def on_sites(config: ExperimentConfig) -> ExperimentConfig:
-    """Return an experiment with the tiles of the sites in the place of a store's.
-
-    Raises:
-        ConfigError: It asks for what sites cannot do.
-        EvaluationError: It asks for features that they cannot agree upon.
-    """
-    values = {"data.store": SITES, "data.tile_size": None, "data.num_domains": None}
-    resolved = override(config, values, source="an experiment on sites").resolved()
-    if task_of(resolved).ABILITY == "samples":
-        check_extractor(resolved)
-    return resolved
-
-
-def submit(
-    config: ExperimentConfig, control: Control, out: str, tracking_uri: str, show: Callable[[str], None]
-) -> None:
-    """Run an experiment on the sites of a SuperLink, and show its log until it ends; Ctrl-C stops it.
-
-    Args:
-        config: The experiment, as :func:`on_sites` returns it.
-        control: Of the SuperLink.
-        out: Place for the results, as the server sees it.
-        tracking_uri: Of MLflow, as the server sees it.
-        show: Shows a part of the log.
-
-    Raises:
-        ServerError: It failed, or was stopped; the message says of what.
-    """
-    run = control.start(bundle_of(config, out, tracking_uri))
-    try:
-        ended = control.follow(run, show)
-    except KeyboardInterrupt:
-        control.stop(run)
-        raise
-    if not ended.completed:
-        raise ServerError(f"the run failed: {ended.details or 'it was stopped'}")

@@ -4,8 +4,7 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,10 @@ from fedray.deployment.audit import AuditLog
 from fedray.deployment.kept import STATE
 from fedray.deployment.keys import AUTHORITY, SITE_KEY, KeysError, SiteCard
 from fedray.deployment.policy import Policy
+from fedray.deployment.processes import flower_process
 from fedray.errors import UserError
 from fedray.federation.sites import STORE
 from fedray.storage import private_folder, scratch_folder
-
-_END_S = 20.0
-"""Longest that Flower's processes may take to end, in seconds."""
 
 
 class SiteError(UserError, RuntimeError):
@@ -111,33 +108,6 @@ def _super_node(site: Site) -> Iterator[tuple[subprocess.Popen[bytes], str, byte
         ]  # fmt: skip
         with flower_process("flower-supernode", arguments) as process:
             yield process, f"127.0.0.1:{port}", secret
-
-
-@contextmanager
-def flower_process(
-    program: str, arguments: Sequence[object], environment: dict[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program of this environment's, and end it with the block.
-
-    Args:
-        program: Its name, such as ``flower-supernode``; with ``-m`` before it, a module.
-        arguments: Of its command line.
-        environment: Variables beside this process's.
-    """
-    programs = Path(sys.executable).parent
-    command = [sys.executable, *program.split()] if program.startswith("-m ") else [str(programs / program)]
-    # Flower starts more programs of its own by their names.
-    path = {"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-    process = subprocess.Popen([*command, *map(str, arguments)], env={**os.environ, **path, **(environment or {})})
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _free_port() -> int:
