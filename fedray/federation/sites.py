@@ -170,7 +170,7 @@ def merged(answers: Mapping[str, ConfigRecord], known: Sequence[str] | None = No
 
 def _check_known(labels: Mapping[str, Sequence[str]], known: Sequence[str]) -> None:
     """Refuse labels that the experiment does not know: a misspelt one would be a label of its own."""
-    strange = {site: [name for name in names if name not in known] for site, names in labels.items()}
+    strange = {site: [name for name in names if name not in known] for site, names in sorted(labels.items())}
     if told := [f"{site} has {', '.join(map(repr, names))}" for site, names in strange.items() if names]:
         raise FederationError(
             f"sites have labels that data.labels does not name: {'; '.join(told)}; it has "

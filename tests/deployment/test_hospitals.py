@@ -24,7 +24,7 @@ from tests.support.jobs import load
 from tests.support.loopback import wait_until
 from tests.support.small import random_tiles
 
-pytestmark = pytest.mark.timeout(600)  # a dozen processes begin, on machines with two cores
+pytestmark = pytest.mark.timeout(900)  # a dozen processes begin, on machines with two cores
 
 NAMES = ("charite", "mitte", "nord", "west")
 LABELS = ("bright", "dark")
