@@ -31,6 +31,7 @@ COLORECTAL = Path(__file__).parents[1].parent / "shared" / "data" / "colorectal-
 # The files of minutes, longest first: one of them at the end would leave the other processes without work.
 LONG = (
     "mlflow_server/test_server.py",
+    "deployment/test_hospitals.py",
     "cluster/test_autoscaling.py",
     "sweep/test_run.py",
     "cluster/test_ray_job.py",
