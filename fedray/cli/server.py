@@ -26,7 +26,7 @@ class ServerOptions(BaseModel):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     """The one port, for sites and for this machine's own commands, 1 to 65535."""
     state: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("server-state")
-    """Folder for the SuperLink's database: it outlasts a restart."""
+    """Folder for the SuperLink's files, which may go once it has ended."""
     start_timeout_s: Annotated[float, Field(gt=0.0)] = 120.0
     """Longest that the server may take until it answers, in seconds, > 0."""
 

@@ -23,7 +23,8 @@ class Server:
         keys: Its folder of keys, with the public ones of the sites.
         host: Address that it listens on.
         port: Its port, for sites and for this machine.
-        state: Folder for the SuperLink's database and files.
+        state: Folder for the SuperLink's files. What it knows is in memory: as a file of SQLite, it was locked as soon
+            as several sites sent at once.
         start_timeout_s: Longest that it may take until it answers, in seconds.
     """
 
@@ -50,7 +51,7 @@ def run_server(server: Server, tell: Callable[[str], None]) -> None:
             raise KeysError(f"there is no {server.keys / name}; `jobs/site.py keys` makes it for a trial")
     sites = site_keys(server.keys)
     private_folder(server.state)
-    arguments = [
+    arguments: list[str | Path] = [
         "--host", server.host,
         "--port", str(server.port),
         "--ssl-ca-certfile", server.keys / AUTHORITY,
@@ -58,7 +59,6 @@ def run_server(server: Server, tell: Callable[[str], None]) -> None:
         "--ssl-keyfile", server.keys / SERVER_KEY,
         "--enable-supernode-auth",
         "--disable-runtime-dependency-installation",
-        "--database", server.state / "superlink.db",
     ]  # fmt: skip
     home = {"FLWR_HOME": str(server.state.absolute())}
     with (

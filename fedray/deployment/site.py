@@ -97,7 +97,7 @@ def _super_node(site: Site) -> Iterator[tuple[subprocess.Popen[bytes], str, byte
         secret_file = scratch / "secret"
         with os.fdopen(os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(secret)
-        arguments = [
+        arguments: list[str | Path] = [
             "--superlink", site.server,
             "--root-certificates", site.keys / AUTHORITY,
             "--auth-supernode-private-key", site.keys / SITE_KEY,
