@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
-from fedray.config import override, save_config
-from fedray.data import Tile, client_partition, write_store
+from fedray.config import save_config
 from fedray.evaluation.extractors.lite0 import load_lite0
 from fedray.evaluation.metrics import Sample
 from fedray.evaluation.metrics.distances import fid, kid
@@ -16,54 +16,13 @@ from fedray.randomness import torch_stream
 from fedray.results.finished import Finished
 from fedray.results.place import Place
 from fedray.storage import InUseError, read_table
-from fedray.testing import small_experiment
 from fedray.tracking import recorded_run
 from tests.support.federation import assert_close, run
 from tests.support.hospitals import hospitals
 from tests.support.jobs import load
 from tests.support.loopback import wait_until
-from tests.support.small import random_tiles
 
 pytestmark = pytest.mark.timeout(900)  # a dozen processes begin, on machines with two cores
-
-NAMES = ("charite", "mitte", "nord", "west")
-LABELS = ("bright", "dark")
-
-
-def entries(store, indices, names):
-    for index in indices:
-        label, split = store.label_names[store.labels[index]], "train" if index in store.indices("train") else "test"
-        yield Tile(store.tiles([index])[0], names.index(label), 0, f"g{index}", split, "test")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """All tiles in one store, labels in the order that the sites agree upon."""
-    tiles = (tile._replace(label=1 - tile.label) for tile in random_tiles(128))
-    return write_store(tmp_path_factory.mktemp("whole") / "store", tiles, label_names=LABELS)
-
-
-@pytest.fixture(scope="module")
-def simulated(whole):
-    """The experiment in one process, on the partition that the sites have."""
-    values = {
-        "data.store": str(whole.path), "partition.scheme": "dirichlet", "partition.alpha": 1.0,
-        "federation.num_clients": 4, "federation.num_rounds": 3, "federation.local_steps": 1,
-        "federation.aggregate": "both", "evaluation.every": 3, "evaluation.num_samples": None,
-    }  # fmt: skip
-    return small_experiment(values)
-
-
-@pytest.fixture(scope="module")
-def stores(whole, simulated, tmp_path_factory):
-    """A store a site: one files its labels the other way round, and test tiles are dealt out evenly."""
-    folder, found = tmp_path_factory.mktemp("stores"), {}
-    for number, (name, share) in enumerate(zip(NAMES, client_partition(simulated).clients, strict=True)):
-        names = LABELS[::-1] if name == "mitte" else LABELS
-        mine = [*share.tolist(), *whole.indices("test")[number::4].tolist()]
-        present = [label for label in names if label in {whole.label_names[whole.labels[index]] for index in mine}]
-        found[name] = write_store(folder / name, entries(whole, mine, present), label_names=present).path
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +32,9 @@ def federation(stores, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def config_file(simulated, tmp_path_factory):
-    values = {"data.store": "sites", "partition.scheme": "iid", "partition.alpha": 0.5, "data.tile_size": None}
+def config_file(on_sites, tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "sites.yaml"
-    save_config(override(simulated, {**values, "data.num_domains": None}, source="the test"), path)
+    save_config(on_sites, path)
     return path
 
 
@@ -115,7 +73,7 @@ def test_four_sites_equal_the_simulation_of_their_partition(trained, simulated):
     out, _ = trained
     expected, reports, _ = run(simulated)
     found = Finished.open(out)
-    assert found.rounds == 3 and found.tiles.label_names == LABELS
+    assert found.rounds == 3 and found.tiles.label_names == ("bright", "dark")
     assert_close(found.arrays, shared_arrays(expected))
     history = read_table(out / "results.parquet")
     assert history["round"].tolist() == [1, 2, 3]
@@ -131,7 +89,7 @@ def test_the_server_scores_as_if_it_had_all_tiles(trained, whole):
     labels = np.sort(whole.labels[test])
     extractor = load_lite0(whole, found.config.evaluation)
     tiles = found.sampler().sample(labels, torch_stream(found.config.seed, "evaluation", 3), np.zeros_like(labels))
-    real, fake = (extractor.features(each, "cpu") for each in (whole.tiles(test), tiles))
+    real, fake = (extractor.features(each, torch.device("cpu")) for each in (whole.tiles(test), tiles))
     samples = [Sample(each, labels) for each in (real, fake)]
     assert set(found.scores) == {f"{kind}/efficientnet-lite0/{len(test)}" for kind in ("fid", "kid")}
     assert found.scores[f"fid/efficientnet-lite0/{len(test)}"] == pytest.approx(fid(*samples), rel=1e-6)
