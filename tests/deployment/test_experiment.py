@@ -96,8 +96,6 @@ def test_a_site_with_an_unknown_label_and_a_number_of_others_is_refused(on_sites
     few = {"federation": {"num_clients": 5}, "resources": {"start_timeout_s": 0.01}}
     told = refused(on_sites, sites(tmp_path), tmp_path / "out", **few)
     assert "federation.num_clients is 5: start `jobs/site.py run`" in told
-        on_sites, sites(tmp_path), tmp_path / "out", **few
-    )
     assert not (tmp_path / "out" / "experiment.json").exists(), "nothing has begun"
 
 
