@@ -21,7 +21,7 @@ def is_due(config: ExperimentConfig, state: FederationState) -> bool:
 
 
 def is_last_or_turn(config: ExperimentConfig, state: FederationState) -> bool:
-    """Say whether the last round is the one that ends it, or one of ``evaluation.every``."""
+    """Say whether the last round is the one that ends the experiment, or one of ``evaluation.every``."""
     return is_done(config, state) or state.round_index % config.evaluation.every == 0
 
 
