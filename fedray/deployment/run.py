@@ -11,7 +11,7 @@ from fedray.deployment.scores import SiteScores
 from fedray.experiment.engines import ExperimentRun
 from fedray.experiment.judging import Evaluation
 from fedray.experiment.judging.samples import PREVIEW_TILES
-from fedray.experiment.stopping import is_last_or_turn
+from fedray.experiment.stopping import is_done
 from fedray.federation import shared_arrays
 from fedray.learning import training_device
 from fedray.randomness import torch_stream
@@ -31,7 +31,8 @@ class SitesRun(ExperimentRun):
     @property
     def due(self) -> bool:
         """Whether the last round is one of which the server has something to show."""
-        return self._sampler() is not None and is_last_or_turn(self.config, self.state)
+        turn = is_done(self.config, self.state) or self.state.round_index % self.config.evaluation.every == 0
+        return turn and self._sampler() is not None
 
     def evaluate(self) -> Evaluation:
         """Score what is trained as it is now by the sites' sums, and sample a few tiles to look at."""

@@ -17,11 +17,8 @@ def is_done(config: ExperimentConfig, state: FederationState) -> bool:
 
 def is_due(config: ExperimentConfig, state: FederationState) -> bool:
     """Say whether the last round is one that is evaluated: none is where only the clients have real tiles."""
-    return config.data.store != SITES and is_last_or_turn(config, state)
-
-
-def is_last_or_turn(config: ExperimentConfig, state: FederationState) -> bool:
-    """Say whether the last round is the one that ends the experiment, or one of ``evaluation.every``."""
+    if config.data.store == SITES:
+        return False
     return is_done(config, state) or state.round_index % config.evaluation.every == 0
 
 
