@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from fedray.sweep.constraints import EXCESS
 from fedray.sweep.report.importance import FANOVA, FEWEST, PED_ANOVA
 
 
@@ -63,6 +64,8 @@ def ending(trial: Mapping[Hashable, Any]) -> str:
     outcome, rounds = str(trial["outcome"]), int(trial["rounds"])
     if outcome == "pruned":
         return f"stopped after round {rounds}"
+    if outcome == "complete" and trial.get(EXCESS, 0.0) > 0.0:
+        return "complete, infeasible"
     return outcome if outcome == "complete" else f"{outcome} after round {rounds}"
 
 

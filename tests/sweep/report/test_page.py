@@ -17,6 +17,7 @@ from fedray.sweep.report.figures import Swept, figures_of
 from fedray.sweep.report.importance import COLUMNS, FANOVA, PED_ANOVA
 from fedray.sweep.report.previews import Shown, rows_of, shown_trials
 from fedray.sweep.report.values import in_sight
+from fedray.sweep.report.words import ending
 from fedray.tracking import Tracker
 from tests.support.html_pages import Page, shown_whole
 from tests.support.swept import PLANTED, leave_sweep
@@ -148,3 +149,15 @@ def test_a_classifiers_answers_are_shown_as_pictures(small_store):
 )
 def test_a_floor_far_from_all_scores_is_left_out_of_charts(floor, scores, shown):
     assert np.isfinite(in_sight(floor, scores)) == shown
+
+
+@pytest.mark.parametrize(
+    ("trial", "expected"),
+    [({"outcome": "complete", "rounds": 3}, "complete"),
+     ({"outcome": "complete", "rounds": 3, "excess": 0.0}, "complete"),
+     ({"outcome": "complete", "rounds": 3, "excess": 0.5}, "complete, infeasible"),
+     ({"outcome": "pruned", "rounds": 2, "excess": 0.5}, "stopped after round 2"),
+     ({"outcome": "failed", "rounds": 0}, "failed after round 0")],
+)  # fmt: skip
+def test_how_a_trial_ended_is_said(trial, expected):
+    assert ending(trial) == expected
