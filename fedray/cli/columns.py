@@ -12,7 +12,7 @@ from rich.table import Table
 
 from fedray.evaluation import Scores
 from fedray.experiment.self_tested import blind_words
-from fedray.results.files import PARAMS
+from fedray.results.files import PARAMS, PROMOTED_ROUNDS, SCORED_ROUND
 from fedray.sweep.constraints import EXCESS
 from fedray.sweep.pareto import FRONT
 from fedray.sweep.results import SweepResult
@@ -34,6 +34,8 @@ def _name(row: dict[Any, Any]) -> str:
 
 
 def _outcome(row: dict[Any, Any]) -> str:
+    if row.get(PROMOTED_ROUNDS, 0) > 0:
+        return "promoted"
     return "infeasible" if row["outcome"] == "complete" and row.get(EXCESS, 0.0) > 0 else str(row["outcome"])
 
 
@@ -93,6 +95,13 @@ def table_of(
 def number(name: str, form: str) -> Callable[[dict[Any, Any]], str]:
     """Return what writes a number of a row; nothing where it is not known."""
     return lambda row: "" if pd.isna(row.get(name)) else format(row[name], form)
+
+
+def rounds_of(row: dict[Any, Any]) -> str:
+    """Say the rounds done, and before them the one that is scored where it is not the last."""
+    scored = row.get(SCORED_ROUND)
+    before = "" if scored is None or pd.isna(scored) or scored == row["rounds"] else f"{scored:g}/"
+    return f"{before}{row['rounds']:g}"
 
 
 def _searched(path: str, row: dict[Any, Any]) -> str:

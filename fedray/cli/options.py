@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 import tyro
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +23,8 @@ class JobOptions(BaseModel):
     """Options that every experiment job has, beside the fields of the experiment's configuration."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+    GOES_ON: ClassVar[frozenset[str]] = frozenset()
+    """Paths of options that go with --resume: what they ask for is more of the same."""
 
     data: Annotated[str | None, tyro.conf.arg(metavar="STORE")] = None
     """Tile store to use, made by jobs/prepare_data.py; short for --data.store, with the store's own tile size and
@@ -110,7 +112,7 @@ def _check_resume_alone(parsed: JobOptions, default: JobOptions) -> None:
     if parsed.resume is None:
         return
     before, after = (flatten(job.model_dump(exclude=_BESIDE_RESUME, warnings=False)) for job in (default, parsed))
-    if given := [path for path in after if before[path] != after[path]]:
+    if given := [path for path in after if before[path] != after[path] and path not in type(parsed).GOES_ON]:
         names = ", ".join("--" + path.removeprefix("experiment.").replace("_", "-") for path in given)
         raise ConfigError(
             f"--resume {parsed.resume} continues with the configuration that was started there, so it cannot be "

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 from rich.console import Console
@@ -33,14 +33,20 @@ from fedray.tracking import look_at_tracking, resolve_tracking_uri
 class SweepOptions(JobOptions):
     """Options of a sweep; those of the experiment override what the search space fixes."""
 
+    GOES_ON: ClassVar[frozenset[str]] = frozenset({"num_trials"})
+
     space: Annotated[Path | None, tyro.conf.arg(metavar="NAME")] = None
     """Search space to use: the name of one in search_spaces/, or a file; unset: the job's own."""
-    num_trials: int | None = None
-    """Trials to run, >= 1; unset: as the search space says."""
+    num_trials: Annotated[str | None, tyro.conf.arg(metavar="N|+N")] = None
+    """Trials to run, >= 1; unset: as the search space says. With --resume, +N are so many more, of a finished sweep
+    too."""
     max_concurrent: int | None = None
     """Trials at a time at the most, >= 1; unset: as the search space says."""
     max_failures: int | None = None
     """How often a trial is tried again after an error or a lost node, >= 0; unset: as the search space says."""
+    start_from: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Results folder or address of another finished sweep, whose trials are known points; unset: as the search space
+    says."""
     trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """With --resume: sign the sweep's state with your key, whoever wrote it, and go on. It holds pickles, and reading
     one runs the code that is in it."""
@@ -67,9 +73,9 @@ def sweep(argv: Sequence[str], default_space: Path, description: str) -> None:
             trust_state(out)
     budget: list[str] = []
     if finished is None:
-        space, store, start = check_sweep(space, out)
+        space, store, start, known = check_sweep(space, out)
         first = space.trial_config({})
-        told = [*notes(first, store, start), *judging_of(first).notes(first, store)]
+        told = [*notes(first, store, start), *judging_of(first).notes(first, store), *([known.words] if known else [])]
         look_at_tracking(tracking_uri)  # before anything is timed or said
         budget = list(sweep_budget_lines(space, plan_sweep(space, cluster_size())))
     else:
@@ -93,9 +99,28 @@ def _place_and_space(options: SweepOptions, default_space: Path) -> tuple[Place,
         raise ConfigError("--trust signs the state of the sweep that --resume DIR names, and --dry-run writes nothing")
     if options.resume:
         out = Place.at(options.resume)
-        return out, saved_space(out)
+        return out, _with_more(saved_space(out), options.num_trials)
     space = _chosen_space(options, default_space)
     return Place.at(options.out or new_place(space.name)), space
+
+
+def _with_more(saved: SearchSpace, num_trials: str | None) -> SearchSpace:
+    """Ask for more trials of a sweep, where +N does."""
+    if num_trials is None:
+        return saved
+    if not num_trials.startswith("+") or _count(num_trials) < 1:
+        raise ConfigError(
+            f"with --resume, --num-trials must say how many more, +1 or more, but got {num_trials!r}; the sweep there "
+            f"has {saved.num_trials}"
+        )
+    return saved.with_changes(saved.fixed, {"num_trials": saved.num_trials + _count(num_trials)})
+
+
+def _count(num_trials: str) -> int:
+    try:
+        return int(num_trials)
+    except ValueError:
+        raise ConfigError(f"--num-trials must be a whole number, but got {num_trials!r}") from None
 
 
 def _print_result(console: Console, out: Place, result: SweepResult, tracking_uri: str) -> None:
@@ -116,7 +141,14 @@ def _print_result(console: Console, out: Place, result: SweepResult, tracking_ur
 
 def _chosen_space(options: SweepOptions, default_space: Path) -> SearchSpace:
     space = _space(options.space, default_space)
-    sizes = {name: getattr(options, name) for name in ("num_trials", "max_concurrent", "max_failures")}
+    if options.num_trials is not None and options.num_trials.startswith("+"):
+        raise ConfigError(f"--num-trials {options.num_trials} asks for more of a sweep: name that one by --resume DIR")
+    sizes = {
+        "num_trials": None if options.num_trials is None else _count(options.num_trials),
+        "max_concurrent": options.max_concurrent,
+        "max_failures": options.max_failures,
+        "start_from": options.start_from,
+    }
     return space.with_changes(options.experiment, {name: size for name, size in sizes.items() if size is not None})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 from rich.console import Console
@@ -25,6 +25,7 @@ from fedray.experiment.run import (
     rounds_done,
     run_experiment,
     saved_config,
+    with_rounds,
 )
 from fedray.experiment.telling import OnRound
 from fedray.results.files import CHECKPOINT, RESULTS
@@ -34,9 +35,13 @@ from fedray.results.place import Place, new_place, results_root, resumable
 from fedray.terminal import plain_console
 from fedray.tracking import look_at_tracking, resolve_tracking_uri
 
+_ROUNDS = "--federation.num-rounds"
+
 
 class TrainOptions(JobOptions):
     """Options of one experiment."""
+
+    GOES_ON: ClassVar[frozenset[str]] = frozenset({"experiment.federation.num_rounds"})
 
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """YAML file with the experiment's configuration (a sweep's best.yaml, for example); other options override it."""
@@ -55,7 +60,7 @@ def train(argv: Sequence[str], description: str, task: str) -> None:
     """
     options = parse_job(TrainOptions, argv, "config", partial(_configured, task), description)
     out = Place.at(options.resume or options.out or new_place(options.experiment.family.subject))
-    config = saved_config(out) if options.resume else options.experiment
+    config = _resumed(out, options, argv) if options.resume else options.experiment
     _check_task(config, task)
     package = check_upload(config.data)
     tracking_uri, console = resolve_tracking_uri(results_root()), plain_console()
@@ -88,6 +93,20 @@ def train(argv: Sequence[str], description: str, task: str) -> None:
     console.print(f"Results:             {out}/: {', '.join(files)}, {CHECKPOINT}/", soft_wrap=True)
     print_pages(console, result.pages, tracking_uri)
     print_unsent(console, out)
+
+
+def _resumed(out: Place, options: TrainOptions, argv: Sequence[str]) -> ExperimentConfig:
+    """Return what was started in a folder, with more rounds where the command line asks for more."""
+    saved, num_rounds = saved_config(out), options.experiment.federation.num_rounds
+    names = {argument.partition("=")[0].replace("_", "-") for argument in argv}
+    if _ROUNDS not in names:  # the default is what nobody has said
+        return saved
+    if num_rounds <= saved.federation.num_rounds:
+        raise ConfigError(
+            f"with --resume, {_ROUNDS} must be more than the {saved.federation.num_rounds} rounds of the experiment in "
+            f"{out}, but got {num_rounds}; leave it out to go on as it began"
+        )
+    return with_rounds(saved, num_rounds)
 
 
 def _check_task(config: ExperimentConfig, task: str) -> None:

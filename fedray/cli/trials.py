@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import pandas as pd
 from rich.console import Console
 
-from fedray.cli.columns import FRONT_COLUMN, NAME, OUTCOME, Column, number, table_of, title_of, value_columns
+from fedray.cli.columns import FRONT_COLUMN, NAME, OUTCOME, Column, number, rounds_of, table_of, title_of, value_columns
 from fedray.cli.configurations import print_configurations
 from fedray.evaluation import whole_of
 from fedray.experiment.judging import judging_of
 from fedray.experiment.pages import headlines
 from fedray.results.files import BEST, PARETO
-from fedray.sweep.results import QUALITY, RUN_ID, SweepResult
+from fedray.sweep.promoted import promotion_lines
+from fedray.sweep.results import QUALITY, RUN_ID, SweepResult, choice_note
 from fedray.sweep.searcher import SECONDS, STEPS
 from fedray.tasks import task_of
 
@@ -44,6 +45,10 @@ def print_trials(console: Console, result: SweepResult, spent: float | None = No
     if not result.keeps_constraints:
         kept = ", ".join(space.constraints)
         console.print(f"No complete trial keeps the constraints ({kept}); the first comes closest.", soft_wrap=True)
+    for line in promotion_lines(result.trials):
+        console.print(line)
+    if note := choice_note(space):
+        console.print(note)
     if any(result.trials["start_point"]):
         console.print("* start point")
 
@@ -67,7 +72,7 @@ _ENDLESS = 10_000  # columns: a table is measured as wide as it would like to be
 def _score_columns(result: SweepResult, *, private: bool) -> Iterator[Column]:
     goal = result.space.goal.metric
     yield OUTCOME
-    yield Column("rounds", lambda row: f"{row['rounds']:g}")
+    yield Column("rounds", rounds_of)
     yield Column("score", number("score", ".4g"), goal)
     for heading, name in headlines(map(str, result.trials)).items():
         if name != goal:

@@ -9,6 +9,7 @@ from fedray.config import ExperimentConfig
 from fedray.data import Census
 from fedray.deployment.scores import SiteScores
 from fedray.experiment.engines import ExperimentRun
+from fedray.experiment.engines.base import with_noise_of
 from fedray.experiment.judging import Evaluation
 from fedray.experiment.judging.samples import PREVIEW_TILES
 from fedray.experiment.stopping import is_done
@@ -34,11 +35,15 @@ class SitesRun(ExperimentRun):
         turn = is_done(self.config, self.state) or self.state.round_index % self.config.evaluation.every == 0
         return turn and self._sampler() is not None
 
-    def evaluate(self) -> Evaluation:
-        """Score what is trained as it is now by the sites' sums, and sample a few tiles to look at."""
-        started, sampler = time.monotonic(), self._sampler()
+    def evaluate(self, seed: int | None = None) -> Evaluation:
+        """Score what is trained as it is now by the sites' sums, and sample a few tiles to look at.
+
+        Args:
+            seed: Of the noise of scored tiles; unset: the experiment's.
+        """
+        started, sampler, noise = time.monotonic(), self._sampler(), with_noise_of(self.config, seed).seed
         assert sampler is not None, "what stays with the clients is not evaluated"
-        scores = {} if self._sites is None else self._sites.scores(sampler, self.config.seed, self.state.round_index)
+        scores = {} if self._sites is None else self._sites.scores(sampler, noise, self.state.round_index)
         return Evaluation(scores, self._shown(sampler), time.monotonic() - started)
 
     def preview(self) -> Preview | None:

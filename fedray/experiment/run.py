@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from fedray.cluster.reach import check_reach
 from fedray.cluster.size import cluster_name, connect, plan_workers
-from fedray.config import ExperimentConfig, load_config
+from fedray.config import ConfigError, ExperimentConfig, load_config, override
 from fedray.data import TileStore, absolute_store, local_store, store_shape, training_sizes
 from fedray.evaluation import Scores
 from fedray.experiment.engines import Run, open_experiment
@@ -20,7 +21,7 @@ from fedray.experiment.settled import settled
 from fedray.experiment.starting import check_start, start_tags
 from fedray.experiment.telling import ALONE, OnRound, Telling
 from fedray.experiment.tracked import ended, keep_picture
-from fedray.federation import keep_newest, latest_round, load_checkpoint, make_strategy
+from fedray.federation import is_server_alone, keep_newest, latest_round, load_checkpoint, make_strategy
 from fedray.results.basis import basis_of, judged_by
 from fedray.results.files import CHECKPOINT, RESULTS
 from fedray.results.finished import Finished
@@ -28,6 +29,7 @@ from fedray.results.folder import (
     EXPERIMENT,
     check_basis,
     check_folder,
+    extend,
     finish,
     is_started,
     open_folder,
@@ -87,6 +89,8 @@ def run_experiment(
 ) -> Result:
     """Run one experiment, or continue the one whose checkpoint is in ``out``; one that is done is not run again.
 
+    One whose configuration is as before but for more ``federation.num_rounds`` goes on to as many, in the same run.
+
     Everything that can be wrong is checked before anything is written.
 
     Args:
@@ -134,6 +138,8 @@ def _run_held(
     send_before(out, tracking_uri)
     evaluator, prepared = prepare_judge(config, out.folder)
     basis = {**basis_of(config, store), **rests_on(start), **judged_by(evaluator.extractor)}
+    if is_started(out, EXPERIMENT) and is_extension(config, saved_config(out)):
+        extend(out, EXPERIMENT, config)
     key = open_folder(out, EXPERIMENT, config, basis)
     keep_evaluation(prepared, out.folder)
     keep_self_test(evaluator.self_test, out.folder)
@@ -180,6 +186,9 @@ def check_experiment(config: ExperimentConfig, out: Place) -> Checked:
     store = local_store(config.data)
     check_basis(out, EXPERIMENT, basis_of(config, store))
     config = settled(config)
+    if saved is not None and is_extension(config, saved):
+        _check_extension(config, out)
+        saved = config
     check_folder(out, EXPERIMENT, config, saved)
     start = opened_start(config.starts_from)
     check_basis(out, EXPERIMENT, rests_on(start))
@@ -216,8 +225,41 @@ def finished_experiment(config: ExperimentConfig, out: Place) -> Result | None:
         return None
     saved = saved_config(out)
     if config != saved:
-        check_folder(out, EXPERIMENT, settled(config), saved)
+        config = settled(config)
+        if is_extension(config, saved):
+            return None
+        check_folder(out, EXPERIMENT, config, saved)
     return _result(saved, out, outcome)
+
+
+def is_extension(config: ExperimentConfig, of: ExperimentConfig) -> bool:
+    """Say whether a configuration asks for more rounds than another one, and for nothing else."""
+    return config.federation.num_rounds > of.federation.num_rounds and config == with_rounds(
+        of, config.federation.num_rounds
+    )
+
+
+def with_rounds(config: ExperimentConfig, num_rounds: int) -> ExperimentConfig:
+    """Return a configuration with another number of rounds.
+
+    Raises:
+        ConfigError: There cannot be so many.
+    """
+    return override(config, {"federation.num_rounds": num_rounds}, source="the number of rounds")
+
+
+def _check_extension(config: ExperimentConfig, out: Place) -> None:
+    newest = latest_round(out.folder / CHECKPOINT)
+    if newest is not None and is_server_alone(newest):
+        raise ConfigError(
+            f"the experiment in {out} cannot go on for more rounds: it is a step of a study, of which no client's "
+            f"optimiser is kept; start a new one with --starts-from {quote(str(out))}"
+        )
+    if config.family.stops_after is not None:
+        raise ConfigError(
+            f"the experiment in {out} cannot go on for more rounds: {config.task}.patience says when it is done, and "
+            f"its networks are then those of its best evaluation; start a new one with --starts-from {quote(str(out))}"
+        )
 
 
 def rounds_done(out: Place) -> int:

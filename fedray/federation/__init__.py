@@ -4,7 +4,9 @@ from fedray.federation.account import Account, Releases, epsilon_of
 from fedray.federation.asking import logits_from_clients, sample_from_clients
 from fedray.federation.checkpoint import (
     SERVER_FILES,
+    is_server_alone,
     keep_newest,
+    keep_server_alone,
     latest_round,
     load_checkpoint,
     load_round,
@@ -41,7 +43,9 @@ __all__ = [
     "epsilon_of",
     "federate",
     "initial_state",
+    "is_server_alone",
     "keep_newest",
+    "keep_server_alone",
     "latest_round",
     "load_checkpoint",
     "load_round",

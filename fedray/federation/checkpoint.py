@@ -136,14 +136,35 @@ def load_round(folder: Path, of: str) -> Checkpoint | None:
     return load_checkpoint(newest)
 
 
+def keep_server_alone(folder: Path) -> None:
+    """Delete of a checkpoint all but what :func:`load_server` reads: nobody goes on with it any more.
+
+    What clients keep is several times as large: moments of optimisers have two numbers for each of a network.
+    """
+    for path in folder.glob("*.safetensors"):
+        if path.name not in SERVER_FILES:
+            path.unlink()
+
+
+def is_server_alone(folder: Path) -> bool:
+    """Say whether a checkpoint has what the server had alone, so that nobody can go on with it."""
+    return not (folder / "clients.safetensors").exists()
+
+
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint back.
 
     Raises:
         DamagedError: A file of it is not what was written.
-        ValueError: The folder holds no checkpoint, one of another format, or one of a training that diverged.
+        ValueError: The folder holds no checkpoint, one of another format, one of a training that diverged, or what the
+            server had alone.
     """
     header = _read_header(folder, (FORMAT,))
+    if is_server_alone(folder):
+        raise ValueError(
+            f"{folder} has what the server had alone: its clients' optimisers are gone, for nobody was to go on with "
+            "it; begin a new run with its networks by --starts-from"
+        )
     beside = [name for name, key in ((_BEST, "validation"), (_TOLD, "told")) if header[key]]
     files = _read(folder, ["server", "optimizer", "clients", *beside], header)
     state = FederationState(

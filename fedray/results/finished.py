@@ -1,12 +1,9 @@
 """What a run left, opened again: what reports, studies and synthetic tiles are made from."""
 
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from glob import escape
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple, cast
@@ -18,12 +15,12 @@ from safetensors.numpy import load, save
 from fedray.config import ExperimentConfig, load_config, override, validate
 from fedray.data import KnownTiles
 from fedray.errors import UserError
-from fedray.evaluation import Scores, interval_names, mode_of
-from fedray.federation import SERVER_FILES, load_server
+from fedray.evaluation import Scores
 from fedray.learning import Arrays, Learner, check_finite
 from fedray.results.basis import FEDRAY, FOLDER_FORMAT, FORMAT, Basis, ShownTiles, basis_of, shown_tiles
-from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, FLOOR, PARAMS, RESULTS, TUNE_STATE
+from fedray.results.files import ARRAYS, BEST, CHECKPOINT, FINISHED, RESULTS
 from fedray.results.folder import EXPERIMENT, STUDY, SWEEP, FolderKind, identity_of, is_started
+from fedray.results.kept import ResultsError, last_arrays, scores_of, trial_arrays, trial_values
 from fedray.results.place import Place, results_root
 from fedray.storage import (
     DamagedError,
@@ -41,11 +38,6 @@ from fedray.tracking import RecordedRun, TrackedRun, recorded_run, resolve_track
 
 RUN_ID = re.compile("[0-9a-f]{32}")
 """Of MLflow."""
-_WHOLE_ROUND = "round-[0-9]*[0-9]"  # no half-written one, which ends in .tmp
-
-
-class ResultsError(UserError, ValueError):
-    """Results cannot be opened again. The message says of which place, what is wrong there, and the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +49,9 @@ class Finished:
         kind: ``experiment`` or ``sweep``.
         config: Of the experiment, or of the best trial, with all that was unset filled in.
         tiles: What it learned from: the store's fingerprint, the tiles' size, the names of labels and domains.
-        rounds: Rounds done.
+        rounds: Rounds done; of a trial, until the one that is scored.
         arrays: What the server had of the networks in the end, by name: that which was scored.
-        scores: Of the last round, by name.
+        scores: Of the last round, by name; of a trial, of the one that is scored.
         floor: What real tiles score in the place of generated ones, or who always answers the majority label; empty
             where it is not known.
         history: Of an experiment a row a round: ``round``, scores, losses, steps, seconds. Of a sweep a row a trial,
@@ -176,6 +168,33 @@ class Finished:
         return self.learner(device)
 
 
+class SweepTable(NamedTuple):
+    """A finished sweep, without its networks."""
+
+    started: Mapping[str, Any]
+    """Its search space as it was started, with all that the data decided."""
+    rests_on: Basis
+    trials: pd.DataFrame
+    """A row a trial, best first."""
+
+
+def sweep_table(place: str) -> SweepTable:
+    """Read what a finished sweep found; nothing is written or unpickled.
+
+    Args:
+        place: Its results folder, or its ``s3://`` or ``gs://`` address.
+
+    Raises:
+        ResultsError: No finished sweep is there, it was written in another format, or it is damaged.
+        StorageError: The shared storage does not answer.
+    """
+    with _files_of(place) as out, _readable(out):
+        if _checked_kind(out) is not SWEEP:
+            raise ResultsError(f"{out} holds a single experiment; give the results of a sweep")
+        identity = identity_of(out, SWEEP)
+        return SweepTable(identity["started"], identity["rests_on"], read_table(out.folder / RESULTS))
+
+
 class Trials(NamedTuple):
     """The trials of a sweep, or the one experiment."""
 
@@ -269,7 +288,7 @@ def _check_format(what: str, basis: Basis) -> None:
 
 def _of_experiment(out: Place) -> Finished:
     identity = identity_of(out, EXPERIMENT)
-    arrays, rounds = _last_arrays(out, CHECKPOINT)
+    arrays, rounds = last_arrays(out, CHECKPOINT)
     ending = unsealed((out.folder / FINISHED).read_bytes(), out.folder / FINISHED)
     return Finished(
         place=str(out),
@@ -290,13 +309,13 @@ def _of_sweep(out: Place, row: int = 0) -> Finished:
     """Open a trial by its row in the table, which has the best first."""
     identity, table = identity_of(out, SWEEP), read_table(out.folder / RESULTS)
     started, trial, source = identity["started"], table.iloc[row], f"{out}/{SWEEP.identity}"
-    arrays, rounds = _last_arrays(out, f"{TUNE_STATE}/{escape(str(trial['trial']))}/checkpoint_*/federation")
+    arrays, rounds = trial_arrays(out, trial)
     fixed = validate(ExperimentConfig, started["fixed"], source)
-    scores, floor = _scores_of(trial)
+    scores, floor = scores_of(trial)
     return Finished(
         place=str(out),
         kind=SWEEP.name,
-        config=override(fixed, _searched_values(trial, started["search"]), source).resolved(),
+        config=override(fixed, trial_values(trial, started["search"], rounds), source).resolved(),
         tiles=shown_tiles(identity["rests_on"]),
         rounds=rounds,
         arrays=arrays,
@@ -305,13 +324,6 @@ def _of_sweep(out: Place, row: int = 0) -> Finished:
         history=table,
         run_id=str(trial["run_id"]),
     )
-
-
-def _searched_values(trial: "pd.Series[Any]", searched: Iterable[str]) -> dict[str, Any]:
-    """Read a trial's values; a table of before there were conditions has them in columns of their own alone."""
-    if PARAMS in trial:
-        return dict(json.loads(trial[PARAMS]))
-    return {path: _plain(trial[path]) for path in searched}
 
 
 def _of_run(run: RecordedRun, copies: Path) -> Finished:
@@ -326,7 +338,7 @@ def _of_run(run: RecordedRun, copies: Path) -> Finished:
     scores, floor, run_id = ending["scores"], ending["floor"], run.run_id
     if is_sweep:
         history = read_table(run.download(RESULTS, copies))
-        (scores, floor), run_id = _scores_of(history.iloc[0]), str(history["run_id"].iloc[0])
+        (scores, floor), run_id = scores_of(history.iloc[0]), str(history["run_id"].iloc[0])
     else:
         steps = run.history()
         history = pd.DataFrame([{"round": step, **steps[step]} for step in steps if step > 0])
@@ -365,37 +377,6 @@ def _check_whole(run: RecordedRun) -> bool:
             "something else did, or they are gone from there; open the folder of its results instead"
         )
     return is_sweep
-
-
-def _last_arrays(out: Place, below: str) -> tuple[Arrays, int]:
-    """Read what the server had of the newest whole checkpoint below a folder of a place, and its round."""
-    pattern = f"{below}/{_WHOLE_ROUND}/state.json"
-    if out.shared is None:
-        found = [path.relative_to(out.folder).as_posix() for path in out.folder.glob(pattern)]
-    else:
-        found = [name for name in out.shared.names() if fnmatchcase(name, pattern)]
-    if not found:
-        raise ResultsError(
-            f"{out} is finished, but its checkpoint is gone ({pattern}), and with it the arrays; bring it back from a "
-            "copy, or run it again"
-        )
-    newest = max(found).rpartition("/")[0]
-    if out.shared is not None:
-        out.shared.download([f"{newest}/{name}" for name in SERVER_FILES], out.folder)
-    return load_server(out.folder / newest)
-
-
-def _scores_of(trial: "pd.Series[Any]") -> tuple[Scores, Scores]:
-    """Read a trial's scores and the floor out of its row in a sweep's table."""
-    row = {str(name): value for name, value in trial.items()}
-    names = [name for name in row if mode_of(name) is not None]
-    names += [end for name in names for end in interval_names(name) if end in row]
-    floor = {name.removeprefix(FLOOR): float(value) for name, value in row.items() if name.startswith(FLOOR)}
-    return {name: float(row[name]) for name in row if name in names}, floor
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from fedray.results.files import (
     EVALUATION,
     FINISHED,
     IMPORTANCE,
+    PROMOTED,
     REPORT,
     RESULTS,
     SAMPLES,
@@ -67,6 +68,7 @@ _RESULTS = (
     SELF_TEST_PICTURE,
     CHECKPOINT,
     TUNE_STATE,
+    PROMOTED,
     *STUDY_TABLES,
 )
 
@@ -178,6 +180,25 @@ def finish(out: Place, outcome: Mapping[str, Any]) -> None:
         outcome: What its table needs beside the results, as JSON can hold it.
     """
     write_whole(out.folder / FINISHED, sealed(outcome))
+    out.push()
+
+
+def extend(out: Place, kind: FolderKind, started: BaseModel) -> None:
+    """Have what was started in a folder, and may be done, go on as more of the same: with more trials, or more rounds.
+
+    A process that dies here leaves it as it was, but for what said that it was done, or extended.
+
+    Args:
+        out: The place; nobody else is in it.
+        kind: What was started.
+        started: Its configuration from now on.
+    """
+    record = {**identity_of(out, kind), "started": started.model_dump(mode="json")}
+    (out.folder / FINISHED).unlink(missing_ok=True)
+    out.push()  # there too, before anything says that there is more to do
+    (out.folder / kind.config).unlink(missing_ok=True)  # a start without it is whole: open_folder writes it again
+    write_whole(out.folder / kind.identity, sealed(record))
+    write_whole(out.folder / kind.config, to_yaml(started).encode())
     out.push()
 
 

@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from fedray.errors import UserError
 from fedray.learning import Arrays, DivergedError, check_finite
 from fedray.results.basis import START, Basis
-from fedray.results.finished import RUN_ID, Finished, ResultsError
+from fedray.results.finished import RUN_ID, Finished
+from fedray.results.kept import ResultsError
 from fedray.storage import SharedFolder, in_order, is_uri, scratch_folder
 
 SUFFIX = ".safetensors"

@@ -17,9 +17,11 @@ from fedray.experiment.gated import StoreGate, check_passed, gate_line, keep_tab
 from fedray.experiment.judged import about, judge_all, of_run, real_tiles, write_judgements
 from fedray.experiment.prepare import install_evaluation
 from fedray.experiment.telling import Membership
+from fedray.experiment.thinning import thin
 from fedray.learning import training_device
 from fedray.randomness import stream
 from fedray.results import Place
+from fedray.results.files import CHECKPOINT
 from fedray.results.finished import Finished
 from fedray.results.folder import outcome_of
 from fedray.results.generating import Cell, Images, cells_wanted, generated, origin_of, write_synthetic_store
@@ -105,6 +107,7 @@ class Performer:
                 pool=self._workers(step.config),
                 telling=Membership(self._parent_run_id, step.name, tags),
             )
+            thin(step.config, Path(step.folder) / CHECKPOINT)  # of a study's many, none goes on
             return Outcome(result.scores, result.floor, result.run_id, time.monotonic() - started)
         assert isinstance(step, StoreStep | ControlStep | JudgementStep)
         config = Finished.open(step.maker).config

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from itertools import islice, product
 
+from fedray.cluster import plan_workers
 from fedray.config import ExperimentConfig
 from fedray.experiment.budget import (
     ON_TOP,
@@ -46,6 +47,14 @@ def sweep_budget_lines(space: SearchSpace, plan: SweepPlan) -> Iterator[str]:
         f"budget: at the most about {clock(total_s)} of training: {space.num_trials} trials of {clock(trial_s)}, "
         f"{plan.concurrent_trials} at a time, if all are like {like} and none is stopped early; {ON_TOP}"
     )
+    if space.promote is not None:
+        workers = plan_workers(space.fixed, plan.cluster)
+        more_s = space.promote.rounds * round_seconds(first, budget, step, workers)
+        yield (
+            f"budget: at the most about {clock(space.promote.top * more_s)} on top for promotion: {space.promote.top} "
+            f"trial(s), one after another, of {space.promote.rounds} rounds more, each with {workers.num_workers} "
+            "worker(s)"
+        )
     yield time_basis(step, plan.workers)
     yield from sampling_lines(first, round_s)
     yield from short_training(trials, space.search)

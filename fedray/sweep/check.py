@@ -24,13 +24,15 @@ from fedray.results.folder import (
     SWEEP,
     check_basis,
     check_folder,
+    extend,
     is_started,
     outcome_of,
     saved_as,
 )
-from fedray.results.start import Start, opened_start, rests_on
+from fedray.results.start import Start, absolute_start, opened_start, rests_on
 from fedray.storage import read_table
 from fedray.sweep.dimensions import shown
+from fedray.sweep.known import Known, known_trials
 from fedray.sweep.results import SweepResult
 from fedray.sweep.samplers import SAMPLERS
 from fedray.sweep.space import Goal, SearchSpace, load_space
@@ -47,7 +49,10 @@ def finished_sweep(space: SearchSpace, out: Place) -> SweepResult | None:
         return None
     saved = saved_space(out)
     if space != saved:
-        check_folder(out, SWEEP, settle(space), saved)
+        space = settle(space)
+        if is_extension(space, saved):
+            return None
+        check_folder(out, SWEEP, space, saved)
     return SweepResult(saved, read_table(out.folder / RESULTS), out.folder, outcome.get("pages", {}))
 
 
@@ -59,6 +64,8 @@ class Checked(NamedTuple):
     store: TileStore
     start: Start | None
     """What all its trials start from; None where their networks are drawn."""
+    known: Known | None
+    """What is known of another sweep's trials; None where it starts from none, or has begun."""
 
 
 def check_sweep(space: SearchSpace, out: Place) -> Checked:
@@ -71,12 +78,29 @@ def check_sweep(space: SearchSpace, out: Place) -> Checked:
     store = local_store(absolute_store(space.fixed.data))
     check_basis(out, SWEEP, basis_of(space.fixed, store))
     space = settle(space)
-    check_folder(out, SWEEP, space, saved)
+    check_folder(out, SWEEP, space, space if saved is not None and is_extension(space, saved) else saved)
     start = opened_start(space.fixed.starts_from)
     check_basis(out, SWEEP, rests_on(start))
     check_space(space, store, start)
     check_state(out)
-    return Checked(space, store, start)
+    basis = {**basis_of(space.fixed, store), **rests_on(start)}
+    return Checked(space, store, start, known_trials(space, basis) if saved is None else None)
+
+
+def is_extension(space: SearchSpace, of: SearchSpace) -> bool:
+    """Say whether a space asks for more trials of another one, and for nothing else."""
+    return space.num_trials > of.num_trials and space == of.model_copy(update={"num_trials": space.num_trials})
+
+
+def extend_sweep(out: Place, space: SearchSpace) -> None:
+    """Have the sweep that was started in a place go on to as many trials as a space says, where it says more.
+
+    Args:
+        out: The place; nobody else is in it.
+        space: With all that the data decide filled in.
+    """
+    if is_started(out, SWEEP) and is_extension(space, saved_space(out)):
+        extend(out, SWEEP, space)
 
 
 def saved_space(out: Place) -> SearchSpace:
@@ -108,7 +132,8 @@ def settle(space: SearchSpace) -> SearchSpace:
 
     goals = tuple(goal.model_copy(update={"metric": settled(goal.metric)}) for goal in space.goals)
     constraints = tuple(str(bound._replace(metric=settled(bound.metric))) for bound in space.bounds)
-    return space.model_copy(update={"fixed": fixed, "goals": goals, "constraints": constraints})
+    found = {"fixed": fixed, "goals": goals, "constraints": constraints}
+    return space.model_copy(update={**found, "start_from": absolute_start(space.start_from)})
 
 
 def _without_number(name: str) -> str:

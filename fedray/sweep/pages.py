@@ -20,6 +20,9 @@ from fedray.tracking import (
 RANK = "rank"
 """Metric of a trial's run: its row in the sweep's table, from 1. No tag: MLflow orders those as text."""
 
+SCORE, ROUND = "score", "scored-round"
+"""Metrics of a trial's run: the score by which it is judged, and the round of that. Scores show those of its last."""
+
 PICTURED_RUNS = 6
 """Trials, best first, whose pictures are shown beside each other."""
 
@@ -57,14 +60,15 @@ def runs_view(space: SearchSpace, scores: Sequence[str], parent_run_id: str, *, 
         ranked: Whether trials have their rank.
     """
     goal, params = space.goal.metric, list(space.search)
-    charts = [parallel_coordinates(params, goal), score_by_step(goal)]
+    judged = [RANK, SCORE, ROUND] if ranked else [RANK]
+    charts = [parallel_coordinates(params, SCORE if ranked else goal), score_by_step(goal)]
     return RunsView(
         name=f"sweep {space.name}, {_now()}",
         search=f"tags.`mlflow.parentRunId` = '{parent_run_id}'",
         order=metric_column(RANK if ranked else goal),
         ascending=ranked or space.goal.mode == "min",
         tags=_TAGS,
-        metrics=[RANK, *scores],
+        metrics=[*judged, *scores],
         params=params,
         sections=[Section("Score by parameter and by round", charts, columns=1, height=400)],
     )

@@ -8,7 +8,7 @@ from ray import tune
 from rich.live import Live
 from rich.text import Text
 
-from fedray.sweep.searcher import COMPLETED, DIVERGED
+from fedray.sweep.searcher import COMPLETED, COUNTED_ROUND, DIVERGED, SCORE_NOW
 from fedray.sweep.space import SearchSpace
 from fedray.terminal import clock, plain_console
 
@@ -77,7 +77,10 @@ class SweepProgress(tune.Callback):
 
     def _round_line(self, trial: Any, result: dict[str, Any]) -> str:
         metric = self._space.goal.metric
-        outcome = result.get(DIVERGED) or f"{metric} {result[metric]:.4g}"
+        outcome = result.get(DIVERGED) or f"{metric} {result.get(SCORE_NOW, result[metric]):.4g}"
+        counted = result.get(COUNTED_ROUND, result["training_iteration"])
+        if DIVERGED not in result and counted != result["training_iteration"]:
+            outcome = f"{outcome} (best {result[metric]:.4g}, round {counted})"
         return f"trial {trial.trial_id} round {result['training_iteration']}: {outcome}"
 
     def _best_so_far(self) -> str:

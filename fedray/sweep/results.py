@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from fedray.config import ExperimentConfig, to_yaml
 from fedray.evaluation import Scores
 from fedray.federation import Releases, epsilon_of
-from fedray.results.files import BEST, CONFIGURATIONS, FLOOR, PARAMS, PARETO, PARETO_PICTURE, RESULTS
+from fedray.results.files import BEST, CONFIGURATIONS, FLOOR, PARAMS, PARETO, PARETO_PICTURE, RESULTS, SCORED_ROUND
 from fedray.results.ledger import Ledger
 from fedray.storage import parquet_bytes, picture_bytes, write_whole
 from fedray.sweep.by_round import scores_by_round
@@ -22,7 +22,7 @@ from fedray.sweep.configurations import MEAN, configuration_table
 from fedray.sweep.constraints import EXCESS
 from fedray.sweep.pareto import FRONT, draw_front, on_front
 from fedray.sweep.repeats import CONFIGURATION, SEED, START_POINT, values_of
-from fedray.sweep.searcher import SCORES, SPENT, OptunaSearcher
+from fedray.sweep.searcher import COUNTED_ROUND, SCORES, SPENT, OptunaSearcher
 from fedray.sweep.space import SearchSpace
 from fedray.tracking import Pages
 
@@ -48,10 +48,11 @@ class SweepResult:
 
     space: SearchSpace
     trials: pd.DataFrame
-    """A row a trial, best first: trial, number, outcome, rounds, score, start_point, params, the searched paths; then,
-    as far as they are known: excess, front, all scores of its last evaluation by name, seconds, generator-steps,
+    """A row a trial, best first: trial, number, outcome, rounds, score, scored_round, start_point, params, the searched
+    paths; then, as far as they are known: excess, front, all scores of that round by name, seconds, generator-steps,
     run_id, and the same for all trials, as ``floor/`` and a score's name, what real tiles score in the generator's
-    place; extractor_quality."""
+    place; extractor_quality. Where trials are promoted, also the columns of
+    :func:`fedray.sweep.promoted.with_promotions`."""
     out: Path
     """Folder with ``results.parquet``, ``best.yaml``, ``samples.png`` and ``sweep.yaml``."""
     pages: Pages = field(default_factory=dict)
@@ -75,8 +76,26 @@ class SweepResult:
 
     @property
     def best_config(self) -> ExperimentConfig:
-        """Its configuration."""
-        return self.space.trial_config(trial_params(self.space, self.best["number"], self.trials))
+        """Its configuration, with as many rounds as lead to the one that is scored."""
+        return scored_config(self.space, self.best["number"], self.trials)
+
+
+def scored_config(space: SearchSpace, number: int, trials: pd.DataFrame) -> ExperimentConfig:
+    """Return the configuration of a trial by its number, with as many rounds as lead to the one that is scored."""
+    row = trials[trials["number"] == number].iloc[0]
+    rounds = {"federation.num_rounds": int(row[SCORED_ROUND])} if SCORED_ROUND in row else {}
+    return space.trial_config({**trial_params(space, number, trials), **rounds})
+
+
+def choice_note(space: SearchSpace) -> str:
+    """Say what luck does to scores that are the best of several, and of how many."""
+    rounds, every = space.fixed.federation.num_rounds, space.fixed.evaluation.every
+    if space.score == "last" or (evaluated := math.ceil(rounds / every)) == 1:
+        return ""
+    return (
+        f"Each score is the best of up to {evaluated} evaluated rounds (27/32: of round 27, of 32 done). Scores are "
+        "noisy, and the best of many looks better than it is; score: last takes the last round's."
+    )
 
 
 def trial_table(space: SearchSpace, searcher: OptunaSearcher) -> pd.DataFrame:
@@ -176,7 +195,7 @@ def _write_front(result: SweepResult) -> None:
     write_whole(out / PARETO_PICTURE, picture_bytes(draw_front(space, drawn), dpi=120))
     (out / PARETO).mkdir(exist_ok=True)
     for row in trials[trials[FRONT]].to_dict("records"):
-        config = space.trial_config(trial_params(space, row["number"], trials))
+        config = scored_config(space, row["number"], trials)
         write_whole(out / PARETO / f"{row['trial']}.yaml", to_yaml(config).encode())
 
 
@@ -191,6 +210,7 @@ def _row(space: SearchSpace, trial: FrozenTrial) -> dict[str, Any]:
         "outcome": OUTCOMES[trial.state],
         "rounds": rounds,
         "score": score,
+        SCORED_ROUND: trial.user_attrs.get(COUNTED_ROUND, rounds if score is not None else None),
         **{name: trial.user_attrs[name] for name in (CONFIGURATION, SEED) if name in trial.user_attrs},
         "start_point": bool(trial.user_attrs.get(START_POINT)),
         PARAMS: json.dumps(values_of(trial)),

@@ -1,18 +1,19 @@
 """run_sweep(space) -> SweepResult: Tune and Optuna over whole experiments; a stopped sweep continues where it was."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
+from optuna.trial import FrozenTrial
 from ray import tune
 
 from fedray.cluster import cluster_name, connect
 from fedray.cluster.reach import check_reach
 from fedray.data import TileStore
 from fedray.errors import UserError
-from fedray.evaluation import Scores
 from fedray.experiment import KIND, Prepared, describe, ended
 from fedray.experiment.judging import Judge, judging_of
 from fedray.experiment.prepare import keep_evaluation, prepare_judge
@@ -20,20 +21,26 @@ from fedray.experiment.run import OnEvaluator
 from fedray.experiment.self_tested import blind_tags, keep_self_test, log_self_test, quality_line, quality_tags
 from fedray.experiment.starting import start_tags
 from fedray.experiment.tracked import keep_picture, log_model
-from fedray.federation import latest_round, load_checkpoint, shared_arrays
+from fedray.federation import latest_round, load_server
 from fedray.learning import Arrays
 from fedray.results import Place
-from fedray.results.basis import basis_of, judged_by
-from fedray.results.folder import SWEEP, finish, open_folder
+from fedray.results.basis import Basis, basis_of, judged_by
+from fedray.results.files import PROMOTED_ROUNDS, SCORED_ROUND
+from fedray.results.folder import SWEEP, finish, is_started, open_folder
 from fedray.results.ledger import Ledger
 from fedray.results.pictures import Preview
 from fedray.results.start import Start, rests_on
 from fedray.results.unsent import send_after, send_before
-from fedray.sweep.check import check_goal_means_something, check_sweep, finished_sweep
-from fedray.sweep.checkpoints import drop_checkpoints
+from fedray.sweep.begun import BegunSweep
+from fedray.sweep.check import check_goal_means_something, check_sweep, extend_sweep, finished_sweep
+from fedray.sweep.checkpoints import drop_checkpoints, last_checkpoint
+from fedray.sweep.counted import counted_folder, load_counted
 from fedray.sweep.kept import keep_study
-from fedray.sweep.pages import RANK, keep_pages
+from fedray.sweep.known import known_trials
+from fedray.sweep.pages import RANK, ROUND, SCORE, keep_pages
 from fedray.sweep.plan import SweepPlan, plan_sweep
+from fedray.sweep.promoted import with_promotions
+from fedray.sweep.promotion import promote_trials, promoted_round
 from fedray.sweep.report import keep_report
 from fedray.sweep.results import (
     PRIVACY_SPENT,
@@ -44,9 +51,8 @@ from fedray.sweep.results import (
     with_epsilon,
     write_results,
 )
-from fedray.sweep.searcher import OptunaSearcher
 from fedray.sweep.space import SearchSpace
-from fedray.sweep.trial import PREVIEW, FederatedTrial
+from fedray.sweep.trial import FederatedTrial
 from fedray.sweep.tuning import Search, run_trials
 from fedray.tracking import Status, TrackedRun, Tracker, check_tracking, origin_tags
 
@@ -63,6 +69,8 @@ def run_sweep(
     on_evaluator: OnEvaluator = lambda evaluator: None,
 ) -> SweepResult:
     """Run a sweep, or continue the one that was stopped in ``out``; one that is done is not run again.
+
+    One whose space is as before but for more ``num_trials`` goes on to as many: one study, one parent run.
 
     Everything that can be wrong is checked before anything is written.
 
@@ -91,7 +99,7 @@ def _run_held(space: SearchSpace, out: Place, tracking_uri: str, on_evaluator: O
     """Run a sweep in a place that no other job can enter; what is there is looked at once more."""
     if (finished := finished_sweep(space, out)) is not None:
         return finished
-    space, store, start = check_sweep(space, out)
+    space, store, start, _ = check_sweep(space, out)
     cluster = connect()
     check_reach(space.fixed, cluster, out.folder if out.shared is None else None)
     plan = plan_sweep(space, cluster)
@@ -100,7 +108,11 @@ def _run_held(space: SearchSpace, out: Place, tracking_uri: str, on_evaluator: O
     # Once for all trials: the extractor is trained, and the real tiles' features are computed, before any of them runs.
     evaluator, prepared = prepare_judge(space.fixed, out.folder)
     check_goal_means_something(space, evaluator.self_test)
-    key = _open_folder(out, space, store, start, evaluator, prepared)
+    extend_sweep(out, space)
+    basis = {**basis_of(space.fixed, store), **rests_on(start), **judged_by(evaluator.extractor)}
+    if not is_started(out, SWEEP):
+        known_trials(space, basis)  # refused, where its features were others, before anything is written
+    key = _open_folder(out, space, basis, evaluator, prepared)
     on_evaluator(evaluator)
     out.push()  # trials write to their own place: the next push is at the end
     tracking = space.fixed.tracking
@@ -109,49 +121,25 @@ def _run_held(space: SearchSpace, out: Place, tracking_uri: str, on_evaluator: O
         _tags(space, start, evaluator),
     )
     with ended(_start_run(tracker, key, space, store, tags)) as parent:
-        sweep = _Sweep(space, store, start, out, evaluator, tracker, parent)
+        sweep = BegunSweep(space, store, start, out, evaluator, prepared, tracker, parent, tags)
         _log_start(sweep)
-        searcher, grid = _run_trials(sweep, plan, prepared, tags)
-        result = _rank(sweep, searcher)
+        searcher, grid = _run_trials(sweep, plan, partial(_known, space, basis))
+        found = trial_table(space, searcher)
+        promoted = promote_trials(sweep, found, partial(last_checkpoint, grid))
+        result = _rank(sweep, with_promotions(space, found, promoted))
         run_ids = dict(zip(result.trials["trial"], result.trials[RUN_ID], strict=True))
         keep_study(searcher.runs, run_ids, out.folder)
         _conclude(sweep, result, grid)
         keep_report(result, searcher.runs, store, out, parent)
-        drop_checkpoints(grid)
+        drop_checkpoints(grid, space)
         out.push()
     finish(out, {"pages": result.pages})
     return result
 
 
-@dataclass(frozen=True)
-class _Sweep:
-    """A sweep that has begun."""
-
-    space: SearchSpace
-    store: TileStore
-    start: Start | None
-    out: Place
-    evaluator: Judge
-    tracker: Tracker
-    parent: TrackedRun
-    """The sweep's own run."""
-
-    @property
-    def score_names(self) -> list[str]:
-        """Names of all scores that an evaluation gives."""
-        return judging_of(self.space.fixed).score_names(self.space.fixed, self.store)
-
-
-def _open_folder(
-    out: Place, space: SearchSpace, store: TileStore, start: Start | None, evaluator: Judge, prepared: Prepared
-) -> str:
+def _open_folder(out: Place, space: SearchSpace, basis: Basis, evaluator: Judge, prepared: Prepared) -> str:
     """Begin, or go on, in the sweep's folder with what judges its trials; returns the key of its run."""
-    key = open_folder(
-        out,
-        SWEEP,
-        space,
-        {**basis_of(space.fixed, store), **rests_on(start), **judged_by(evaluator.extractor)},
-    )
+    key = open_folder(out, SWEEP, space, basis)
     keep_evaluation(prepared, out.folder)
     keep_self_test(evaluator.self_test, out.folder)
     return key
@@ -168,7 +156,7 @@ def _start_run(tracker: Tracker, key: str, space: SearchSpace, store: TileStore,
     return tracker.start_run(f"sweep {space.name}", key=key, params={}, tags=described)
 
 
-def _log_start(sweep: _Sweep) -> None:
+def _log_start(sweep: BegunSweep) -> None:
     parent, out = sweep.parent, sweep.out.folder
     parent.log_config(sweep.space.fixed)
     parent.log_dataset(sweep.store)
@@ -177,7 +165,12 @@ def _log_start(sweep: _Sweep) -> None:
     keep_pages(sweep.space, sweep.score_names, sweep.tracker, parent.run_id)
 
 
-def _run_trials(sweep: _Sweep, plan: SweepPlan, prepared: Prepared, tags: Mapping[str, str]) -> Search:
+def _known(space: SearchSpace, basis: Basis) -> Sequence[FrozenTrial]:
+    found = known_trials(space, basis)
+    return found.trials if found else ()
+
+
+def _run_trials(sweep: BegunSweep, plan: SweepPlan, known: Callable[[], Sequence[FrozenTrial]]) -> Search:
     """Run the trials that are left; Ctrl-C ends their runs too, whose processes are gone."""
     trial = tune.with_parameters(
         FederatedTrial,
@@ -186,21 +179,20 @@ def _run_trials(sweep: _Sweep, plan: SweepPlan, prepared: Prepared, tags: Mappin
         ledger=Ledger.at(sweep.out),
         parent_run_id=sweep.parent.run_id,
         tracking_uri=sweep.tracker.uri,
-        prepared=prepared,
-        tags=dict(tags),
+        prepared=sweep.prepared,
+        tags=dict(sweep.tags),
         start=sweep.start,
     )
     try:
-        return run_trials(tune.with_resources(trial, plan.placement()), sweep.space, plan, sweep.out)
+        return run_trials(tune.with_resources(trial, plan.placement()), sweep.space, plan, sweep.out, known)
     except KeyboardInterrupt:
         sweep.tracker.end_unfinished(sweep.parent.run_id)
         raise
 
 
-def _rank(sweep: _Sweep, searcher: OptunaSearcher) -> SweepResult:
-    """Tabulate the trials, best first, and tell MLflow."""
+def _rank(sweep: BegunSweep, trials: pd.DataFrame) -> SweepResult:
+    """Complete the table of the trials, and tell MLflow."""
     space, parent = sweep.space, sweep.parent
-    trials = trial_table(space, searcher)
     if space.is_private:
         ledger, rounds = Ledger.at(sweep.out), space.fixed.federation.num_rounds
         trials = with_epsilon(trials, space, ledger)
@@ -223,11 +215,13 @@ def _end_trials(space: SearchSpace, trials: pd.DataFrame, tracker: Tracker, pare
     for rank, trial in enumerate(trials.to_dict("records"), start=1):
         tags = {"fedray.outcome": str(trial["outcome"]), "fedray.sweep": space.name}
         status: Status = "FAILED" if trial["outcome"] == "failed" else "FINISHED"
-        run_ids.append(tracker.conclude_run(parent_run_id, str(trial["trial"]), status, tags, {RANK: float(rank)}))
+        known = {RANK: rank, SCORE: trial["score"], ROUND: trial[SCORED_ROUND]}
+        metrics = {name: float(value) for name, value in known.items() if pd.notna(value)}
+        run_ids.append(tracker.conclude_run(parent_run_id, str(trial["trial"]), status, tags, metrics))
     return run_ids
 
 
-def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None:
+def _conclude(sweep: BegunSweep, result: SweepResult, grid: tune.ResultGrid) -> None:
     """Write the results and log them with the parent run.
 
     Raises:
@@ -243,29 +237,29 @@ def _conclude(sweep: _Sweep, result: SweepResult, grid: tune.ResultGrid) -> None
     if result.pages:
         parent.describe(", ".join(f"[{name}]({page})" for name, page in result.pages.items()))
     best = result.best
-    arrays, preview = _last_checkpoint(grid, best["trial"])
-    title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}"
+    arrays, preview = _counted_round(sweep, best, grid)
+    at = f" in round {best[SCORED_ROUND]:g}" if space.score == "best" else ""
+    title = f"{space.name}, trial {best['trial']}: {space.goal.metric} {best['score']:.4g}{at}"
     picture = judging_of(space.fixed).FILES[0]
     keep_picture(parent, out / picture, store, preview, title)
     for name in written:
         parent.log_artifact(out / name)
-    rounds, scores = int(best["rounds"]), _last_scores(grid, best["trial"], sweep.score_names)
+    rounds = int(best[SCORED_ROUND])
+    scores = {name: float(best[name]) for name in sweep.score_names if pd.notna(best.get(name))}
     parent.log_figures(rounds, {space.goal.metric: float(best["score"])} | scores)
     log_model(parent, result.best_config, arrays, store, rounds, scores, result.floor)
 
 
-def _last_scores(grid: tune.ResultGrid, trial_id: str, names: Sequence[str]) -> Scores:
-    """Read a trial's scores of its last round."""
-    last = next(trial.metrics for trial in grid if trial.metrics and trial.metrics["trial_id"] == trial_id)
-    return {name: float(last[name]) for name in names if name in last}
-
-
-def _last_checkpoint(grid: tune.ResultGrid, trial_id: str) -> tuple[Arrays, Preview]:
-    """Read the arrays and the preview of a trial's last checkpoint, which is that of its last round."""
-    for trial in grid:
-        if trial.metrics and trial.metrics["trial_id"] == trial_id and trial.checkpoint:
-            with trial.checkpoint.as_directory() as folder:
-                newest = latest_round(Path(folder) / "federation")
-                assert newest is not None, "a trial's checkpoint holds a round"
-                return shared_arrays(load_checkpoint(newest)[0]), np.load(Path(folder) / PREVIEW)
-    raise AssertionError(f"a complete trial has a checkpoint, but {trial_id} has none")
+def _counted_round(sweep: BegunSweep, trial: "pd.Series[Any]", grid: tune.ResultGrid) -> tuple[Arrays, Preview]:
+    """Read the arrays and the preview of the round by which a trial is judged."""
+    with ExitStack() as stack:
+        if trial.get(PROMOTED_ROUNDS, 0) > 0:
+            folder, preview = promoted_round(sweep, str(trial["trial"]))
+        else:
+            checkpoint = stack.enter_context(last_checkpoint(grid, str(trial["trial"])))
+            counted = load_counted(checkpoint)
+            assert counted is not None, "a complete trial was scored"
+            folder, preview = counted_folder(checkpoint), counted.preview
+        newest = latest_round(folder)
+        assert newest is not None, "a checkpoint holds a round"
+        return load_server(newest)[0], preview

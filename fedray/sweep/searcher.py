@@ -7,11 +7,12 @@ trials whose metric is NaN.
 import math
 import os
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 
@@ -42,6 +43,8 @@ BEGUN, ENDED = "begun", "ended"
 """Keys of a trial's result: when its round began and ended, in seconds of the epoch."""
 TIMES = "times"
 """What the study keeps of them: a list of [round, begun, ended], of repeated rounds too."""
+COUNTED_ROUND, SCORE_NOW = "counted-round", "score-now"
+"""Keys of a trial's result: the round whose scores it holds (``SearchSpace.score``); the goal's score of this one."""
 _ROUND = "round"
 
 
@@ -75,6 +78,10 @@ class OptunaSearcher(Searcher):
             num_rounds=num_rounds,
             mode=space.goal.mode,
         )
+
+    def learn(self, known: Iterable[FrozenTrial]) -> None:
+        """Take trials of another sweep as known: the sampler learns from them, and the table has them not."""
+        self.study.add_trials(known)
 
     @property
     def runs(self) -> optuna.Study:
@@ -163,6 +170,8 @@ def _keep(trial: Trial, result: dict[str, Any]) -> None:
     if result.get(TRAINING_ITERATION, 0) < known.get(_ROUND, 0):
         return
     trial.set_user_attr(_ROUND, result.get(TRAINING_ITERATION, 0))
+    if COUNTED_ROUND in result:
+        trial.set_user_attr(COUNTED_ROUND, result[COUNTED_ROUND])
     for kind in (SCORES, SPENT):
         told = {name.removeprefix(kind): value for name, value in result.items() if name.startswith(kind)}
         trial.set_user_attr(kind, {**known.get(kind, {}), **told})
@@ -190,6 +199,13 @@ class SweepSearch(SearchGenerator):
         """Search a space with so many trials at a time, one at least."""
         self.optuna = OptunaSearcher(space)
         super().__init__(ConcurrencyLimiter(self.optuna, max_concurrent=max_concurrent))
+        self._num_trials, self._max_concurrent = space.num_trials, max_concurrent
+
+    def restore_from_dir(self, dirpath: str) -> None:
+        """Go on with a saved state, and with as many trials as the space says now: there may be more than then."""
+        super().restore_from_dir(dirpath)
+        self._total_samples, self.searcher.max_concurrent = self._num_trials, self._max_concurrent
+        self._finished = False  # a grid, or seeds, that have no more say so again
 
     def save_to_dir(self, dirpath: str, session_str: str) -> None:
         """Write the state beside the folder, move its files in, and keep all that is there as a whole."""

@@ -58,6 +58,15 @@ class EarlyStopping(Declared):
     """At each rung the best 1/factor of the trials go on, > 1."""
 
 
+class Promotion(Declared):
+    """After the search the best trials go on, and are judged at last with other noise."""
+
+    top: int = Field(1, ge=1)
+    """Complete trials that go on, >= 1: the best of them."""
+    rounds: int = Field(ge=1)
+    """Rounds that each does more, >= 1, from the one that it is judged by."""
+
+
 class SearchSpace(Declared):
     """A whole sweep, declared."""
 
@@ -85,6 +94,12 @@ class SearchSpace(Declared):
     """When trials are stopped early; ``none``: never."""
     constraints: tuple[str, ...] = ()
     """Bounds that the scores of the best trial keep: ``kid/efficientnet-lite0/256/label/gland <= 5``."""
+    score: Literal["best", "last"] = "best"
+    """Round that a trial is judged by and whose weights are kept: 'best' is its best evaluated one, 'last' its last."""
+    start_from: str | None = None
+    """Results folder or address of another finished sweep, whose trials are known points; unset: none are known."""
+    promote: Promotion | None = None
+    """Have the best trials go on after the search; unset: none does."""
     start_points: tuple[dict[str, Value], ...] = ()
     """Trials to begin with, each with a value for every searched path that it has."""
 
@@ -116,6 +131,8 @@ class SearchSpace(Declared):
             *self._sampler_problems(),
             *self._stopping_problems(),
             *self._engine_problems(),
+            *self._promotion_problems(),
+            *self._known_problems(),
         ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -223,6 +240,25 @@ class SearchSpace(Declared):
             ]
         return []
 
+    def _promotion_problems(self) -> list[str]:
+        if self.promote is None:
+            return []
+        problems = []
+        if self.promote.top > self.num_trials:
+            problems.append(f"promote.top must be <= num_trials ({self.num_trials}), but got {self.promote.top}")
+        if self.fixed.family.stops_after is not None:
+            problems.append(
+                f"promote cannot go on with trials that fixed.{self.fixed.task}.patience ends; leave one of them out"
+            )
+        if len(self.goals) > 1 or self.seeds > 1:
+            problems.append("promote must be left out with several goals or seeds, of which no trial is the best")
+        return problems
+
+    def _known_problems(self) -> list[str]:
+        if self.start_from is None or (len(self.goals) == 1 and self.seeds == 1 and not self.constraints):
+            return []
+        return ["start_from must be left out with several goals or seeds, and with constraints; give one goal alone"]
+
     @property
     def is_private(self) -> bool:
         """Whether its trials have differential privacy, or some of them may."""
@@ -257,12 +293,12 @@ class SearchSpace(Declared):
         """Return the configuration of the trial with these values for the searched paths."""
         return override(self.fixed, params, source=f"a trial of {self.name}").resolved()
 
-    def with_changes(self, fixed: ExperimentConfig, changes: Mapping[str, int]) -> "SearchSpace":
+    def with_changes(self, fixed: ExperimentConfig, changes: Mapping[str, int | str]) -> "SearchSpace":
         """Return the space with another fixed configuration and other sizes.
 
         Args:
             fixed: The new fixed configuration.
-            changes: New values by field name (``num_trials``, ``max_concurrent``).
+            changes: New values by field name (``num_trials``, ``start_from``).
 
         Raises:
             ConfigError: A value is fixed that is searched, or the space becomes invalid.

@@ -1,13 +1,12 @@
 """A Tune trial: one experiment whose step is one round, on workers that are kept from trial to trial."""
 
+import math
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pyarrow.fs import FileSelector
 from ray import tune
 from ray.tune.result import TRAINING_ITERATION
@@ -15,8 +14,8 @@ from safetensors import SafetensorError
 
 from fedray.config import ExperimentConfig
 from fedray.data import local_store
-from fedray.evaluation import Scores
 from fedray.experiment import (
+    Evaluation,
     Prepared,
     RoundResult,
     Run,
@@ -28,19 +27,23 @@ from fedray.experiment import (
 )
 from fedray.experiment.prepare import check_tiles
 from fedray.federation import Account, DivergedError, latest_round
+from fedray.results.files import BEST_ROUND, NEWEST_ROUND
 from fedray.results.ledger import Ledger
-from fedray.results.pictures import Preview
 from fedray.results.start import Start
 from fedray.simulation import WorkerResources
 from fedray.storage import sealed, unsealed, write_whole
+from fedray.storage.owners import new_scratch_folder, remove_all
+from fedray.sweep.counted import CountedRound
 from fedray.sweep.dimensions import Value
 from fedray.sweep.searcher import (
     BEGUN,
     COMPLETED,
     CORE_SECONDS,
+    COUNTED_ROUND,
     DIVERGED,
     ENDED,
     GPU_SECONDS,
+    SCORE_NOW,
     SCORES,
     SCORING_SECONDS,
     SECONDS,
@@ -52,9 +55,6 @@ from fedray.sweep.space import SearchSpace
 from fedray.tasks import task_of
 from fedray.tracking import Status, Tracker
 
-PREVIEW = "preview.npy"
-"""File of a checkpoint: what the last evaluation has to look at."""
-
 _SPENT_FILE = "spent.json"
 
 
@@ -62,7 +62,7 @@ class FederatedTrial(tune.Trainable):
     """Runs one experiment after another in one placement group: ``reset_config`` begins the next on warm workers."""
 
     _run: Run
-    _preview: Preview | None
+    _counted: CountedRound
     _begun: float
     _spent: dict[str, float]
 
@@ -97,6 +97,7 @@ class FederatedTrial(tune.Trainable):
         told, kept_in = space.fixed.tracking, ledger.address
         self._tracker = Tracker(tracking_uri, told.experiment, real_tiles=told.real_tiles, kept_in=kept_in)
         self._pool, self._prepared = start_workers(space.fixed, workers, prepared), prepared
+        self._scratch = new_scratch_folder()  # not of a trial: Tune saves one that is done once more
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Value]) -> bool:
@@ -116,53 +117,38 @@ class FederatedTrial(tune.Trainable):
             result = self._run.step()
         except DivergedError as error:
             self._end("FAILED")
-            self._spend(started)
+            self._spent = with_round(self._spent, self._space, self._pool.resources, started)
             return {DIVERGED: str(error), COMPLETED: False, "done": True, **self._told()}
-        self._spend(started, result)
+        self._spent = with_round(self._spent, self._space, self._pool.resources, started, result)
         log_round(self._tracked, self._store, result)
-        self._preview = result.evaluation.preview if result.evaluation else self._preview
-        if self._run.done:
-            self._end("FINISHED")
-        return self._result(result.metrics, result.evaluation.scores if result.evaluation else {})
+        return self._result(result.metrics, result.evaluation)
 
     def _repeat_result(self) -> dict[str, Any]:
         self._result_lost = False
         evaluation = self._run.evaluate() if self._run.due else None
-        self._preview = evaluation.preview if evaluation else self._preview
-        if self._run.done:
-            self._end("FINISHED")
-        scores = evaluation.scores if evaluation else {}
-        return self._result(scores, scores)
+        return self._result(evaluation.scores if evaluation else {}, evaluation)
 
-    def _result(self, metrics: Scores, scores: Scores) -> dict[str, Any]:
-        done, told = self._run.done, {**_prefixed(SCORES, scores), **self._told()}
+    def _result(self, metrics: Mapping[str, float], evaluation: Evaluation | None) -> dict[str, Any]:
+        """Say what a round brought, under the scores' own names those by which the trial is judged after it."""
+        told = self._told()
+        if evaluation is not None:
+            judged = self._counted.see(self._run, evaluation)
+            told |= {**judged, **_prefixed(SCORES, judged)}
+            told[SCORE_NOW] = evaluation.scores.get(self._space.goal.metric, math.nan)
+        if self._counted.found is not None:
+            told[COUNTED_ROUND] = self._counted.found.round_index
+        done = self._run.done
+        if done:
+            self._end("FINISHED")
         return {**metrics, TRAINING_ITERATION: self._run.state.round_index, COMPLETED: done, "done": done, **told}
 
     def _told(self) -> dict[str, float]:
         return {**_prefixed(SPENT, self._spent), BEGUN: self._begun, ENDED: time.time()}
 
-    def _spend(self, started: float, result: RoundResult | None = None) -> None:
-        """Add a round to what the trial has spent; clients with differential privacy do not tell their steps."""
-        seconds, held = time.monotonic() - started, self._pool.resources
-        spent = {SECONDS: seconds, CORE_SECONDS: seconds * held.num_workers * held.cpus_per_worker}
-        if held.gpus_per_worker:
-            spent[GPU_SECONDS] = seconds * held.num_workers * held.gpus_per_worker
-        if result is not None:
-            spent[TRAINING_SECONDS] = result.report.duration_s
-            spent[SCORING_SECONDS] = result.evaluation.seconds if result.evaluation else 0.0
-        counted = task_of(self._space.fixed).COUNTED + STEPS
-        if result is not None and counted in result.report.counts:
-            spent[counted] = result.report.counts[counted]
-        self._spent = self._spent | {name: self._spent.get(name, 0.0) + value for name, value in spent.items()}
-
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the federation as it is after this round, and what its last evaluation showed."""
+        """Write the federation as it is after this round, and the round that counts until now."""
         self._tracked.flush()  # first: a killed trial goes on after its checkpoint and does not log those rounds again
-        self._run.save(Path(checkpoint_dir) / "federation")
-        if self._preview is not None:
-            content = BytesIO()
-            np.save(content, self._preview)
-            write_whole(Path(checkpoint_dir) / PREVIEW, content.getvalue())
+        self._counted.save(self._run, Path(checkpoint_dir))
         write_whole(Path(checkpoint_dir) / _SPENT_FILE, sealed(self._spent))
 
     def restore(self, checkpoint_path: Any) -> None:
@@ -193,9 +179,10 @@ class FederatedTrial(tune.Trainable):
             ValueError: It holds no whole round.
         """
         assert isinstance(checkpoint, str), "save_checkpoint writes into the folder it is given"
-        if latest_round(Path(checkpoint) / "federation") is None:
+        if latest_round(Path(checkpoint) / NEWEST_ROUND) is None:
             raise ValueError(f"{checkpoint} holds no whole round of a federation")
-        self._run.load(Path(checkpoint) / "federation")
+        self._run.load(Path(checkpoint) / NEWEST_ROUND)
+        self._counted.load(Path(checkpoint))
         spent = Path(checkpoint) / _SPENT_FILE
         self._spent = unsealed(spent.read_bytes(), spent)
 
@@ -203,6 +190,7 @@ class FederatedTrial(tune.Trainable):
         """End the last trial and its workers. One in the middle counts as killed until its sweep concludes it."""
         self._end("FINISHED" if self._run.done else "KILLED")
         self._pool.close()
+        remove_all(self._scratch)
 
     def _begin(self, params: dict[str, Value]) -> None:
         config = self._space.trial_config(params)
@@ -218,8 +206,9 @@ class FederatedTrial(tune.Trainable):
             tags=self._tags,
         )
         self._open, self._opened = True, ExitStack()
-        self._preview, self._spent = None, {}
-        self._result_lost = False
+        remove_all(self._scratch / BEST_ROUND)
+        self._counted = CountedRound(self._space, self._scratch)
+        self._spent, self._result_lost = {}, False
         account = self._account(config)
         opened = open_experiment(config, self._pool.resources, self._prepared, account, self._pool, self._starts_from)
         self._run = self._opened.enter_context(opened)
@@ -237,6 +226,35 @@ class FederatedTrial(tune.Trainable):
             self._open = False
             self._tracked.finish(status)
             self._opened.close()
+
+
+def with_round(
+    spent: Mapping[str, float],
+    space: SearchSpace,
+    held: WorkerResources,
+    started: float,
+    result: RoundResult | None = None,
+) -> dict[str, float]:
+    """Add a round to what a trial has spent; clients with differential privacy do not tell their steps.
+
+    Args:
+        spent: By name, until now.
+        space: The sweep.
+        held: The workers.
+        started: When the round did, by :func:`time.monotonic`.
+        result: Of the round; None where it diverged.
+    """
+    seconds = time.monotonic() - started
+    more = {SECONDS: seconds, CORE_SECONDS: seconds * held.num_workers * held.cpus_per_worker}
+    if held.gpus_per_worker:
+        more[GPU_SECONDS] = seconds * held.num_workers * held.gpus_per_worker
+    if result is not None:
+        more[TRAINING_SECONDS] = result.report.duration_s
+        more[SCORING_SECONDS] = result.evaluation.seconds if result.evaluation else 0.0
+    counted = task_of(space.fixed).COUNTED + STEPS
+    if result is not None and counted in result.report.counts:
+        more[counted] = result.report.counts[counted]
+    return {**spent, **{name: spent.get(name, 0.0) + value for name, value in more.items()}}
 
 
 def run_name(space: str, trial_id: str, params: Mapping[str, Value]) -> str:

@@ -3,9 +3,11 @@
 import glob
 import logging
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FrozenTrial
 from ray import tune
 from ray.train._internal.storage import StorageContext
 from ray.tune import Experiment
@@ -53,7 +55,9 @@ class SweepStorage(StorageContext):
 Experiment._storage_context_cls = SweepStorage  # Tune's own hook, and the only one
 
 
-def run_trials(trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place) -> Search:
+def run_trials(
+    trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place, known: Callable[[], Iterable[FrozenTrial]] = tuple
+) -> Search:
     """Run the trials that are left; returns the searcher with the whole study, and Tune's results.
 
     Args:
@@ -61,6 +65,7 @@ def run_trials(trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place) 
         space: What is searched.
         plan: How many trials run at a time.
         out: Of the sweep.
+        known: Returns trials of another sweep that this one starts from; asked where it has no state to go on with.
     """
     for name, value in (TUNE_ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(plan.concurrent_trials)}).items():
         os.environ.setdefault(name, value)
@@ -70,7 +75,10 @@ def run_trials(trainable: Any, space: SearchSpace, plan: SweepPlan, out: Place) 
     if out.shared is None:
         private_folder(Path(out.state))  # before Tune makes it, for everybody
     goes_on = put_state_back(out)
-    tuner = _new_tuner(trainable, space, plan, out.state)  # which writes the pickle that restore reads: ours
+    search = SweepSearch(space, plan.concurrent_trials)
+    if not goes_on:
+        search.optuna.learn(known())
+    tuner = _new_tuner(trainable, space, search, out.state)  # which writes the pickle that restore reads: ours
     if goes_on:
         tuner = tune.Tuner.restore(out.state, trainable, resume_unfinished=True)
     grid = tuner.fit()
@@ -90,8 +98,7 @@ def _saved_searcher(space: SearchSpace, out: Place) -> OptunaSearcher:
     return searcher
 
 
-def _new_tuner(trainable: Any, space: SearchSpace, plan: SweepPlan, state: str) -> tune.Tuner:
-    search = SweepSearch(space, plan.concurrent_trials)
+def _new_tuner(trainable: Any, space: SearchSpace, search: SweepSearch, state: str) -> tune.Tuner:
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(

@@ -169,6 +169,24 @@ def test_a_stopped_experiment_continues_to_the_same_end_in_the_same_run(
     assert [m.step for m in client.get_metric_history(run.info.run_id, "fid/efficientnet-lite0/16")] == [1, 2, 3]
 
 
+def test_a_finished_experiment_that_is_asked_for_more_rounds_comes_to_the_same_end_in_the_same_run(
+    run_experiment, whole, small_config, tmp_path, uri
+):
+    first = run_experiment(small_config(federation__num_rounds=1), out=tmp_path / "run", tracking_uri=uri)
+    more = run_experiment(small_config(federation__num_rounds=3), out=tmp_path / "run", tracking_uri=uri)
+    assert more.run_id == first.run_id
+    assert_close(final_arrays(whole.out), final_arrays(tmp_path / "run"))
+    assert more.scores == pytest.approx(whole.result.scores, rel=1e-4)
+    assert more.history["round"].tolist() == [1, 2, 3]
+    assert load_config(tmp_path / "run" / "config.yaml").federation.num_rounds == 3
+    assert Finished.open(tmp_path / "run").rounds == 3
+    client, run = only_run(uri)
+    assert run.info.status == "FINISHED"
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "fid/efficientnet-lite0/16")] == [1, 2, 3]
+    with pytest.raises(ConfigError, match=r"federation\.num_rounds is 3 there, not 2"):
+        run_experiment(small_config(federation__num_rounds=2), out=tmp_path / "run", tracking_uri=uri)
+
+
 @pytest.mark.parametrize("strategy", ["fedavg", "fedavgm"])
 def test_replies_merged_on_the_workers_change_rounding_only(run_experiment, small_config, tmp_path, uri, strategy):
     common = {"federation__num_clients": 4, "federation__num_rounds": 1, "federation__strategy": strategy}

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from fedray.results import Place
-from fedray.results.folder import EXPERIMENT, SWEEP, open_folder
+from fedray.results.folder import EXPERIMENT, SWEEP, finish, open_folder
 from fedray.sweep import SearchSpace, load_space
 from fedray.sweep.check import settle
 from fedray.sweep.state import keep_state
@@ -134,6 +134,25 @@ def test_a_dry_run_of_a_started_sweep_shows_that_one(sweep_wgan, write_space, fo
     open_folder(Place.at(folder / "sweep"), SWEEP, space, {})
     done = sweep_wgan("--resume", "sweep", "--dry-run")
     assert SearchSpace.model_validate(yaml.safe_load(done.output)) == space
+    no_new_ray()
+
+
+def test_more_trials_go_with_resume(sweep_wgan, refused, write_space, folder, no_new_ray):
+    space = settle(load_space(write_space()))
+    open_folder(Place.at(folder / "sweep"), SWEEP, space, {})
+    finish(Place.at(folder / "sweep"), {})
+    before = {path: path.read_bytes() for path in (folder / "sweep").iterdir()}
+    done = sweep_wgan("--resume", "sweep", "--num-trials", "+3", "--dry-run")
+    shown = SearchSpace.model_validate(yaml.safe_load(done.output))
+    assert shown == space.model_copy(update={"num_trials": 5})
+    assert {path: path.read_bytes() for path in (folder / "sweep").iterdir()} == before
+    for wrong in ("3", "+0", "5"):
+        message = refused(sweep_wgan, "--resume", "sweep", "--num-trials", wrong)
+        assert f"must say how many more, +1 or more, but got '{wrong}'; the sweep there has 2" in message
+    assert "name that one by --resume DIR" in refused(sweep_wgan, "--num-trials", "+3")
+    for wrong in ("+x", "many"):
+        more = ["--resume", "sweep"] if wrong[0] == "+" else []
+        assert f"must be a whole number, but got '{wrong}'" in refused(sweep_wgan, *more, "--num-trials", wrong)
     no_new_ray()
 
 

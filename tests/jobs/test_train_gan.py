@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from mlflow import MlflowClient
 
 from fedray.config import ExperimentConfig, load_config
 from fedray.experiment import settled
+from fedray.experiment.run import with_rounds
 from fedray.results import Place
 from fedray.results.folder import EXPERIMENT, SWEEP, open_folder
 from fedray.sweep import load_space
@@ -71,6 +73,32 @@ def test_a_dry_run_prints_the_experiment_and_the_plan(train_gan, write_config, f
     assert "# budget: 2 client(s) with 10 training tiles each, 0 unused" in budget
     assert list(folder.iterdir()) == []
     no_new_ray()
+
+
+@pytest.mark.parametrize("option", ["--federation.num-rounds", "--federation.num_rounds"])
+def test_more_rounds_go_with_resume_and_no_fewer(train_gan, refused, write_config, folder, option, no_new_ray):
+    config = settled(load_config(write_config({"federation.num_rounds": 4})))
+    open_folder(Place.at(folder / "run"), EXPERIMENT, config, {})
+    for few in (3, 4):
+        message = refused(train_gan, "--resume", "run", option, few)
+        assert f"must be more than the 4 rounds of the experiment in run, but got {few}" in message
+    before = sorted(folder.rglob("*"))
+    for more in (10, 12):  # the first is the default of all experiments
+        done = train_gan("--resume", "run", f"{option}={more}", "--dry-run")
+        assert (done.status, done.errors) == (0, "")
+        assert ExperimentConfig.model_validate(yaml.safe_load(done.output)) == with_rounds(config, more)
+    assert sorted(folder.rglob("*")) == before
+    assert ExperimentConfig().federation.num_rounds == 10
+    no_new_ray()
+
+
+def test_what_its_patience_ended_has_no_more_rounds(run, refused, small_store, folder):
+    data = {"store": str(small_store.path)}
+    small = {"task": "classification", "classification": {"patience": 2}, "data": data}
+    config = settled(ExperimentConfig.model_validate(small))
+    open_folder(Place.at(folder / "run"), EXPERIMENT, config, {})
+    message = refused(partial(run, "train_classifier"), "--resume", "run", "--federation.num-rounds", 99)
+    assert "classification.patience says when it is done" in message and "--starts-from run" in message
 
 
 def test_help_explains_the_fields(train_gan):

@@ -7,10 +7,13 @@ from fedray.data import write_store
 from fedray.data.catalog import _check_cache
 from fedray.data.shared import fetch_store, upload_store
 from fedray.evaluation.cache import Stored, load_or_build
+from fedray.experiment.run import saved_config, with_rounds
 from fedray.experiment.settled import settled
 from fedray.federation import FederationState, keep_newest, latest_round, load_checkpoint, save_round, shared_arrays
 from fedray.federation.messages import to_record
+from fedray.results import Place
 from fedray.results.basis import ShownTiles
+from fedray.results.folder import EXPERIMENT, is_started
 from fedray.results.generating import write_pictures
 from fedray.storage import remove_leftovers
 from fedray.sweep.state import keep_state
@@ -18,13 +21,21 @@ from fedray.tracking import send_kept
 from fedray.tracking.deliveries import SENDERS, Delivery, file_delivery
 from fedray.tracking.kept import Kept
 from tests.support.small import random_tiles
-from tests.support.small_jobs import run_or_resume, without_computing
+from tests.support.small_jobs import run_as_told, run_or_resume, without_computing
 
 LABELS = ["dark", "bright"]
 
 
 def experiment(folder, config):
     run_or_resume(config, folder / "run")
+
+
+def longer(folder, config):
+    """One that is done after a round, and then asked for more."""
+    place = Place.at(folder / "run")
+    if not is_started(place, EXPERIMENT) or saved_config(place) != config:
+        run_or_resume(with_rounds(config, 1), folder / "run")
+    run_as_told(config, folder / "run")
 
 
 def store(folder, config):
@@ -96,6 +107,7 @@ def shared_store(folder):
 JOBS = {
     experiment: (lambda folder: None, {"experiment.json", "config.yaml", "results.parquet", "self_test.png",
                                        "extractor.safetensors", "round-00002", "samples.png", "finished.json"}),
+    longer: (lambda folder: None, {"experiment.json", "config.yaml", "round-00001", "round-00002", "finished.json"}),
     store: (other_store, {"store.json", ".store.partial"}),
     pictures: (lambda folder: None, {"origin.json", "dark"}),
     cached: (lambda folder: None, {"x.safetensors"}),

@@ -61,7 +61,7 @@ class SumRun:
     def sum(self) -> float:
         return float(shared_arrays(self.state)["sum"][0])
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, seed: int | None = None) -> Evaluation:
         return Evaluation({FID: self.sum}, np.zeros((2, 1, 4, 4, 3), np.uint8))
 
     def preview(self) -> None:
@@ -125,4 +125,9 @@ def run_or_resume(config: ExperimentConfig, out: Path) -> running.Result:
     """Do as the job does: with ``--resume`` where something has begun, and by the same command where not."""
     place = Place.at(out)
     config = running.saved_config(place) if is_started(place, EXPERIMENT) else config
-    return running.run_experiment(config, out=place, tracking_uri="sqlite:///none", telling=Untold())
+    return run_as_told(config, place)
+
+
+def run_as_told(config: ExperimentConfig, out: Path | Place) -> running.Result:
+    """Do as the job does that is given this configuration."""
+    return running.run_experiment(config, out=out, tracking_uri="sqlite:///none", telling=Untold())

@@ -4,6 +4,7 @@ import base64
 import json
 import sys
 import zlib
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from fedray.cluster import ResourceError
 from fedray.config import load_config
 from fedray.data import write_store
 from fedray.experiment.judging.samples import evaluate
-from fedray.federation import latest_round, load_checkpoint, shared_arrays
+from fedray.federation import latest_round, load_server
 from fedray.randomness import torch_stream
 from fedray.results.finished import Finished, ResultsError
 from fedray.storage import SharedFolder, digest
-from fedray.sweep import load_space, open_study, plan_sweep, run_sweep
+from fedray.sweep import load_space, open_study, plan_sweep, promotion, run_sweep
+from fedray.sweep.counted import counted_folder
 from fedray.sweep.plan import SweepPlan
 from fedray.tracking import mlflow_key
 from fedray.tracking.address import sqlite_uri
@@ -93,8 +95,12 @@ def test_mlflow_has_one_child_a_trial_with_its_config_its_rounds_and_its_outcome
             assert run.info.status == "FINISHED"
             history = client.get_metric_history(run.info.run_id, METRIC)
             assert [metric.step for metric in history] == list(range(1, int(trial["rounds"]) + 1))
-            assert history[-1].value == trial["score"]
-            assert all(run.data.metrics[mlflow_key(name)] == trial[name] for name in result.floor)
+            values = [metric.value for metric in history]
+            assert min(values) == values[int(trial["scored_round"]) - 1] == trial["score"] == run.data.metrics["score"]
+            assert run.data.metrics["scored-round"] == trial["scored_round"]
+            for name in result.floor:
+                metrics = client.get_metric_history(run.info.run_id, mlflow_key(name))
+                assert {metric.step: metric.value for metric in metrics}[trial["scored_round"]] == trial[name]
             steps = client.get_metric_history(run.info.run_id, "round/generator-steps")
             assert sum(metric.value for metric in steps) == trial["generator-steps"] > 0
             seconds = client.get_metric_history(run.info.run_id, "round-seconds")
@@ -133,7 +139,7 @@ def test_its_views_find_and_order_its_trials(sweep):
     scores = [METRIC, "kid/efficientnet-lite0/16", "c2st/texture/16", "coverage/efficientnet-lite0/16"]
     assert table["selectedColumns"] == [
         "tags.`fedray.outcome`",
-        *(f"metrics.`{name}`" for name in ["rank", *scores]),
+        *(f"metrics.`{name}`" for name in ["rank", "score", "scored-round", *scores]),
         *(f"params.`{path}`" for path in result.space.search),
     ]
     trials = result.trials.set_index("run_id")
@@ -164,9 +170,9 @@ def test_the_generator_of_the_best_trial_is_found_by_its_scores_as_documented(sw
     of_labels = {mlflow_key(f"kid/efficientnet-lite0/16/label/{label}") for label in LABELS}
     assert of_labels < scores.keys() and len(of_labels) == 2
     assert scores.keys() == parent.data.metrics.keys()
-    assert {metric.step for metric in model.metrics} == {3}
+    assert {metric.step for metric in model.metrics} == {result.best["scored_round"]}
     assert json.loads(model.tags["fedray.label-names"]) == list(LABELS)
-    assert model.tags["fedray.round"] == "3"
+    assert model.tags["fedray.round"] == f"{result.best['scored_round']:g}"
 
 
 def test_the_words_of_labels_stay_in_the_results(sweep):
@@ -181,9 +187,9 @@ def test_the_words_of_labels_stay_in_the_results(sweep):
 def test_the_best_score_is_that_of_its_checkpoint(sweep):
     result, _, _ = sweep
     (checkpoint,) = (result.out / "tune" / result.best["trial"]).glob("checkpoint_*")
-    state, _ = load_checkpoint(latest_round(checkpoint / "federation"))
-    again = evaluate(result.best_config, state.round_index, shared_arrays(state))
-    assert state.round_index == 3
+    arrays, round_index = load_server(latest_round(counted_folder(checkpoint)))
+    again = evaluate(result.best_config, round_index, arrays)
+    assert round_index == result.best["scored_round"] == result.best_config.federation.num_rounds
     assert again.scores[METRIC] == pytest.approx(result.best["score"], rel=1e-4)
 
 
@@ -225,14 +231,17 @@ def test_its_best_trial_opens_again_alike_from_everywhere(sweep, place, request)
     else:
         found = Finished.open(parent, client.tracking_uri) if place == "MLflow" else Finished.open(result.out)
     best = result.best
-    assert (found.kind, found.config, found.rounds) == ("sweep", result.best_config, 3)
+    assert (found.kind, found.config, found.rounds) == ("sweep", result.best_config, best["scored_round"])
     assert found.run_id == best["run_id"] and found.tiles.label_names == LABELS
     pd.testing.assert_frame_equal(found.history, result.trials)
-    scores = {name: value for name, value in client.get_run(found.run_id).data.metrics.items() if "/16" in name}
-    assert {mlflow_key(name): value for name, value in found.scores.items()} == scores
+    tracked = [name for name in client.get_run(found.run_id).data.metrics if "/16" in name]
+    assert {mlflow_key(name) for name in found.scores} == set(tracked)
+    for name, value in found.scores.items():
+        history = client.get_metric_history(found.run_id, mlflow_key(name))
+        assert {metric.step: metric.value for metric in history}[found.rounds] == value
     assert found.scores[METRIC] == best["score"] and found.floor == result.floor
     (checkpoint,) = (result.out / "tune" / best["trial"]).glob("checkpoint_*")
-    arrays = shared_arrays(load_checkpoint(latest_round(checkpoint / "federation"))[0])
+    arrays, _ = load_server(latest_round(counted_folder(checkpoint)))
     assert found.arrays.keys() == arrays.keys()
     assert all((found.arrays[name] == array).all() for name, array in arrays.items())
     assert found.sampler().sample(np.array([0, 1]), torch_stream(0, "augment")).shape == (2, 16, 16, 3)
@@ -302,11 +311,13 @@ def test_a_trial_that_never_fits_is_refused_with_the_numbers(small_store, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweep_over_private_generators_shows_the_clients_tiles_and_logs_no_generator(
-    small_store, new_database, tmp_path, ray_session, monkeypatch
+def test_a_sweep_over_private_generators_promotes_them_shows_the_clients_tiles_and_logs_no_generator(
+    small_store, new_database, tmp_path, workers, monkeypatch
 ):
+    """What goes on after the search has the suite's warm workers."""
     monkeypatch.chdir(small_store.path.parent)
-    space = small_space(small_store, num_trials=1, start_points=[], search={
+    monkeypatch.setattr(promotion, "start_workers", lambda *_: nullcontext(workers))
+    space = small_space(small_store, num_trials=1, start_points=[], promote={"rounds": 1}, search={
         "gan.n_critic": {"type": "int", "low": 2, "high": 2}
     })  # fmt: skip
     fixed = space.trial_config(
@@ -314,7 +325,11 @@ def test_a_sweep_over_private_generators_shows_the_clients_tiles_and_logs_no_gen
     )
     uri = new_database(tmp_path)
     result = run_sweep(space.with_changes(fixed, {}), out=tmp_path / "out", tracking_uri=uri)
-    assert result.best["outcome"] == "complete"
+    best = result.best
+    assert (best["outcome"], best["promoted_rounds"], best["rounds"]) == ("complete", 1, best["search_round"] + 1)
+    assert (tmp_path / "out" / "promoted" / best["trial"]).stat().st_mode & 0o777 == 0o700
+    assert load_config(tmp_path / "out" / "best.yaml").federation.num_rounds == best["scored_round"]
+    assert Finished.open(tmp_path / "out").rounds == best["scored_round"]
     assert Image.open(tmp_path / "out" / "samples.png").width > 300
     client = MlflowClient(uri)
     runs = client.search_runs([client.get_experiment_by_name("fedray").experiment_id])

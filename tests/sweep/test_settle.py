@@ -1,6 +1,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
@@ -8,9 +9,12 @@ from fedray.config import ConfigError
 from fedray.data import store_shape, write_store
 from fedray.evaluation import score_names
 from fedray.results import Place
+from fedray.results.files import RESULTS
+from fedray.results.folder import SWEEP, finish, open_folder, outcome_of
 from fedray.results.start import opened_start
+from fedray.storage import parquet_bytes, write_whole
 from fedray.sweep import SearchSpace
-from fedray.sweep.check import check_sweep, settle
+from fedray.sweep.check import check_sweep, extend_sweep, finished_sweep, saved_space, settle
 from fedray.sweep.dimensions import Choice
 from fedray.tasks import task_of
 from tests.support.small import random_tiles
@@ -155,3 +159,26 @@ def test_every_combination_of_a_grid_that_cannot_run_is_named(small_store, tmp_p
     for penalty in ("r1", "gradient"):
         assert f"the combination gan.penalty {penalty}, gan.minibatch_stddev true of small cannot run:" in told
     assert told.count("the combination") == 2
+
+
+def test_a_finished_sweep_that_is_asked_for_more_trials_is_the_same_one_with_more_to_do(small_store, tmp_path):
+    space, out = settle(space_in(small_store)), Place.at(tmp_path / "out")
+    more = space.model_copy(update={"num_trials": 9})
+    extend_sweep(out, more)
+    assert not out.folder.exists(), "there is none to extend"
+    key = open_folder(out, SWEEP, space, {})
+    finish(out, {})
+    write_whole(out.folder / RESULTS, parquet_bytes(pd.DataFrame([{"trial": "a"}])))
+    assert finished_sweep(space, out) is not None and finished_sweep(more, out) is None
+    assert check_sweep(more, out).space == more
+    for other in (more.model_copy(update={"max_concurrent": 1}), space.model_copy(update={"num_trials": 4})):
+        with pytest.raises(ConfigError, match="holds another sweep"):
+            finished_sweep(other, out)
+        extend_sweep(out, other)
+        assert saved_space(out) == space
+    for _ in range(2):
+        extend_sweep(out, more)
+        assert saved_space(out) == more and outcome_of(out) is None
+        assert open_folder(out, SWEEP, more, {}) == key, "the same run in MLflow"
+    with pytest.raises(ConfigError, match="num_trials is 9 there, not 5"):
+        check_sweep(space, out)

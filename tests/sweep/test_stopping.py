@@ -189,6 +189,27 @@ def travels_by_value():
     cloudpickle.unregister_pickle_by_value(module)
 
 
+def test_a_sweep_that_is_extended_twice_is_one_whole_study(tmp_path, ray_session, travels_by_value):
+    """One trial at a time, of a sampler whose random suggestions are as many: the real controller, and Optuna's own."""
+    plan = SweepPlan(WorkerResources(1), 1, ClusterSize((NodeSize(4.0),)))
+    trial = tune.with_resources(trainable(), {"CPU": 1})
+
+    def outcomes(name, num_trials):
+        searcher, grid = run_trials(trial, space(num_trials=num_trials), plan, Place(tmp_path / name))
+        assert len(grid) == num_trials
+        return [(t.params, t.last_step, t.value, t.state.name, t.user_attrs["trial_id"]) for t in searcher.study.trials]
+
+    whole = [found[:-1] for found in outcomes("whole", 9)]
+    assert {state for *_, state in whole} >= {"COMPLETE", "PRUNED"}
+    seen = []
+    for num_trials in (4, 6, 9):
+        found = outcomes("extended", num_trials)
+        assert found[: len(seen)] == seen, "what was known stays"
+        seen = found
+    assert [found[:-1] for found in seen] == whole
+    assert outcomes("extended", 9) == seen
+
+
 def test_ray_tune_stops_the_same_trials_after_ctrl_c(tmp_path, ray_session, travels_by_value, monkeypatch):
     """The real controller, interrupted, one trial at a time (with more, who comes first is up to the clock)."""
     small, plan = space(num_trials=6), SweepPlan(WorkerResources(1), 1, ClusterSize((NodeSize(4.0),)))

@@ -13,10 +13,19 @@ from fedray.storage import digest
 
 
 def checkpoint_of(config: ExperimentConfig) -> str:
-    """Name what a checkpoint is of: a digest of the configuration, without who computes and where the tiles lie."""
+    """Name what a checkpoint is of: a digest of the configuration, without who computes and where the tiles lie.
+
+    And without how many rounds there shall be: a run that goes on for longer is the same.
+    """
     content = config.model_dump(mode="json", exclude={"tracking", "resources"})
     content["data"].pop("store")
+    content["federation"].pop("num_rounds")
     return digest(json.dumps(content, sort_keys=True).encode())
+
+
+def with_noise_of(config: ExperimentConfig, seed: int | None) -> ExperimentConfig:
+    """Have tiles that are judged made from the noise of another seed; unset: of the experiment's own."""
+    return config if seed is None else config.model_copy(update={"seed": seed})
 
 
 EPSILON = "privacy/epsilon"
@@ -86,8 +95,11 @@ class Run(Protocol):
         """
         ...
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, seed: int | None = None) -> Evaluation:
         """Judge what is trained as it is now.
+
+        Args:
+            seed: Of the noise that tiles are made from; unset: the experiment's.
 
         Raises:
             DivergedError: It makes tiles, or gives answers, that are not finite.

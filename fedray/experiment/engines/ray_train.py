@@ -23,7 +23,7 @@ from torch import Tensor, distributed, nn
 
 from fedray.config import ConfigError, ExperimentConfig
 from fedray.data import census_of, partitioned_store, tile_shape, training_sizes
-from fedray.experiment.engines.base import RoundResult, checkpoint_of
+from fedray.experiment.engines.base import RoundResult, checkpoint_of, with_noise_of
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.starting import first_state
@@ -126,9 +126,9 @@ class CentralisedRun:
             evaluation = with_validation(self.config, self.state, evaluation, self.evaluate)
         return RoundResult(report, evaluation)
 
-    def evaluate(self) -> Evaluation:
-        """Judge what is trained as it is now."""
-        return _evaluate(self.config, self.state.round_index, shared_arrays(self.state))
+    def evaluate(self, seed: int | None = None) -> Evaluation:
+        """Judge what is trained as it is now, by tiles of the experiment's noise or of another seed's."""
+        return _evaluate(with_noise_of(self.config, seed), self.state.round_index, shared_arrays(self.state))
 
     def preview(self) -> Preview | None:
         """Show what is trained as it is now, unjudged; None where that shows nothing."""

@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 
 from fedray.config import DataConfig, ExperimentConfig
 from fedray.data import Census, census_of
-from fedray.experiment.engines.base import RoundResult, checkpoint_of
+from fedray.experiment.engines.base import RoundResult, checkpoint_of, with_noise_of
 from fedray.experiment.judging import Evaluation, judging_of
 from fedray.experiment.prepare import Prepared, install_evaluation
 from fedray.experiment.starting import first_state
@@ -162,21 +162,24 @@ class ExperimentRun:
             return RoundResult(report, None)
         return RoundResult(report, with_validation(self.config, self.state, self.evaluate(), self.evaluate))
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self, seed: int | None = None) -> Evaluation:
         """Judge what is trained as it is now.
+
+        Args:
+            seed: Of the noise that tiles are made from; unset: the experiment's.
 
         Raises:
             DivergedError: It makes tiles, or gives answers, that are not finite.
         """
         round_index, arrays = self.state.round_index, judged_arrays(self.config, shared_arrays(self.state))
-        judging = judging_of(self.config)
+        judging, config = judging_of(self.config), with_noise_of(self.config, seed)
         evaluation: Evaluation
         try:
             if arrays:
-                evaluation = self._run_elsewhere(judging.evaluate, self.config, round_index, arrays)
+                evaluation = self._run_elsewhere(judging.evaluate, config, round_index, arrays)
             else:  # what is judged stays with the clients
-                answers = judging.ask_clients(self.grid, self.config, self.state)
-                evaluation = self._run_elsewhere(judging.evaluate_answers, self.config, answers)
+                answers = judging.ask_clients(self.grid, config, self.state)
+                evaluation = self._run_elsewhere(judging.evaluate_answers, config, answers)
         except DivergedError as error:  # a worker's carries its traceback; what it says is in its cause
             raise DivergedError(f"round {round_index}: {getattr(error, 'cause', error)}") from None
         return evaluation

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from fedray.reports.base import Figure
 from fedray.results.files import FLOOR
 from fedray.sweep.by_round import scores_by_round
+from fedray.sweep.promoted import as_searched
 from fedray.sweep.report.charts import SURFACE_FROM, draw_contour, draw_importance, draw_slices
 from fedray.sweep.report.course import draw_curves, draw_history, draw_timeline, draw_where
 from fedray.sweep.report.importance import Compared, compared, num_best
@@ -136,7 +137,7 @@ def _course(swept: Swept) -> Iterator[Figure]:
         floor = in_sight(swept.floor, final)
         yield Figure(
             "history",
-            draw_history(swept.trials, swept.space.goal.mode, floor, swept.words),
+            draw_history(as_searched(swept.space, swept.trials), swept.space.goal.mode, floor, swept.words),
             f"Final scores of the {len(final)} trials that ran all their rounds, in the order in which they began. The "
             "best of many noisy scores looks better than it is: run it again with other "
             f"seeds.{_far(swept.floor, floor)}",
@@ -150,10 +151,14 @@ def _course(swept: Swept) -> Iterator[Figure]:
         yield Figure(
             "curves",
             draw_curves(curves, outcomes, floor, swept.words),
-            f"Scores by round. Dotted: rounds after which early stopping ended trials.{_far(swept.floor, floor)}",
+            f"{_SCORES_BY_ROUND[swept.space.score]}. Dotted: rounds after which early stopping ended "
+            f"trials.{_far(swept.floor, floor)}",
             f"Scores of {len(curves)} trials by round",
             real_tiles=False,
         )
+
+
+_SCORES_BY_ROUND = {"best": "Scores by round, the best until each", "last": "Scores by round"}
 
 
 def _far(floor: float, shown: float) -> str:
@@ -163,7 +168,8 @@ def _far(floor: float, shown: float) -> str:
 
 def _curves(swept: Swept) -> dict[str, dict[int, float]]:
     """Return the scores by round of each trial of the table that has some."""
-    rows, goal = {row["number"]: row for row in swept.trials.to_dict("records")}, swept.space.goal.metric
+    searched, goal = as_searched(swept.space, swept.trials).to_dict("records"), swept.space.goal.metric
+    rows = {row["number"]: row for row in searched}
     curves = {}
     for trial in swept.study.get_trials(deepcopy=False):
         if trial.number not in rows:

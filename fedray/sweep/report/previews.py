@@ -14,10 +14,10 @@ from fedray.data import TileStore
 from fedray.randomness import stream
 from fedray.reports.pictures import as_png, in_rows
 from fedray.results import Place
-from fedray.results.files import TUNE_STATE
+from fedray.results.files import PROMOTED, PROMOTED_ROUNDS, TUNE_STATE
 from fedray.results.pictures import BESIDE_OTHERS, Preview, draw_preview
 from fedray.storage import DamagedError
-from fedray.sweep.trial import PREVIEW
+from fedray.sweep.counted import PREVIEW
 
 _LABELS, _TILES, _COLUMNS = 6, 8, 4
 """Labels that are shown, tiles of each, and tiles in a row, at the most."""
@@ -30,7 +30,7 @@ class Shown:
     Attributes:
         rank: In words: best, median or worst.
         trial: Its row in the table.
-        preview: Of its last evaluation.
+        preview: Of the round by which it is judged.
     """
 
     rank: str
@@ -72,7 +72,7 @@ def shown_trials(trials: pd.DataFrame, out: Place) -> list[Shown]:
         return []
     ranks = {len(complete) // 2: "median", len(complete) - 1: "worst", 0: "best"}  # of few, the later word counts
     found = ((ranks[place], complete[place]) for place in sorted(ranks))
-    shown = ((rank, trial, _last_preview(out, str(trial["trial"]))) for rank, trial in found)
+    shown = ((rank, trial, _preview(out, trial)) for rank, trial in found)
     return [Shown(rank, trial, preview) for rank, trial, preview in shown if preview is not None]
 
 
@@ -104,9 +104,11 @@ def _real(store: TileStore, label: int) -> Any:
     return store.tiles(np.sort(stream(0, "sweep report", label).permutation(indices)[:_TILES]))
 
 
-def _last_preview(out: Place, trial: str) -> Preview | None:
-    """Read what a trial's last checkpoint shows; None where nothing is left of it."""
-    pattern = f"{TUNE_STATE}/{escape(trial)}/checkpoint_*/{PREVIEW}"
+def _preview(out: Place, trial: Mapping[Hashable, Any]) -> Preview | None:
+    """Read what a trial's last checkpoint shows, or what it came to after the search; None where nothing is left."""
+    name = escape(str(trial["trial"]))
+    went_on = trial.get(PROMOTED_ROUNDS, 0) > 0
+    pattern = f"{PROMOTED}/{name}/{PREVIEW}" if went_on else f"{TUNE_STATE}/{name}/checkpoint_*/{PREVIEW}"
     if out.shared is None:
         names = [path.relative_to(out.folder).as_posix() for path in out.folder.glob(pattern)]
     else:
