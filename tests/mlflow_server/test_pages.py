@@ -14,7 +14,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from docs.make_screenshots import browser, open_charts, open_images, open_runs, served
 from fedray.sweep import load_space
-from fedray.sweep.pages import PICTURED_RUNS, keep_pages
+from fedray.sweep.pages import PICTURED_RUNS, ROUND, SCORE, keep_pages
 from fedray.tracking import Pages, Tracker
 from fedray.tracking.ui import first_pages
 from tests.support.servers import missing
@@ -73,7 +73,8 @@ def log_sweep(tracker: Tracker) -> None:
             run.log_image(np.full((40, 300, 3), colour, np.uint8), "samples", step=round_index)
         run.finish("FINISHED")
         tags = {"fedray.sweep": "wgan-gp", "fedray.outcome": outcome(rank)}
-        runs.insert(0, tracker.conclude_run(parent.run_id, name, "FINISHED", tags, {"rank": float(rank)}))
+        judged = {"rank": float(rank), SCORE: score(rank, ROUNDS), ROUND: float(ROUNDS)}
+        runs.insert(0, tracker.conclude_run(parent.run_id, name, "FINISHED", tags, judged))
     parent.finish("FINISHED")
     space = load_space(Path(__file__).parents[2] / "search_spaces" / "wgan_gp.yaml")
     federation = space.fixed.federation.model_copy(update={"num_rounds": ROUNDS})
@@ -114,7 +115,7 @@ def coloured_pixels(element: WebElement) -> int:
 
 
 def test_the_charts_open_with_all_trials_over_what_was_searched(logged: Logged) -> None:
-    chart = open_charts(logged.driver, logged.pages["charts"], [*SEARCHED, METRIC])
+    chart = open_charts(logged.driver, logged.pages["charts"], [*SEARCHED, SCORE])
     assert coloured_pixels(chart) > 8 * 200  # the lines; axes and titles are grey
 
 
