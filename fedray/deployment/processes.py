@@ -30,9 +30,19 @@ def flower_process(
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(process)
+
+
+def end_process(process: "subprocess.Popen[bytes]", within_s: float = _END_S) -> None:
+    """Ask a process to end, and kill it if it has not done so in time.
+
+    Args:
+        process: The process; it may have ended already.
+        within_s: Seconds that it may take.
+    """
+    process.terminate()
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fedray.deployment.processes import end_process
 from tests.support.jobs import JOBS, load
 from tests.support.loopback import free_port, wait_until
 
@@ -42,14 +43,8 @@ class Hospitals:
     def join(self, name: str, store: Path, **environment: str) -> "subprocess.Popen[bytes]":
         """Start a site."""
         words = ["site", "run", "--keys", self.keys / "sites" / name, "--store", store]
-        words += [
-            "--server",
-            f"127.0.0.1:{self.port}",
-            "--state",
-            self.folder / f"state-{name}",
-            "--log",
-            self.folder / f"log-{name}",
-        ]
+        words += ["--server", f"127.0.0.1:{self.port}"]
+        words += ["--state", self.folder / f"state-{name}", "--log", self.folder / f"log-{name}"]
         return self._start(name, words, environment)
 
     def train(self, *words: object) -> list[str]:
@@ -71,17 +66,8 @@ class Hospitals:
                 [sys.executable, JOBS / f"{job}.py", *rest], env={**os.environ, **environment}, cwd=self.folder,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        self._running.callback(_end, process)
+        self._running.callback(end_process, process, _END_S)
         return process
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(_END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 @contextlib.contextmanager
